@@ -1,0 +1,695 @@
+import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
+import type { Random } from "@/lib/ids.ts";
+import { decode, encode, keyBytes, pieceKey, piecesOf, toText, type Versioned } from "@/lib/kv/codec.ts";
+import { type Engine, ENGINE_LIMITS, type EngineRow, type Key } from "@/lib/kv/engine.ts";
+import { type Lease, placeTask, type TaskOrder } from "@/lib/stores/due.ts";
+import { bytesToHex } from "@noble/hashes/utils.js";
+
+export type { Key, Versioned };
+
+/** A JSON object without `v`; the store adds `v`, `seq` and `at`. `type` names what happened. */
+export type EventBody = { type: string } & Record<string, unknown>;
+export type StoredEvent = EventBody & { v: 1; seq: number; at: number };
+
+/**
+ * What a transaction function may do. It awaits nothing else, has no effect outside, and may run twice: time,
+ * randomness and ids are its arguments.
+ */
+export interface Tx {
+  /** The row as this transaction sees it: its own writes, then those of the transactions before it. */
+  get<T extends Versioned>(key: Key): Promise<T | null>;
+  set(key: Key, value: Versioned): void;
+  delete(key: Key): void;
+  /** Plans background work (or ends it: `dueAt: null`) in the same commit; the last order for a kind and id counts. */
+  task(order: TaskOrder): void;
+  /** Appends to the event log in the same commit. */
+  event(body: EventBody): void;
+}
+
+/** The reading half of {@link Tx}, for code that serves both a transaction and a plain read. */
+export type Reader = Pick<Tx, "get">;
+
+/** Lets the task runner start work that is due at once without a second commit: the lease is part of the first one. */
+export interface Claimer {
+  /** A free place for a task of this kind, or null. */
+  reserve(kind: string): Slot | null;
+  /** Work was committed that nobody has claimed; `dueAt` is the earliest. */
+  ring(kind: string, dueAt: number): void;
+}
+export interface Slot {
+  owner: string;
+  token: string;
+  until: number;
+  /** The commit is durable: run the task. */
+  start(lease: Lease): void;
+  /** The transaction came to nothing: give the place back. */
+  release(): void;
+}
+
+export interface Store {
+  /**
+   * Runs `fn` alone, after every transaction before it, and commits what it wrote together with its neighbours' writes.
+   * Settles only when the group is durable. Whatever `fn` throws is thrown here, and leaves no trace.
+   * @throws {StoreError} `unavailable`: it did not happen. `unknown`: the database stopped answering in the middle; it
+   * happened or not, never half. `too_large`, `stuck`: a defect in `fn`.
+   */
+  transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T>;
+  /** A committed row. @throws {StoreError} `unavailable`. */
+  get<T extends Versioned>(key: Key): Promise<T | null>;
+  /** Committed rows under a prefix, in key order, at most `limit` (default 100); `after` is exclusive. Not one snapshot. */
+  list<T extends Versioned>(
+    prefix: Key,
+    options?: { limit?: number; after?: Key; reverse?: boolean },
+  ): Promise<{ key: Key; value: T }[]>;
+  /** Names the present state: changes with every commit and with nothing else. */
+  version(): Promise<string>;
+  /** Called after the commit, in order, once for each event. */
+  onEvent(listener: (event: StoredEvent) => void): () => void;
+  /** One claimer; set by the task runner. */
+  setClaimer(claimer: Claimer): void;
+  stats(): Readonly<StoreStats>;
+  /** False while the outcome of a commit is being found out or the database does not answer. */
+  healthy(): boolean;
+  /** Refuses new transactions, finishes the waiting ones, closes the engine. */
+  close(): Promise<void>;
+}
+
+export interface StoreStats {
+  /** Durable groups: one fsync each. */
+  commits: number;
+  transactions: number;
+  /** Rows asked of the engine, and rows answered from memory. */
+  rowsRead: number;
+  rowsFromCache: number;
+  rowsWritten: number;
+  bytesWritten: number;
+  /** Groups run again because somebody else had written, and commits whose outcome had to be found out. */
+  reruns: number;
+  fences: number;
+}
+
+export class StoreError extends Error {
+  override name = "StoreError";
+  constructor(readonly code: "unavailable" | "unknown" | "too_large" | "stuck", message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+export interface StoreOptions {
+  engine: Engine;
+  clock: Clock;
+  random: Random;
+  /** Events kept; older ones are dropped in the commit that adds new ones. */
+  eventLogSize?: number;
+  /** How long a busy store waits for as many members as the group before had (ms). An idle one never waits. */
+  gatherMs?: number;
+  /** Limit of one engine call, and of a transaction's wait for its turn (ms). */
+  callTimeoutMs?: number;
+  waitTimeoutMs?: number;
+  /** How long callers wait while a commit's outcome is being found out, before they get `unknown` (ms). */
+  unknownAfterMs?: number;
+  /** A transaction function that waits this long for anything but `tx` is ended (ms). */
+  stuckAfterMs?: number;
+  /** Rows kept in memory. */
+  cacheRows?: number;
+}
+
+const HEAD: Key = ["head"];
+const RECENT_GROUPS = 16;
+const MAX_RERUNS = 50;
+const LARGE_TEXT = ENGINE_LIMITS.valueBytes;
+
+/** The one row every group checks and rewrites. `recent` lets a fence see a group that others have already built on. */
+interface Head extends Versioned {
+  seq: number;
+  group: string;
+  recent: string[];
+}
+
+/** A row in memory: its JSON (null: absent) and how many pieces it has on disk. */
+interface Cell {
+  text: string | null;
+  pieces: number;
+}
+interface Write {
+  key: Key;
+  text: string | null;
+  /** Pieces the committed row lies in now: those the new one does not overwrite are deleted with it. */
+  had: number;
+}
+interface Member {
+  run(group: Group): Promise<void>;
+  /** What the caller gets once the group is durable. */
+  settle(): void;
+  reject(error: unknown): void;
+  slots: { slot: Slot; lease: Lease }[];
+  rings: { kind: string; dueAt: number }[];
+  events: EventBody[];
+  begun: boolean;
+}
+
+/** Writes of the members that have run and wait for the commit. */
+class Group {
+  readonly writes = new Map<string, Write>();
+  /** Members that ran; one that threw or only read is among them, since its answer rests on this group too. */
+  readonly members: Member[] = [];
+  events = 0;
+  bytes = 0;
+  keyBytes = 0;
+}
+
+/** Thrown inside to move a member that no longer fits to the next group. */
+class GroupFull extends Error {}
+
+const keyText = (key: Key) => JSON.stringify(key);
+
+/** Opens a store over an engine. Reads the head row once; writes nothing. @throws {StoreError} `unavailable`. */
+export async function createStore(options: StoreOptions): Promise<Store> {
+  const { engine, clock, random } = options;
+  const eventLogSize = options.eventLogSize ?? 10_000;
+  const gatherMs = options.gatherMs ?? 2;
+  const callTimeoutMs = options.callTimeoutMs ?? 5_000;
+  const waitTimeoutMs = options.waitTimeoutMs ?? 10_000;
+  const unknownAfterMs = options.unknownAfterMs ?? 15_000;
+  const stuckAfterMs = options.stuckAfterMs ?? 50;
+  const cacheRows = options.cacheRows ?? 20_000;
+
+  const cache = new Map<string, Cell>();
+  const pending: Member[] = [];
+  const listeners = new Set<(event: StoredEvent) => void>();
+  const stats: StoreStats = {
+    commits: 0,
+    transactions: 0,
+    rowsRead: 0,
+    rowsFromCache: 0,
+    rowsWritten: 0,
+    bytesWritten: 0,
+    reruns: 0,
+    fences: 0,
+  };
+  let claimer: Claimer | null = null;
+  let head: { value: Head; versionstamp: string | null };
+  let looping = false;
+  let closed = false;
+  let fencing = false;
+  let bellOut = false;
+  let lastGroupSize = 0;
+  let arrived: (() => void) | null = null;
+  let idle: (() => void)[] = [];
+
+  const call = <T>(what: string, promise: Promise<T>) => withDeadline(clock, callTimeoutMs, what, promise);
+  const unavailable = (cause: unknown) =>
+    cause instanceof StoreError ? cause : new StoreError("unavailable", "the database does not answer; try again", { cause });
+
+  // ---- reading ---------------------------------------------------------------------------------------------------
+
+  async function engineGet(keys: readonly Key[]): Promise<(EngineRow | null)[]> {
+    const rows: (EngineRow | null)[] = [];
+    for (let at = 0; at < keys.length; at += ENGINE_LIMITS.getKeys) {
+      const some = keys.slice(at, at + ENGINE_LIMITS.getKeys);
+      stats.rowsRead += some.length;
+      rows.push(...await call("reading rows", engine.get(some)));
+    }
+    return rows;
+  }
+
+  async function readCell(key: Key): Promise<Cell> {
+    const [row] = await engineGet([key]);
+    return row ? await cellOf(row) : { text: null, pieces: 0 };
+  }
+
+  async function cellOf(row: EngineRow): Promise<Cell> {
+    const pieces = piecesOf(row.value);
+    if (pieces === 0) return { text: decode(row.value), pieces };
+    const keys = Array.from({ length: pieces }, (_, i) => pieceKey(row.key, i));
+    const parts = await engineGet(keys);
+    return { text: decode(row.value, parts.flatMap((part) => part ? [part.value] : [])), pieces };
+  }
+
+  function remember(id: string, cell: Cell): void {
+    cache.delete(id);
+    if (cell.text !== null && cell.text.length > LARGE_TEXT / 4) return;
+    cache.set(id, cell);
+    if (cache.size > cacheRows) {
+      const oldest = cache.keys().next().value;
+      if (oldest !== undefined) cache.delete(oldest);
+    }
+  }
+
+  /** A committed row for a running transaction. Only transactions fill the cache: they run alone, so nothing can be stale. */
+  async function committed(key: Key, id: string): Promise<Cell> {
+    const hit = cache.get(id);
+    if (hit) {
+      stats.rowsFromCache++;
+      cache.delete(id);
+      cache.set(id, hit);
+      return hit;
+    }
+    const cell = await readCell(key);
+    remember(id, cell);
+    return cell;
+  }
+
+  const parse = <T>(text: string | null): T | null => text === null ? null : JSON.parse(text) as T;
+
+  async function loadHead(): Promise<void> {
+    const [row] = await engineGet([HEAD]);
+    head = row
+      ? { value: parse<Head>(decode(row.value))!, versionstamp: row.versionstamp }
+      : { value: { v: 1, seq: 0, group: "", recent: [] }, versionstamp: null };
+  }
+
+  // ---- one member ------------------------------------------------------------------------------------------------
+
+  function memberOf<T>(
+    fn: (tx: Tx) => Promise<T> | T,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
+  ): Member {
+    let answer: { value: T } | { error: unknown } | null = null;
+    const member: Member = {
+      slots: [],
+      rings: [],
+      events: [],
+      begun: false,
+      reject,
+      settle: () => {
+        if (!answer) throw new Error("a member settled before it ran");
+        if ("value" in answer) resolve(answer.value);
+        else reject(answer.error);
+      },
+      async run(group) {
+        member.begun = true;
+        forget(member);
+        const writes = new Map<string, Write>();
+        const orders = new Map<string, TaskOrder>();
+        const events: EventBody[] = [];
+        let open = true;
+        let reading = 0;
+        const alive = () => {
+          if (!open) throw new StoreError("stuck", "this transaction is over: a call to tx was not awaited");
+        };
+        const tx: Tx = {
+          async get<R extends Versioned>(key: Key) {
+            alive();
+            const id = keyText(key);
+            const own = writes.get(id) ?? group.writes.get(id);
+            if (own) return parse<R>(own.text);
+            reading++;
+            try {
+              return parse<R>((await committed(key, id)).text);
+            } finally {
+              reading--;
+            }
+          },
+          set(key, value) {
+            alive();
+            writes.set(keyText(key), { key, text: toText(value), had: 0 });
+          },
+          delete(key) {
+            alive();
+            writes.set(keyText(key), { key, text: null, had: 0 });
+          },
+          task(order) {
+            alive();
+            orders.set(`${order.kind}\n${order.id}`, order);
+          },
+          event(body) {
+            alive();
+            events.push(body);
+          },
+        };
+        try {
+          const value = await guard(Promise.resolve(fn(tx)), () => reading > 0);
+          for (const order of orders.values()) await place(member, tx, order);
+          open = false;
+          await absorb(group, writes, events.length);
+          member.events = events;
+          answer = { value };
+        } catch (error) {
+          open = false;
+          forget(member);
+          if (error instanceof GroupFull) throw error;
+          answer = { error };
+        }
+      },
+    };
+    return member;
+  }
+
+  /** Gives back what a run reserved, before it runs again or when it came to nothing. */
+  function forget(member: Member): void {
+    for (const { slot } of member.slots) slot.release();
+    member.slots = [];
+    member.rings = [];
+    member.events = [];
+  }
+
+  /** Writes the task rows of one order; work that is due now takes its lease in this very commit when there is room. */
+  async function place(member: Member, tx: Tx, order: TaskOrder): Promise<void> {
+    const now = clock.now();
+    const slot = order.dueAt !== null && order.dueAt <= now ? claimer?.reserve(order.kind) ?? null : null;
+    const lease = await placeTask(tx, order, slot);
+    if (slot && lease) member.slots.push({ slot, lease });
+    else if (order.dueAt !== null) member.rings.push({ kind: order.kind, dueAt: order.dueAt });
+  }
+
+  /**
+   * Ends a function that waits for something other than `tx`: it would stop every other transaction of the process.
+   * Time spent in the engine, or with the processor busy elsewhere, does not count.
+   */
+  function guard<T>(promise: Promise<T>, reading: () => boolean): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let cancel: () => void;
+      const arm = () => {
+        cancel = clock.after(stuckAfterMs, () => {
+          if (reading()) return arm();
+          reject(new StoreError("stuck", `a transaction waited ${stuckAfterMs} ms for something that is not tx`));
+        });
+      };
+      arm();
+      promise.then(resolve, reject).finally(() => cancel());
+    });
+  }
+
+  /** Adds a member's writes to the group. @throws {GroupFull} when they no longer fit, {StoreError} when they never will. */
+  async function absorb(group: Group, writes: Map<string, Write>, events: number): Promise<void> {
+    let bytes = group.bytes + events * 1024;
+    let keys = group.keyBytes + events * 32;
+    let rows = group.writes.size + 2 * (group.events + events) + 1;
+    for (const [id, write] of writes) {
+      const encodedBytes = write.text === null ? 0 : write.text.length * 3;
+      bytes += encodedBytes;
+      keys += keyBytes(write.key) * (1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes));
+      if (!group.writes.has(id)) rows += 1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes);
+    }
+    if (rows > ENGINE_LIMITS.mutations || bytes > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
+      if (group.writes.size > 0) throw new GroupFull();
+      // Alone in its group: count exactly before giving up, the figures above are upper bounds.
+      let exact = 0;
+      for (const write of writes.values()) {
+        if (write.text !== null) exact += encode(write.text, ENGINE_LIMITS.valueBytes).bytes;
+      }
+      if (rows > ENGINE_LIMITS.mutations || exact > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
+        throw new StoreError("too_large", `a transaction writes ${rows} rows and ${exact} bytes: more than one commit holds`);
+      }
+    }
+    // A row written blindly may replace one that lies in pieces: that must be known before the commit is put together.
+    for (const [id, write] of writes) {
+      write.had = group.writes.get(id)?.had ?? (await committed(write.key, id)).pieces;
+    }
+    for (const [id, write] of writes) group.writes.set(id, write);
+    group.bytes = bytes;
+    group.keyBytes = keys;
+    group.events += events;
+  }
+
+  // ---- one group -------------------------------------------------------------------------------------------------
+
+  async function loop(): Promise<void> {
+    if (looping) return;
+    looping = true;
+    try {
+      while (pending.length > 0) await runGroup();
+    } finally {
+      looping = false;
+      for (const done of idle) done();
+      idle = [];
+    }
+  }
+
+  async function runGroup(): Promise<void> {
+    let group = new Group();
+    await gather(group);
+    for (let rerun = 0;; rerun++) {
+      if (rerun > 0) {
+        const members = group.members;
+        group = new Group();
+        for (const member of members) await runInto(group, member);
+      }
+      const outcome = await commitGroup(group);
+      if (outcome.done) break;
+      // Somebody else wrote: nothing of ours landed. What we know is stale, so look again and run the members again.
+      stats.reruns++;
+      cache.clear();
+      try {
+        await loadHead();
+        if (rerun < MAX_RERUNS) continue;
+        throw new StoreError("unavailable", "another process writes to this database all the time: only one may");
+      } catch (error) {
+        for (const member of group.members) drop(member, unavailable(error));
+        break;
+      }
+    }
+    lastGroupSize = group.members.length;
+  }
+
+  /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
+  async function gather(group: Group): Promise<void> {
+    let deadline: { passed: boolean; cancel: () => void } | null = null;
+    try {
+      for (;;) {
+        const member = pending.shift();
+        if (member) {
+          if (!(await runInto(group, member))) return;
+          continue;
+        }
+        // An idle store commits at once. A busy one waits, briefly, for as many as shared the last fsync.
+        if (gatherMs <= 0 || lastGroupSize < 2 || group.members.length >= lastGroupSize || closed) return;
+        if (!deadline) {
+          const waiting = { passed: false, cancel: () => {} };
+          waiting.cancel = clock.after(gatherMs, () => {
+            waiting.passed = true;
+            arrived?.();
+          });
+          deadline = waiting;
+        }
+        if (deadline.passed) return;
+        await new Promise<void>((resolve) => arrived = resolve);
+        arrived = null;
+      }
+    } finally {
+      deadline?.cancel();
+    }
+  }
+
+  /** @returns false when the group is full and the member waits for the next one. */
+  async function runInto(group: Group, member: Member): Promise<boolean> {
+    try {
+      await member.run(group);
+    } catch (error) {
+      if (!(error instanceof GroupFull)) throw error;
+      member.begun = false;
+      pending.unshift(member);
+      return false;
+    }
+    group.members.push(member);
+    return true;
+  }
+
+  function drop(member: Member, error: unknown): void {
+    forget(member);
+    member.reject(error);
+  }
+
+  async function commitGroup(group: Group): Promise<{ done: boolean }> {
+    if (group.writes.size === 0 && group.events === 0) return await confirmReads(group);
+    const id = bytesToHex(random.bytes(8));
+    const at = clock.now();
+    let seq = head.value.seq;
+    const events: StoredEvent[] = [];
+    for (const member of group.members) {
+      for (const body of member.events) events.push({ ...body, v: 1, seq: ++seq, at });
+    }
+    const next: Head = { v: 1, seq, group: id, recent: [...head.value.recent, id].slice(-RECENT_GROUPS) };
+    const set: { key: Key; value: Uint8Array }[] = [{ key: HEAD, value: encode(toText(next), LARGE_TEXT).value }];
+    const remove: Key[] = [];
+    const cells = new Map<string, Cell>();
+    for (const event of events) {
+      set.push({ key: ["event", event.seq], value: encode(toText(event), LARGE_TEXT).value });
+      if (event.seq > eventLogSize) remove.push(["event", event.seq - eventLogSize]);
+    }
+    for (const [cellId, write] of group.writes) {
+      let pieces = 0;
+      if (write.text === null) {
+        remove.push(write.key);
+      } else {
+        const row = encode(write.text, ENGINE_LIMITS.valueBytes);
+        pieces = row.pieces.length;
+        set.push({ key: write.key, value: row.value });
+        row.pieces.forEach((piece, i) => set.push({ key: pieceKey(write.key, i), value: piece }));
+      }
+      for (let i = pieces; i < write.had; i++) remove.push(pieceKey(write.key, i));
+      cells.set(cellId, { text: write.text, pieces });
+    }
+    const unclaimed = group.members.flatMap((member) => member.rings);
+    const bell = !bellOut && unclaimed.some((ring) => ring.dueAt <= at);
+
+    let built = false; // others have committed on top of this group
+    try {
+      const result = await call(
+        "a commit",
+        engine.commit({ check: { key: HEAD, versionstamp: head.versionstamp }, set, delete: remove, bell }),
+      );
+      if (!result) return { done: false };
+      head = { value: next, versionstamp: result.versionstamp };
+    } catch (cause) {
+      if (!(await fence(group, id, cause))) return { done: true };
+      built = head.value.group !== id;
+    }
+
+    if (built) cache.clear();
+    else for (const [cellId, cell] of cells) remember(cellId, cell);
+    stats.commits++;
+    stats.transactions += group.members.length;
+    stats.rowsWritten += set.length + remove.length;
+    for (const row of set) stats.bytesWritten += row.value.length;
+    if (bell) bellOut = true;
+    for (const member of group.members) member.settle();
+    for (const event of events) for (const listener of listeners) listener(event);
+    for (const member of group.members) for (const { slot, lease } of member.slots) slot.start(lease);
+    for (const ring of unclaimed) claimer?.ring(ring.kind, ring.dueAt);
+    return { done: true };
+  }
+
+  /** Nothing to write: on a database others may write to, what was read must still be the newest. */
+  async function confirmReads(group: Group): Promise<{ done: boolean }> {
+    if (!engine.exclusive && group.members.length > 0) {
+      try {
+        const [row] = await engineGet([HEAD]);
+        if ((row?.versionstamp ?? null) !== head.versionstamp) return { done: false };
+      } catch (error) {
+        for (const member of group.members) drop(member, unavailable(error));
+        return { done: true };
+      }
+    }
+    stats.transactions += group.members.length;
+    for (const member of group.members) member.settle();
+    return { done: true };
+  }
+
+  /**
+   * A commit was rejected: it may have landed, may land later, or never. Rewrites the head row: once that is done, the
+   * group's own check can no longer hold, so it is known for good. No other transaction runs meanwhile.
+   * @returns true when the group has landed (`head` is then as it was read), false when it never will (its members were told).
+   */
+  async function fence(group: Group, id: string, cause: unknown): Promise<boolean> {
+    stats.fences++;
+    fencing = true;
+    // Whoever waits for a turn is refused in time by transact(); the members of this group get "unknown" after a while.
+    const cancel = clock.after(unknownAfterMs, () => {
+      for (const member of group.members) {
+        member.reject(new StoreError("unknown", "the database does not answer; whether this was stored is not known yet", { cause }));
+      }
+    });
+    try {
+      for (let attempt = 0;; attempt++) {
+        try {
+          await loadHead();
+          if (head.value.recent.includes(id)) return true;
+          const fenceId = `fence-${bytesToHex(random.bytes(8))}`;
+          const value: Head = { ...head.value, group: fenceId };
+          const result = await call(
+            "a fence",
+            engine.commit({
+              check: { key: HEAD, versionstamp: head.versionstamp },
+              set: [{ key: HEAD, value: encode(toText(value), LARGE_TEXT).value }],
+              delete: [],
+              bell: false,
+            }),
+          );
+          if (!result) continue;
+          head = { value, versionstamp: result.versionstamp };
+          cache.clear();
+          const error = new StoreError("unavailable", "the database refused the write; nothing was stored", { cause });
+          for (const member of group.members) drop(member, error);
+          return false;
+        } catch {
+          await new Promise<void>((resolve) => clock.after(Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)), resolve));
+        }
+      }
+    } finally {
+      cancel();
+      fencing = false;
+    }
+  }
+
+  // ---- the surface -----------------------------------------------------------------------------------------------
+
+  engine.onBell(() => {
+    bellOut = false;
+    claimer?.ring("*", clock.now());
+  });
+
+  try {
+    await loadHead();
+  } catch (error) {
+    throw unavailable(error);
+  }
+
+  return {
+    transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T> {
+      if (closed) return Promise.reject(new StoreError("unavailable", "the store is closing"));
+      return new Promise<T>((resolve, reject) => {
+        const cancel = clock.after(waitTimeoutMs, () => {
+          if (member.begun) return;
+          const at = pending.indexOf(member);
+          if (at >= 0) pending.splice(at, 1);
+          reject(new StoreError("unavailable", "the database is not keeping up; nothing was stored, try again"));
+        });
+        const member = memberOf<T>(
+          fn,
+          (value) => (cancel(), resolve(value)),
+          (error) => (cancel(), reject(error)),
+        );
+        pending.push(member);
+        arrived?.();
+        loop();
+      });
+    },
+    async get<T extends Versioned>(key: Key): Promise<T | null> {
+      const hit = engine.exclusive ? cache.get(keyText(key)) : undefined;
+      if (hit) {
+        stats.rowsFromCache++;
+        return parse<T>(hit.text);
+      }
+      try {
+        return parse<T>((await readCell(key)).text);
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    async list<T extends Versioned>(prefix: Key, options = {}) {
+      try {
+        const rows = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));
+        stats.rowsRead += rows.length;
+        return await Promise.all(rows.map(async (row) => ({ key: row.key, value: parse<T>((await cellOf(row)).text)! })));
+      } catch (error) {
+        throw unavailable(error);
+      }
+    },
+    async version() {
+      const [row] = await engineGet([HEAD]);
+      return row?.versionstamp ?? "";
+    },
+    onEvent(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    setClaimer: (next) => void (claimer = next),
+    stats: () => ({ ...stats }),
+    healthy: () => !fencing && !closed,
+    async close() {
+      if (closed) return;
+      closed = true;
+      arrived?.();
+      if (looping) {
+        await withDeadline(clock, waitTimeoutMs, "closing the store", new Promise<void>((done) => idle.push(done)))
+          .catch((error) => {
+            if (!(error instanceof DeadlineExceeded)) throw error;
+          });
+      }
+      engine.close();
+    },
+  };
+}

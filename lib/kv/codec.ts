@@ -1,0 +1,76 @@
+import type { Key } from "./engine.ts";
+
+/** Every stored record carries the version of its own shape, so that a newer program can read an older row. */
+export interface Versioned {
+  readonly v: number;
+}
+
+/** First part of the keys under which the pieces of a large value lie: `["~", i, ...key]`. */
+const CHUNK = "~";
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** A record as it is stored: UTF-8 JSON, split when larger than `pieceBytes`. */
+export interface EncodedRow {
+  value: Uint8Array;
+  /** Bytes of the pieces beside the row itself; empty for a value that fits in one row. */
+  pieces: Uint8Array[];
+  bytes: number;
+}
+
+/** JSON text of a record. @throws when it is no object with a whole `v`, or holds what JSON would silently change. */
+export function toText(value: Versioned): string {
+  if (typeof value !== "object" || value === null || !Number.isInteger(value.v)) {
+    throw new TypeError("a stored record must be an object with a whole number v");
+  }
+  return JSON.stringify(value, (name, part) => {
+    if (typeof part === "number" && !Number.isFinite(part)) {
+      throw new TypeError(`field ${name} is ${part}: not stored, it would come back as null`);
+    }
+    return part;
+  });
+}
+
+/** Bytes of a row whose JSON is `text`, in pieces of at most `pieceBytes` when it is larger than that. */
+export function encode(text: string, pieceBytes: number): EncodedRow {
+  const whole = encoder.encode(text);
+  if (whole.length <= pieceBytes) return { value: whole, pieces: [], bytes: whole.length };
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < whole.length; at += pieceBytes) pieces.push(whole.subarray(at, at + pieceBytes));
+  const value = encoder.encode(JSON.stringify({ v: 0, pieces: pieces.length, bytes: whole.length }));
+  return { value, pieces, bytes: whole.length + value.length };
+}
+
+/** Key of piece `i` of the row at `key`. */
+export const pieceKey = (key: Key, i: number): Key => [CHUNK, i, ...key];
+
+/** True for a key that holds a piece, not a record. */
+export const isPiece = (key: Key): boolean => key[0] === CHUNK;
+
+/** How many pieces lie beside a row with these bytes: 0 for an ordinary row. */
+export function piecesOf(value: Uint8Array): number {
+  const text = decoder.decode(value);
+  if (!text.startsWith('{"v":0,"pieces":')) return 0;
+  return (JSON.parse(text) as { pieces: number }).pieces;
+}
+
+/** JSON text of a row read back, `pieces` in order. @throws when the bytes are not what `encode` wrote. */
+export function decode(value: Uint8Array, pieces: readonly Uint8Array[] = []): string {
+  if (pieces.length === 0) return decoder.decode(value);
+  const header = JSON.parse(decoder.decode(value)) as { pieces: number; bytes: number };
+  const whole = new Uint8Array(header.bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  if (pieces.length !== header.pieces || at !== header.bytes) throw new Error("a large value is not complete");
+  return decoder.decode(whole);
+}
+
+/** Upper bound of what a key takes in the engine's own encoding. */
+export function keyBytes(key: Key): number {
+  let bytes = 0;
+  for (const part of key) bytes += typeof part === "number" ? 9 : part.length * 3 + 2;
+  return bytes;
+}
