@@ -1,0 +1,212 @@
+import { type Clock, sleep } from "@/lib/clock.ts";
+import type { Key, Store, Tx, Versioned } from "@/lib/kv.ts";
+import type { InvoiceState, InvoiceWallet } from "@/lib/lightning/port.ts";
+import type { Logger } from "@/lib/logger.ts";
+import type { TaskSpec } from "@/lib/queue.ts";
+import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import {
+  getInvoice,
+  type Invoice,
+  invoiceKey,
+  type InvoicePurpose,
+  OPEN_INVOICES,
+  settleInvoice,
+  stopWatching,
+} from "@/lib/stores/invoices.ts";
+
+/** What a settlement and an expiry mean to the record the invoice is for; part of the same transaction. */
+export interface InvoiceHandler {
+  settled(tx: Tx, invoice: Invoice, paidSats: number, now: number): Promise<void>;
+  expired(tx: Tx, invoice: Invoice, now: number): Promise<void>;
+}
+
+export interface Settlements {
+  /** Watches the wallet's push channel and runs the reconciler. */
+  start(): void;
+  stop(): Promise<void>;
+  /** Asks the wallet about one invoice now and records what it says. @throws {WalletError} when it does not answer. */
+  check(paymentHash: string): Promise<InvoiceState["state"]>;
+  /** The look at an invoice when it expires. */
+  expiryTask: TaskSpec;
+  status(): { pushConnected: boolean; openInvoices: number; lastWalletError: string | null };
+}
+
+export interface SettlementsOptions {
+  store: Store;
+  wallet: InvoiceWallet;
+  clock: Clock;
+  log: Logger;
+  handlers: Readonly<Record<InvoicePurpose, InvoiceHandler>>;
+  /** Time between two rounds of the reconciler (ms). */
+  reconcileMs?: number;
+}
+
+/** How long the reconciler goes on asking about an invoice after it expired: a payment may have been in flight. */
+const LATE_MS = 24 * 3_600_000;
+/** First and longest wait between two questions about the same invoice: the push channel is the fast way. */
+const FIRST_ASK_MS = 2_000;
+const SLOWEST_ASK_MS = 60_000;
+const ASKS_AT_ONCE = 8;
+const PAGE = 500;
+const HINTS_WAITING = 10_000;
+
+/**
+ * Notices settled invoices without any client asking: by the wallet's push, and by a reconciler for what the push missed.
+ * Whoever notices first records it; the others change nothing.
+ */
+export function createSettlements(options: SettlementsOptions): Settlements {
+  const { store, wallet, clock, log, handlers } = options;
+  const reconcileMs = options.reconcileMs ?? 1_000;
+  const stopper = new AbortController();
+  /** When to ask about an invoice next: memory only, since asking too early or twice does no harm. */
+  const asks = new Map<string, { at: number; waitMs: number }>();
+  const hints = new Set<string>();
+  let pumping: Promise<void> = Promise.resolve();
+  let rounds: Promise<void> = Promise.resolve();
+  let watching: Promise<void> = Promise.resolve();
+  let pushConnected = false;
+  let openInvoices = 0;
+  let lastWalletError: string | null = null;
+
+  async function record(paymentHash: string, paidSats: number): Promise<void> {
+    const now = clock.now();
+    await store.transact(async (tx) => {
+      const result = await settleInvoice(tx, paymentHash, paidSats, now);
+      if (result.outcome === "settled") await handlers[result.invoice.purpose].settled(tx, result.invoice, paidSats, now);
+    });
+  }
+
+  async function ask(paymentHash: string): Promise<InvoiceState> {
+    try {
+      const state = await wallet.lookupInvoice(paymentHash);
+      lastWalletError = null;
+      return state;
+    } catch (error) {
+      lastWalletError = (error as Error).message;
+      throw error;
+    }
+  }
+
+  async function check(paymentHash: string): Promise<InvoiceState["state"]> {
+    const invoice = await getInvoice(store, paymentHash);
+    if (!invoice) return "unknown";
+    if (invoice.settled) return "settled";
+    const state = await ask(paymentHash);
+    if (state.state === "settled") await record(paymentHash, state.paidSats);
+    return state.state;
+  }
+
+  function hint(paymentHash: string): void {
+    if (stopper.signal.aborted || hints.size >= HINTS_WAITING) return; // the reconciler comes by later
+    hints.add(paymentHash);
+    if (hints.size === 1) pumping = pumping.then(pump);
+  }
+
+  async function pump(): Promise<void> {
+    while (hints.size > 0 && !stopper.signal.aborted) {
+      const some = [...hints].slice(0, ASKS_AT_ONCE * 4);
+      await Promise.all(some.map((hash) =>
+        check(hash)
+          .catch((error) => log.warn({ err: error }, "a settlement could not be confirmed; the reconciler asks again"))
+          .finally(() => hints.delete(hash))
+      ));
+    }
+  }
+
+  // ---- reconciler ------------------------------------------------------------------------------------------------
+
+  async function round(): Promise<void> {
+    const now = clock.now();
+    const seen = new Set<string>();
+    const ready: string[] = [];
+    const over: string[] = [];
+    let after: Key | undefined;
+    do {
+      const rows = await store.list<Versioned>(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
+      for (const { key } of rows) {
+        const [, expiresAt, hash] = key as [string, number, string];
+        seen.add(hash);
+        const next = asks.get(hash) ?? { at: 0, waitMs: FIRST_ASK_MS / 2 };
+        if (!asks.has(hash)) asks.set(hash, next);
+        if (next.at <= now) ready.push(hash);
+        if (now > expiresAt + LATE_MS) over.push(hash);
+      }
+      after = rows.length === PAGE ? rows[rows.length - 1]?.key : undefined;
+    } while (after);
+    openInvoices = seen.size;
+    for (const hash of asks.keys()) if (!seen.has(hash)) asks.delete(hash);
+    for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
+      const answers = await Promise.allSettled(ready.slice(at, at + ASKS_AT_ONCE).map(askAgain));
+      const failed = answers.find((answer) => answer.status === "rejected");
+      if (failed) return log.warn({ err: failed.reason }, "the wallet does not answer; open invoices are asked about again");
+    }
+    for (const hash of over) await store.transact((tx) => forget(tx, hash));
+  }
+
+  async function askAgain(hash: string): Promise<void> {
+    await check(hash);
+    const { waitMs } = asks.get(hash) ?? { waitMs: FIRST_ASK_MS };
+    const next = Math.min(SLOWEST_ASK_MS, waitMs * 2);
+    asks.set(hash, { at: clock.now() + next, waitMs: next });
+  }
+
+  async function forget(tx: Tx, hash: string): Promise<void> {
+    const invoice = await getInvoice(tx, hash);
+    if (invoice && !invoice.settled) stopWatching(tx, invoice);
+  }
+
+  async function reconcile(): Promise<void> {
+    while (!stopper.signal.aborted) {
+      await round().catch((error) => log.warn({ err: error }, "a round of the reconciler failed; the next one repeats it"));
+      await sleep(clock, reconcileMs, stopper.signal);
+    }
+  }
+
+  // ---- expiry ----------------------------------------------------------------------------------------------------
+
+  const expiryTask: TaskSpec = {
+    kind: "invoice-expiry",
+    concurrency: 16,
+    leaseMs: 60_000,
+    maxAttempts: Infinity, // an invoice is expired when the wallet says so, not when it does not answer
+    maxDelayMs: 60_000,
+    async run(lease: Lease) {
+      const state = await check(lease.id);
+      if (state === "settled") return endTask(lease);
+      // A held payment may still settle: look again rather than close the record under it.
+      if (state === "held") throw new Error("a payment of this invoice is held");
+      const now = clock.now();
+      await store.transact(async (tx) => {
+        if (!(await holdsLease(tx, lease))) return;
+        tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+        const invoice = await tx.get<Invoice>(invoiceKey(lease.id));
+        if (invoice && !invoice.settled) await handlers[invoice.purpose].expired(tx, invoice, now);
+      });
+    },
+    giveUp: endTask,
+  };
+
+  async function endTask(lease: Lease): Promise<void> {
+    await store.transact(async (tx) => {
+      if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+    });
+  }
+
+  return {
+    start() {
+      watching = wallet.watch(hint, stopper.signal, (connected) => {
+        // What settled while the channel was down comes with the next round, not with the slow pace of old invoices.
+        if (connected && !pushConnected) for (const next of asks.values()) Object.assign(next, { at: 0, waitMs: FIRST_ASK_MS });
+        pushConnected = connected;
+      });
+      rounds = reconcile();
+    },
+    async stop() {
+      stopper.abort();
+      await Promise.all([pumping, rounds, watching]);
+    },
+    check,
+    expiryTask,
+    status: () => ({ pushConnected, openInvoices, lastWalletError }),
+  };
+}
