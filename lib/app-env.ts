@@ -1,0 +1,18 @@
+import type { Logger } from "./logger.ts";
+
+/**
+ * What every handler finds in its context. `D` is what this router needs of the instance: a domain names its own small
+ * interface, `app.ts` passes one object that has all of them.
+ */
+export interface AppEnv<D> {
+  /** What the server says about the connection: Deno.serve's second argument. Absent in `app.request`. */
+  Bindings: { remoteAddr?: { hostname?: string } };
+  Variables: {
+    /** Answered as `X-Request-Id` and in every error; "-" where no middleware gave one. */
+    requestId: string;
+    log: Logger;
+    deps: D;
+    /** Whom limits count: an IPv4 address or a /64, "unknown" without a socket. */
+    clientAddress: string;
+  };
+}

@@ -1,0 +1,103 @@
+import type { Context } from "hono";
+import type { AppEnv, AppRouter } from "./create-app.ts";
+
+const DOC = "/api/doc";
+const PAGE = "/api/reference";
+
+/**
+ * The assets of the API page, out of the npm package that the lock file pins by hash. Imported as text, because a file
+ * of an npm package can be read neither under narrow permissions nor by its path inside a compiled program; imported
+ * when first asked for, because 1.9 MB of script are not worth having in memory before anybody looks at the page.
+ * Deno 2.6 needs "raw-imports" among the unstable features of deno.json for this; 2.9 does not.
+ */
+const ASSETS = {
+  "swagger-ui.css": {
+    type: "text/css; charset=utf-8",
+    load: () => text(import("swagger-ui-dist/swagger-ui.css", { with: { type: "text" } })),
+  },
+  "swagger-ui-bundle.js": {
+    type: "text/javascript; charset=utf-8",
+    load: () => text(import("swagger-ui-dist/swagger-ui-bundle.js", { with: { type: "text" } })),
+  },
+  // In a file of its own: the content security policy forbids inline scripts.
+  "init.js": {
+    type: "text/javascript; charset=utf-8",
+    load: () =>
+      Promise.resolve(`SwaggerUIBundle({
+  url: "${DOC}",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null, // else it sends the document's address to validator.swagger.io
+  defaultModelsExpandDepth: 0,
+});
+`),
+  },
+} as const;
+
+const HTML = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>Timmy API</title>
+    <link rel="icon" href="data:,">
+    <link rel="stylesheet" href="${PAGE}/swagger-ui.css">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <noscript>This page needs JavaScript. The document it shows is at <a href="${DOC}">${DOC}</a>.</noscript>
+    <script src="${PAGE}/swagger-ui-bundle.js"></script>
+    <script src="${PAGE}/init.js"></script>
+  </body>
+</html>
+`;
+
+/**
+ * Adds the OpenAPI 3.1 document of every contract mounted on `app` at `/api/doc`, and a page to browse it at
+ * `/api/reference`. Everything comes from this origin. Call it after all routers are mounted.
+ *
+ * @param options.version the program's version
+ */
+export function configureOpenApi<D>(app: AppRouter<D>, options: { version: string }): void {
+  app.openAPIRegistry.registerComponent("securitySchemes", "L402", {
+    type: "http",
+    scheme: "L402",
+    description: "`L402 <base64 macaroon>:<64 hex preimage>`; `Bearer` is accepted in place of the scheme's name.",
+  });
+  app.openAPIRegistry.registerComponent("securitySchemes", "NostrToken", {
+    type: "apiKey",
+    in: "header",
+    name: "X-Nostr-Token",
+    description: "The token from `POST /api/identity/verify`.",
+  });
+
+  // Built at the first request, when everything is mounted, and once: it takes some milliseconds.
+  let document: string | undefined;
+  app.get(DOC, (c) => {
+    document ??= JSON.stringify(app.getOpenAPI31Document({
+      openapi: "3.1.0",
+      info: {
+        title: "Timmy",
+        version: options.version,
+        description: "An AI agent that is paid with Lightning. Errors have one shape; ids are capabilities: keep them.",
+      },
+      servers: [{ url: "/" }],
+    }));
+    return c.body(document, 200, { "Content-Type": "application/json; charset=utf-8" });
+  });
+
+  app.get(PAGE, (c) => c.html(HTML));
+  for (const [name, asset] of Object.entries(ASSETS)) {
+    app.get(`${PAGE}/${name}`, async (c: Context<AppEnv<D>>) => {
+      c.header("Content-Type", asset.type);
+      c.header("Cache-Control", "public, max-age=86400");
+      return c.body(await asset.load());
+    });
+  }
+}
+
+async function text(module: Promise<{ default: unknown }>): Promise<string> {
+  const { default: content } = await module;
+  if (typeof content !== "string") throw new Error("an asset of the API page did not load as text");
+  return content;
+}

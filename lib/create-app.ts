@@ -1,0 +1,52 @@
+import { OpenAPIHono, type RouteConfig, type RouteHandler } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
+import type { AppEnv } from "./app-env.ts";
+import { onError, onNotFound, validationHook } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+
+export type { AppEnv };
+
+/** A domain's router, or the app itself. */
+export type AppRouter<D> = OpenAPIHono<AppEnv<D>>;
+
+/** A middleware that works whatever the instance's dependencies are. */
+export type AppMiddleware = MiddlewareHandler<AppEnv<unknown>>;
+
+/** The handler of a contract: a status or body that the contract does not have does not compile. */
+export type AppRouteHandler<R extends RouteConfig, D> = RouteHandler<R, AppEnv<D>>;
+
+/** An empty router whose validation errors have the one error shape. */
+export function createRouter<D>(): AppRouter<D> {
+  return new OpenAPIHono<AppEnv<D>>({ strict: false, defaultHook: validationHook });
+}
+
+/**
+ * An app without routes: the context every handler reads, the middlewares in the order given, and the answers to errors
+ * and unknown paths. Mount routers on it with {@link mount}.
+ *
+ * The middlewares are an argument because lib never imports them; `standardMiddlewares` has the real ones.
+ */
+export function createApp<D>(
+  options: { deps: D; log: Logger; middlewares: readonly AppMiddleware[] },
+): AppRouter<D> {
+  const app = createRouter<D>();
+  app.use("*", async (c, next) => {
+    c.set("deps", options.deps);
+    c.set("log", options.log);
+    c.set("requestId", "-");
+    c.set("clientAddress", "unknown");
+    await next();
+  });
+  for (const middleware of options.middlewares) app.use("*", middleware as MiddlewareHandler<AppEnv<D>>);
+  app.onError(onError);
+  app.notFound(onNotFound);
+  return app;
+}
+
+/**
+ * Adds a domain's router. hono's own `route` takes any router; this one compiles only where the app's dependencies have
+ * what the router reads.
+ */
+export function mount<R, D extends R>(app: AppRouter<D>, router: AppRouter<R>): void {
+  app.route("/", router);
+}

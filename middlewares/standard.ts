@@ -1,0 +1,94 @@
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { secureHeaders } from "hono/secure-headers";
+import type { Clock } from "@/lib/clock.ts";
+import type { AppMiddleware } from "@/lib/create-app.ts";
+import { payloadTooLarge } from "@/lib/errors.ts";
+import type { Random } from "@/lib/ids.ts";
+import { clientAddress, type TrustedProxies } from "./client-address.ts";
+import { rateLimit } from "./rate-limit.ts";
+import { requestId } from "./request-id.ts";
+import { requestLog } from "./request-log.ts";
+
+/** The largest body any route takes, in bytes. */
+export const MAX_BODY_BYTES = 64 * 1024;
+
+export interface StandardOptions {
+  clock: Clock;
+  random: Random;
+  /** `PUBLIC_ORIGIN`; https turns HSTS on. */
+  publicOrigin: string;
+  /** Origins whose pages may call this API; ["*"] is any. No cookies are used, so none is ever sent along. */
+  corsOrigins: readonly string[];
+  trustedProxies: TrustedProxies;
+  /** `RATE_LIMIT_PER_MINUTE`; 0 is off. */
+  rateLimitPerMinute: number;
+}
+
+/**
+ * What every request goes through before its route, in this order:
+ * 1. an id, so that everything after it can be traced;
+ * 2. the log line, which then covers every answer, refusals included;
+ * 3. security headers and 4. CORS, so that refusals carry them too and a page can read them;
+ * 5. who is calling and 6. how often: before anything of the body is read, so that a caller over the limit costs nothing;
+ * 7. the body's size, for bodies without a declared length as well.
+ */
+export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
+  return [
+    requestId({ random: options.random, trusted: options.trustedProxies }),
+    requestLog({ clock: options.clock, quiet: ["/api/health", "/api/health/ready"] }),
+    securityHeaders(options.publicOrigin),
+    crossOrigin(options.corsOrigins),
+    clientAddress(options.trustedProxies),
+    rateLimit({ perMinute: options.rateLimitPerMinute, clock: options.clock, exempt: ["/api/health"] }),
+    limitBody(MAX_BODY_BYTES),
+  ];
+}
+
+/**
+ * Everything a page of ours needs comes from this origin: no inline script, no CDN, no frame around it.
+ * The images of the API page are data: URLs in its style sheet.
+ */
+function securityHeaders(publicOrigin: string): AppMiddleware {
+  return secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      scriptSrc: ["'self'"],
+      styleSrc: ["'self'"],
+      imgSrc: ["'self'", "data:"],
+      fontSrc: ["'self'"],
+      connectSrc: ["'self'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+    xFrameOptions: "DENY",
+    referrerPolicy: "no-referrer",
+    // A browser remembers it for months: never over plain http, where it would lock the operator out of localhost.
+    strictTransportSecurity: publicOrigin.startsWith("https://") ? "max-age=15552000" : false,
+  });
+}
+
+/** Headers a page on another origin may read besides the basic ones. */
+const EXPOSED = ["X-Request-Id", "Retry-After", "WWW-Authenticate", "Location"];
+
+function crossOrigin(origins: readonly string[]): AppMiddleware {
+  return cors({
+    origin: origins.includes("*") ? "*" : [...origins],
+    allowMethods: ["GET", "HEAD", "POST"],
+    exposeHeaders: EXPOSED,
+    maxAge: 3600,
+    // allowHeaders is left out on purpose: what a preflight asks for is allowed (clients such as the openai package
+    // send headers of their own). Headers give no right here that a caller outside a browser would not have.
+  });
+}
+
+/** 413 above `maxBytes`, whether the length was declared or only shows while the body arrives. */
+export function limitBody(maxBytes: number): AppMiddleware {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: () => {
+      throw payloadTooLarge(maxBytes);
+    },
+  });
+}
