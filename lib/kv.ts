@@ -18,7 +18,7 @@ export type StoredEvent = EventBody & { v: 1; seq: number; at: number };
 export interface Tx {
   /** The row as this transaction sees it: its own writes, then those of the transactions before it. */
   get<T extends Versioned>(key: Key): Promise<T | null>;
-  set(key: Key, value: Versioned): void;
+  set<T extends Versioned>(key: Key, value: T): void;
   delete(key: Key): void;
   /** Plans background work (or ends it: `dueAt: null`) in the same commit; the last order for a kind and id counts. */
   task(order: TaskOrder): void;

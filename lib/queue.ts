@@ -132,7 +132,7 @@ export function createQueue(options: QueueOptions): Queue {
         release();
       }
       await leftOpen(lease);
-    })().catch((error) => log.error({ taskKind: lease.kind, err: error }, "a task could not record how it ended; its lease will run out"))
+    })().catch((error) => log.error({ task: lease.kind, error }, "a task could not record how it ended; its lease will run out"))
       .finally(() => {
         if (running.get(id)?.done === done) running.delete(id);
         sweepSoon();
@@ -150,7 +150,7 @@ export function createQueue(options: QueueOptions): Queue {
           const held = await store.transact((tx) => renewLease(tx, lease, clock.now() + spec.leaseMs));
           if (!held) return abort.abort(new Error("the lease was lost"));
         } catch (error) {
-          log.warn({ taskKind: lease.kind, err: error }, "a lease could not be renewed");
+          log.warn({ task: lease.kind, error }, "a lease could not be renewed");
         }
         if (!over) plan();
       });
@@ -177,12 +177,12 @@ export function createQueue(options: QueueOptions): Queue {
     const trouble = (error ?? {}) as TaskTrouble;
     const attempt = lease.attempt + 1;
     if (trouble.permanent === true || attempt >= spec.maxAttempts) {
-      log.warn({ taskKind: lease.kind, attempt, err: error }, "a task failed for good");
+      log.warn({ task: lease.kind, attempt, error }, "a task failed for good");
       await spec.giveUp(lease, error);
       return;
     }
     const delay = retryDelayMs(lease.attempt, spec.maxDelayMs, random, trouble.retryAfterMs);
-    log.info({ taskKind: lease.kind, attempt, delayMs: delay, err: error }, "a task failed and will be tried again");
+    log.info({ task: lease.kind, attempt, delayMs: delay, error }, "a task failed and will be tried again");
     await store.transact((tx) => releaseLease(tx, lease, now + delay, attempt));
     wake(now + delay);
   }
@@ -191,7 +191,7 @@ export function createQueue(options: QueueOptions): Queue {
   async function leftOpen(lease: Lease): Promise<void> {
     const row = await store.get<TaskRow>(["task", lease.kind, lease.id]);
     if (row?.lease?.token !== lease.token) return;
-    log.error({ taskKind: lease.kind }, "a task ended without closing itself; it will run again");
+    log.error({ task: lease.kind }, "a task ended without closing itself; it will run again");
     await store.transact((tx) => releaseLease(tx, lease, clock.now() + STORE_RETRY_MS, lease.attempt));
   }
 
@@ -213,7 +213,7 @@ export function createQueue(options: QueueOptions): Queue {
       return;
     }
     sweeping = sweep()
-      .catch((error) => log.warn({ err: error }, "looking for due work failed; it is tried again"))
+      .catch((error) => log.warn({ error }, "looking for due work failed; it is tried again"))
       .finally(() => {
         sweeping = null;
         if (again) {

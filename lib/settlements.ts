@@ -107,7 +107,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const some = [...hints].slice(0, ASKS_AT_ONCE * 4);
       await Promise.all(some.map((hash) =>
         check(hash)
-          .catch((error) => log.warn({ err: error }, "a settlement could not be confirmed; the reconciler asks again"))
+          .catch((error) => log.warn({ error }, "a settlement could not be confirmed; the reconciler asks again"))
           .finally(() => hints.delete(hash))
       ));
     }
@@ -138,7 +138,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
       const answers = await Promise.allSettled(ready.slice(at, at + ASKS_AT_ONCE).map(askAgain));
       const failed = answers.find((answer) => answer.status === "rejected");
-      if (failed) return log.warn({ err: failed.reason }, "the wallet does not answer; open invoices are asked about again");
+      if (failed) return log.warn({ error: failed.reason }, "the wallet does not answer; open invoices are asked about again");
     }
     for (const hash of over) await store.transact((tx) => forget(tx, hash));
   }
@@ -157,7 +157,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function reconcile(): Promise<void> {
     while (!stopper.signal.aborted) {
-      await round().catch((error) => log.warn({ err: error }, "a round of the reconciler failed; the next one repeats it"));
+      await round().catch((error) => log.warn({ error }, "a round of the reconciler failed; the next one repeats it"));
       await sleep(clock, reconcileMs, stopper.signal);
     }
   }

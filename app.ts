@@ -1,0 +1,27 @@
+import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
+import { configureOpenApi } from "@/lib/configure-open-api.ts";
+import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-app.ts";
+import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
+import { devRouter } from "@/routes/dev/dev.index.ts";
+import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
+import { healthRouter } from "@/routes/health/health.index.ts";
+import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
+
+export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin">;
+
+/** HTTP: one flat list of routers. @param dev the development routes; null in production. */
+export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null): AppRouter<AppDeps> {
+  const { clock, random, log, settings } = deps;
+  const app = createBareApp({
+    deps,
+    log,
+    middlewares: standardMiddlewares({ ...http, clock, random, publicOrigin: settings.publicOrigin }),
+  });
+  mount(app, healthRouter());
+  mount(app, jobsRouter());
+  mount(app, estimateRouter());
+  if (dev) mount(app, devRouter(dev));
+  for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));
+  configureOpenApi(app, { version: deps.version });
+  return app;
+}

@@ -1,0 +1,72 @@
+import type { Model } from "@/lib/ai/port.ts";
+import type { BtcPriceFeed } from "@/lib/btc-price/port.ts";
+import type { Clock } from "@/lib/clock.ts";
+import type { OneAtATime } from "@/lib/idempotency.ts";
+import type { Capabilities, Random } from "@/lib/ids.ts";
+import type { Store } from "@/lib/kv.ts";
+import type { Wallet } from "@/lib/lightning/port.ts";
+import type { Logger } from "@/lib/logger.ts";
+import type { Payouts } from "@/lib/payouts.ts";
+import type { Queue } from "@/lib/queue.ts";
+import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
+import type { Settlements } from "@/lib/settlements.ts";
+import type { Invoice } from "@/lib/stores/invoices.ts";
+
+/** The operator's figures that rules and handlers need; sats, ms and USD as named. */
+export interface Settings {
+  publicOrigin: string;
+  evalModel: string;
+  workModel: string;
+  evalFeeSats: number;
+  invoiceExpirySeconds: number;
+  requestMaxChars: number;
+  price: PriceConfig;
+  /** @throws an Error that says what to set, for a model without a price. */
+  ratesFor(model: string): Rates;
+  modelDeadlineMs: number;
+  refundDustSats: number;
+  refundClaimDays: number;
+  refundMaxFeeSats: number;
+  payoutTimeoutMs: number;
+}
+
+/** Backends: what `deps.ts` puts together from the environment, and tests from simulated parts. */
+export interface Backends {
+  store: Store;
+  wallet: Wallet;
+  model: Model;
+  btcPrice: BtcPriceFeed;
+  clock: Clock;
+  random: Random;
+  capabilities: Capabilities;
+  log: Logger;
+  settings: Settings;
+}
+
+/** What a handler finds in `c.get("deps")`. */
+export interface AppDeps extends Backends {
+  queue: Queue;
+  settlements: Settlements;
+  payouts: Payouts;
+  oneAtATime: OneAtATime;
+  version: string;
+  readiness(): Promise<Readiness>;
+}
+
+/** What the development routes use: never there in production. */
+export interface DevTools {
+  /** Pays one of our own invoices, or says why not. One that is paid already counts as paid. */
+  pay(invoice: Invoice): Promise<DevPayment>;
+  /** An invoice of an imaginary payer (simulated wallet only). */
+  payerInvoice?: (amountSats: number) => Promise<{ paymentRequest: string; paymentHash: string }>;
+}
+
+export type DevPayment =
+  | { outcome: "paid"; preimage: string | null }
+  | { outcome: "expired" }
+  | { outcome: "refused"; reason: string };
+
+export interface Readiness {
+  ready: boolean;
+  checks: Record<string, { ok: boolean; detail?: string } & Record<string, unknown>>;
+}

@@ -1,0 +1,11 @@
+import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import * as handlers from "./dev.handlers.ts";
+import * as routes from "./dev.routes.ts";
+
+/** Pays our own invoices, for trying things out. `app.ts` does not mount it in production. */
+export function devRouter(tools: DevTools): AppRouter<AppDeps> {
+  return createRouter<AppDeps>()
+    .openapi(routes.payInvoice, handlers.payInvoice(tools))
+    .openapi(routes.makeInvoice, handlers.makeInvoice(tools));
+}

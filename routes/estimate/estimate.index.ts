@@ -1,0 +1,9 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import * as handlers from "./estimate.handlers.ts";
+import * as routes from "./estimate.routes.ts";
+
+/** Prices before any payment. */
+export function estimateRouter(): AppRouter<AppDeps> {
+  return createRouter<AppDeps>().openapi(routes.getEstimate, handlers.getEstimate);
+}

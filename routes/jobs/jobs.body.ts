@@ -1,0 +1,69 @@
+import type { Refund } from "@/lib/rules/refunds.ts";
+import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
+import type { Job } from "./jobs.machine.ts";
+import type { CostLedgerBody, JobBody } from "./jobs.routes.ts";
+import type { JobResult } from "./jobs.store.ts";
+
+const iso = (ms: number) => new Date(ms).toISOString();
+
+/** An invoice as a payer sees it. */
+export const invoiceBody = (invoice: InvoiceSummary) => ({
+  paymentRequest: invoice.paymentRequest,
+  amountSats: invoice.amountSats,
+  paymentHash: invoice.paymentHash,
+  expiresAt: iso(invoice.expiresAt),
+});
+
+/** The public face of a job: what its holder may see in its present state, field by field. */
+export function jobBody(jobId: string, job: Job, result: JobResult | null, refund: Refund | null): JobBody {
+  const costLedger = costLedgerBody(job, refund);
+  return {
+    jobId,
+    state: job.state,
+    createdAt: iso(job.createdAt),
+    trust_tier: "anonymous",
+    stubMode: job.simulated.length > 0,
+    simulated: job.simulated,
+    evalInvoice: invoiceBody(job.evalInvoice),
+    ...(job.workInvoice && { workInvoice: invoiceBody(job.workInvoice) }),
+    ...(job.quote && {
+      pricingBreakdown: {
+        estimatedCostUsd: job.quote.usd,
+        marginPct: job.quote.config.marginPct,
+        btcPriceUsd: job.quote.btc.usd,
+      },
+    }),
+    ...(job.reason !== null && { reason: job.reason }),
+    ...(result && { result: result.text, finishReason: result.finish }),
+    ...(job.errorMessage !== null && { errorMessage: job.errorMessage }),
+    ...(costLedger && { costLedger }),
+  };
+}
+
+/** What the work cost, once there is something to tell: a finished work, or money that is owed back. */
+function costLedgerBody(job: Job, refund: Refund | null): CostLedgerBody | null {
+  const { closing, quote } = job;
+  if (!closing && !refund) return null;
+  const usage = closing?.usage ?? { inputTokens: 0, outputTokens: 0, source: job.evalUsage?.source ?? "api" as const };
+  return {
+    actualInputTokens: usage.inputTokens,
+    actualOutputTokens: usage.outputTokens,
+    totalTokens: usage.inputTokens + usage.outputTokens,
+    actualCostUsd: closing?.modelCostUsd ?? 0,
+    actualAmountSats: closing?.actualSats ?? 0,
+    workAmountSats: job.workInvoice?.amountSats ?? 0,
+    paidSats: job.paidSats,
+    chargedSats: closing?.chargeSats ?? 0,
+    refundAmountSats: refund?.sats ?? 0,
+    refundState: refund?.state ?? "not_applicable",
+    refundPaymentHash: refund?.payout?.paymentHash ?? null,
+    refundClaimUntil: refund ? iso(refund.claimUntil) : null,
+    refundFailure: refund?.lastFailure ?? null,
+    absorbedSats: closing?.absorbedSats ?? 0,
+    marginPct: quote?.config.marginPct ?? 0,
+    btcPriceUsd: quote?.btc.usd ?? 0,
+    btcPriceSource: quote?.btc.source ?? "none",
+    infraUsd: closing?.infraUsd ?? 0,
+    usageSource: usage.source,
+  };
+}

@@ -1,0 +1,12 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import * as handlers from "./jobs.handlers.ts";
+import * as routes from "./jobs.routes.ts";
+
+/** Jobs: one request, paid in two steps. */
+export function jobsRouter(): AppRouter<AppDeps> {
+  return createRouter<AppDeps>()
+    .openapi(routes.createJob, handlers.createJob)
+    .openapi(routes.getJob, handlers.getJob)
+    .openapi(routes.refundJob, handlers.refundJob);
+}

@@ -1,0 +1,173 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { errorResponses } from "@/lib/errors.ts";
+
+const tags = ["jobs"];
+const json = <S extends z.ZodType>(schema: S, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const hash = z.string().openapi({ description: "Payment hash, 64 hex digits", example: "02d449a31fbb267c…" });
+
+const invoiceSchema = z.object({
+  paymentRequest: z.string().openapi({ description: "BOLT11 invoice", example: "lnbc100n1…" }),
+  amountSats: z.int(),
+  paymentHash: hash,
+  expiresAt: z.iso.datetime(),
+}).openapi("Invoice");
+
+const stubMode = z.boolean().openapi({
+  description: "True when something behind this job is simulated; `simulated` names what. No real money or no real model was used.",
+});
+
+const createdSchema = z.object({
+  jobId: z.string().openapi({ description: "A capability: whoever holds it can read the answer and claim the refund. Keep it." }),
+  state: z.string(),
+  createdAt: z.iso.datetime(),
+  evalInvoice: invoiceSchema,
+  stubMode,
+  simulated: z.array(z.string()),
+}).openapi("JobCreated");
+
+const costLedgerSchema = z.object({
+  actualInputTokens: z.int(),
+  actualOutputTokens: z.int(),
+  totalTokens: z.int(),
+  actualCostUsd: z.number().openapi({ description: "What the model cost, before infrastructure and margin (USD)" }),
+  actualAmountSats: z.int(),
+  workAmountSats: z.int().openapi({ description: "What the work invoice asked" }),
+  paidSats: z.int(),
+  chargedSats: z.int(),
+  refundAmountSats: z.int(),
+  refundState: z.enum(["not_applicable", "pending", "paying", "paid", "expired"]),
+  refundPaymentHash: hash.nullable(),
+  refundClaimUntil: z.iso.datetime().nullable(),
+  refundFailure: z.string().nullable().openapi({ description: "Why the last payout failed; the claim is open again" }),
+  absorbedSats: z.int(),
+  marginPct: z.number(),
+  btcPriceUsd: z.number(),
+  btcPriceSource: z.string(),
+  infraUsd: z.number().openapi({ description: "This request's share of the infrastructure, before margin (USD)" }),
+  usageSource: z.enum(["api", "estimated"]),
+}).openapi("CostLedger");
+
+const jobSchema = z.object({
+  jobId: z.string(),
+  state: z.enum([
+    "awaiting_eval_payment",
+    "evaluating",
+    "awaiting_work_payment",
+    "executing",
+    "complete",
+    "rejected",
+    "failed",
+    "expired",
+  ]),
+  createdAt: z.iso.datetime(),
+  trust_tier: z.enum(["anonymous"]),
+  stubMode,
+  simulated: z.array(z.string()),
+  evalInvoice: invoiceSchema.optional(),
+  workInvoice: invoiceSchema.optional(),
+  pricingBreakdown: z.object({
+    estimatedCostUsd: z.number().openapi({ description: "The whole quote, infrastructure and margin included (USD)" }),
+    marginPct: z.number(),
+    btcPriceUsd: z.number(),
+  }).optional(),
+  reason: z.string().optional(),
+  result: z.string().optional(),
+  finishReason: z.enum(["stop", "length"]).optional(),
+  errorMessage: z.string().optional(),
+  costLedger: costLedgerSchema.optional(),
+}).openapi("Job");
+
+export type JobBody = z.infer<typeof jobSchema>;
+export type CostLedgerBody = z.infer<typeof costLedgerSchema>;
+
+const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
+
+/** Body fields that the specification knows and this version does not: refused by name, never ignored. */
+const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({ type: "null" });
+
+export const createJob = createRoute({
+  method: "post",
+  path: "/api/jobs",
+  tags,
+  summary: "Create a job",
+  description: "Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, " +
+    "`GET /api/jobs/{id}` shows the work invoice. Send an `Idempotency-Key` to be able to repeat the call safely: the same key " +
+    "and body give the same job for 24 hours.",
+  request: {
+    headers: z.object({
+      "idempotency-key": z.string().min(1).max(200).optional().openapi({ description: "Any text of up to 200 characters" }),
+    }),
+    body: {
+      required: true,
+      content: {
+        "application/json": {
+          schema: z.strictObject({
+            request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
+            nostr_token: NOT_YET,
+            lightningAddress: NOT_YET,
+            model: NOT_YET,
+          }).openapi("CreateJob"),
+        },
+      },
+    },
+  },
+  responses: {
+    201: json(createdSchema, "The job waits for its evaluation fee"),
+    ...errorResponses(400, 409, 503),
+  },
+});
+
+export const getJob = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}",
+  tags,
+  summary: "Read a job",
+  description: "State, the invoice to pay, the answer, what it cost and what is owed back. Reading moves nothing.",
+  request: { params: idParam },
+  responses: { 200: json(jobSchema, "The job"), ...errorResponses(404, 503) },
+});
+
+const refundSchema = z.object({
+  refundState: z.enum(["paid", "paying"]),
+  refundPaymentHash: hash,
+  refundAmountSats: z.int(),
+  stubMode,
+}).openapi("Refund");
+
+export const refundJob = createRoute({
+  method: "post",
+  path: "/api/jobs/{id}/refund",
+  tags,
+  summary: "Take the difference back",
+  description: "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is " +
+    "answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
+    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to an account of its " +
+    "own, and the refund says `expired`.",
+  request: {
+    params: idParam,
+    body: {
+      required: true,
+      content: {
+        "application/json": {
+          schema: z.strictObject({
+            invoice: z.string().min(1).max(4_096).openapi({ description: "A BOLT11 invoice for exactly the amount owed" }),
+            lightningAddress: NOT_YET,
+          }).openapi("ClaimRefund"),
+        },
+      },
+    },
+  },
+  responses: {
+    200: json(refundSchema, "Paid"),
+    202: json(refundSchema, "Being paid; the outcome is not known yet. `GET /api/jobs/{id}` shows it"),
+    ...errorResponses(400, 404, 409, 503),
+  },
+});
+
+export type CreateJobRoute = typeof createJob;
+export type GetJobRoute = typeof getJob;
+export type RefundJobRoute = typeof refundJob;

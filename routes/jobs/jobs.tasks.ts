@@ -1,0 +1,164 @@
+import type { Usage } from "@/lib/ai/port.ts";
+import { ModelError } from "@/lib/ai/port.ts";
+import type { Backends } from "@/lib/app-deps.ts";
+import type { Tx } from "@/lib/kv.ts";
+import type { TaskSpec } from "@/lib/queue.ts";
+import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
+import type { InvoiceHandler } from "@/lib/settlements.ts";
+import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import {
+  accepted,
+  evalPaid,
+  evaluationFailed,
+  invoiceExpired,
+  type Job,
+  type NoStep,
+  type Quote,
+  rejected,
+  type RefundTerms,
+  type Step,
+  workDone,
+  workFailed,
+  workPaid,
+} from "./jobs.machine.ts";
+import { getJob, putResult, writeStep } from "./jobs.store.ts";
+
+/** One try and three more (economy.md §4). */
+const MODEL_ATTEMPTS = 4;
+const LEASE_MS = 60_000;
+
+/** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
+export function jobTasks(backends: Backends): {
+  tasks: TaskSpec[];
+  handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
+} {
+  const { store, model, wallet, clock, settings } = backends;
+  const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+
+  /** Runs a transition under the lease; without it, or when it no longer means anything, only the task ends. */
+  async function close(
+    lease: Lease,
+    transition: (job: Job, tx: Tx, now: number) => Step | NoStep,
+  ): Promise<void> {
+    const now = clock.now();
+    await store.transact(async (tx) => {
+      if (!(await holdsLease(tx, lease))) return;
+      const job = await getJob(tx, lease.id);
+      const written = job !== null && await writeStep(tx, transition(job, tx, now), now);
+      if (!written) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+    });
+  }
+  const nothingToDo = (lease: Lease) => close(lease, () => ({ outcome: "replayed" }));
+
+  async function evaluate(lease: Lease, signal: AbortSignal): Promise<void> {
+    const job = await getJob(store, lease.id);
+    if (job?.state !== "evaluating") return await nothingToDo(lease);
+    const { request, evalModel } = job;
+    const verdict = await model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs });
+    const { reason, usage } = verdict;
+    if (!verdict.accepted) return await close(lease, (job, _tx, now) => rejected(job, { reason, usage, terms, now }));
+    await offerWork(lease, job, reason, usage);
+  }
+
+  /** Prices the work, has the wallet make the invoice, and only then commits both together with the new state. */
+  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage): Promise<void> {
+    const quote = quoteFor(job);
+    const created = await wallet.createInvoice({
+      amountSats: quote.sats,
+      memo: "Timmy: work",
+      expirySeconds: settings.invoiceExpirySeconds,
+    });
+    const workInvoice: InvoiceSummary = { ...created, amountSats: quote.sats };
+    await close(lease, (job, tx, now) => {
+      const step = accepted(job, { reason, usage, quote, workInvoice });
+      if (step.outcome === "applied") addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
+      return step;
+    });
+  }
+
+  /** The price of a job's work now; it is locked into the job with the invoice. */
+  function quoteFor(job: Pick<Job, "request" | "workModel">): Quote {
+    const rates = settings.ratesFor(job.workModel);
+    const btc = backends.btcPrice.current();
+    const config = settings.price;
+    const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({ text: job.request, rates, config, btcUsd: btc.usd });
+    const affordable = affordableOutputTokens({ paidSats: sats, inputTokens, rates, config, btcUsd: btc.usd });
+    const maxOutputTokens = affordable ?? outputTokens; // never null: the price covers its own input
+    return { inputTokens, outputTokens, maxOutputTokens, rates, config, btc, usd: totalUsd, sats };
+  }
+
+  async function work(lease: Lease, signal: AbortSignal): Promise<void> {
+    const job = await getJob(store, lease.id);
+    if (job?.state !== "executing" || !job.quote) return await nothingToDo(lease);
+    const { text, usage, finish } = await model.work({
+      model: job.workModel,
+      request: job.request,
+      maxOutputTokens: job.quote.maxOutputTokens,
+      signal,
+      deadlineMs: settings.modelDeadlineMs,
+    });
+    await close(lease, (job, tx, now) => {
+      const step = workDone(job, { usage, terms, now });
+      if (step.outcome === "applied") putResult(tx, job.handle, { text, finish });
+      return step;
+    });
+  }
+
+  const settled =
+    (transition: typeof evalPaid): InvoiceHandler["settled"] => async (tx, { paymentHash, ref }, paidSats, now) => {
+      const job = await getJob(tx, ref);
+      if (!job) throw new Error("a settled invoice belongs to no job");
+      const written = await writeStep(tx, transition(job, { paymentHash, paidSats, now }), now);
+      if (!written) throw new Error(`a settlement arrived for a job that is ${job.state}: refusing to lose it`);
+      tx.event({ type: "invoice_settled", handle: ref, amountSats: paidSats });
+    };
+
+  const expired: InvoiceHandler["expired"] = async (tx, { paymentHash, ref }, now) => {
+    const job = await getJob(tx, ref);
+    if (job) await writeStep(tx, invoiceExpired(job, { paymentHash }), now);
+  };
+
+  const base = { leaseMs: LEASE_MS, maxAttempts: MODEL_ATTEMPTS, maxDelayMs: 60_000 };
+  return {
+    tasks: [
+      {
+        ...base,
+        kind: "evaluate",
+        concurrency: 32,
+        run: evaluate,
+        giveUp: (lease, cause) =>
+          close(lease, (job, _tx, now) => {
+            const usage = cause instanceof ModelError ? cause.usage ?? null : null;
+            return evaluationFailed(job, { message: messageOf("evaluation", cause), usage, terms, now });
+          }),
+      },
+      {
+        ...base,
+        kind: "work",
+        concurrency: 32,
+        run: work,
+        giveUp: (lease, cause) =>
+          close(lease, (job, _tx, now) => workFailed(job, { message: messageOf("work", cause), terms, now })),
+      },
+    ],
+    handlers: {
+      "job-eval": { settled: settled(evalPaid), expired },
+      "job-work": { settled: settled(workPaid), expired },
+    },
+  };
+}
+
+/** The row of an invoice that is about to be shown. */
+export const newInvoice = (
+  purpose: Invoice["purpose"],
+  ref: string,
+  summary: InvoiceSummary,
+  now: number,
+): Invoice => ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null });
+
+/** What the payer reads: that it failed and that the money comes back, nothing of the backend's inside. */
+function messageOf(what: "evaluation" | "work", cause: unknown): string {
+  const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
+  return `The ${what} failed: ${why}. What was paid for it can be claimed with POST /api/jobs/{id}/refund.`;
+}
