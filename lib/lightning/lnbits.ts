@@ -1,0 +1,541 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { z } from "zod";
+import { type Clock, sleep } from "@/lib/clock.ts";
+import { type Random, systemRandom } from "@/lib/ids.ts";
+import { type DecodedInvoice, decodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import {
+  type CreatedInvoice,
+  type InvoicePrefix,
+  type InvoiceState,
+  type PaymentState,
+  type Wallet,
+  WalletError,
+} from "./port.ts";
+
+/** Where the adapter reports what an operator should know. Never gets a key, an invoice or a preimage. */
+export type LnbitsLog = (level: "info" | "warn", message: string, fields?: Record<string, string | number>) => void;
+
+export interface LnbitsTimeouts {
+  /** Creating an invoice, asking for one, asking the balance (ms). */
+  requestMs: number;
+  /** Asking for an outgoing payment (ms). With LND behind it LNbits holds this answer up to 30 s. */
+  paymentLookupMs: number;
+  /** Opening the websocket (ms). */
+  connectMs: number;
+  /** A websocket without a frame for this long is replaced by a new one (ms): it may be cut without our knowing. */
+  silentMs: number;
+}
+
+export interface LnbitsOptions {
+  /** Base address, `http(s)://host[:port][/path]`. */
+  url: string;
+  /** The wallet's invoice key: may receive and read. */
+  invoiceKey: string;
+  /** The admin key of the **same** wallet; without it every payment is refused. */
+  adminKey?: string;
+  clock: Clock;
+  /** Spreads reconnects. */
+  random?: Random;
+  fetch?: typeof fetch;
+  log?: LnbitsLog;
+  timeouts?: Partial<LnbitsTimeouts>;
+}
+
+export interface LnbitsWallet extends Wallet {
+  /**
+   * The network of this wallet's invoices; if it has not made one yet, it makes one over 1 sat, shown to nobody.
+   * @throws {WalletError}
+   */
+  learnPrefix(): Promise<InvoicePrefix>;
+}
+
+const DEFAULT_TIMEOUTS: LnbitsTimeouts = {
+  requestMs: 10_000,
+  paymentLookupMs: 35_000,
+  connectMs: 10_000,
+  silentMs: 300_000,
+};
+const MAX_BODY_BYTES = 256 * 1024;
+const MAX_FRAME_LENGTH = 64 * 1024;
+/** A reconnect waits 0.5 s, then twice as long each time up to 30 s, less up to half of it at random. */
+const FIRST_RECONNECT_MS = 500;
+const LONGEST_RECONNECT_MS = 30_000;
+/** A socket that stood this long was a good one: the delays start small again (ms). */
+const STABLE_MS = 5_000;
+/**
+ * How long a payment call whose answer was lost may still be under way to LNbits or inside it (ms): until then "there
+ * is no such payment" proves nothing. Far above what proxies hold a request for.
+ */
+const STRAY_CALL_MS = 600_000;
+const MAX_STRAY_CALLS = 10_000;
+/** Stands for a preimage LNbits did not tell though it says that the payment went through. */
+const UNTOLD_PREIMAGE = "0".repeat(64);
+
+const Hash = z.string().regex(/^[0-9a-f]{64}$/);
+/** A payment of LNbits: `amount` and `fee` in msat, the amount negative when it went out. */
+const Row = z.object({
+  payment_hash: Hash,
+  amount: z.number().int(),
+  fee: z.number().int(),
+  status: z.enum(["pending", "success", "failed"]),
+  preimage: z.string().nullish(),
+});
+type Row = z.infer<typeof Row>;
+const Created = z.object({ payment_hash: Hash, bolt11: z.string() });
+const Found = z.object({ paid: z.boolean(), details: Row });
+const Balance = z.object({ balance: z.number() });
+const Refusal = z.object({ detail: z.unknown(), status: z.string().optional() });
+const Frame = z.object({ payment: z.object({ payment_hash: Hash, amount: z.number().positive() }) });
+
+interface Answer {
+  status: number;
+  /** Parsed JSON, or undefined when the body was not JSON. */
+  body: unknown;
+}
+
+/** No usable answer came. `message` is safe to log. */
+class Unanswered extends Error {}
+
+/**
+ * A wallet of an LNbits server (API v1; bodies as LNbits 1.6.2 sends them), spoken to over HTTP and a websocket.
+ *
+ * - What LNbits tells about an invoice is believed only from the keyed `GET`, never from a websocket frame (anyone can
+ *   push one) and never from a body without `details` (that is what a wrong key gets).
+ * - LNbits' answers hold preimages of unpaid invoices: nothing of a body leaves this file but the fields of the port.
+ * - **Fees.** LNbits takes no fee limit per call; its own reserve (`LNBITS_RESERVE_FEE_MIN`,
+ *   `LNBITS_RESERVE_FEE_PERCENT`) is the limit it hands to the node. `pay` therefore reports the fee really paid, and
+ *   logs a warning when it was above `maxFeeSats`: set the reserve to the limit you want.
+ * - **Payments.** LNbits keeps one outgoing row per wallet and hash, which makes repeating `pay` safe. Whatever it
+ *   answers to a payment, our own row decides; `failed` needs an answered refusal *and* the absence (or failure) of
+ *   that row.
+ *
+ * @throws {Error} when `url` is not an http(s) address or a key is empty.
+ */
+export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
+  const { invoiceKey, adminKey, clock, random = systemRandom, log = () => {} } = options;
+  const fetchFrom = options.fetch ?? fetch;
+  const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
+  const base = baseUrl(options.url);
+  for (const key of [invoiceKey, adminKey]) {
+    if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
+      throw new Error("an LNbits key must not be empty or have blanks");
+    }
+  }
+  const safe = (text: string) => redact(text, [invoiceKey, adminKey]);
+
+  let prefix: InvoicePrefix | null = null;
+  /** Hash → when its last payment call got no answer. */
+  const strays = new Map<string, number>();
+
+  /** One HTTP call. @throws {Unanswered} for anything but a complete answer that is neither too long nor a redirect. */
+  async function call(
+    key: string,
+    method: "GET" | "POST",
+    path: string,
+    limitMs: number,
+    body?: Record<string, unknown>,
+  ): Promise<Answer> {
+    const abort = new AbortController();
+    let late = false;
+    const cancel = clock.after(limitMs, () => {
+      late = true;
+      abort.abort();
+    });
+    try {
+      const response = await fetchFrom(`${base}/api/v1${path}`, {
+        method,
+        headers: {
+          "X-Api-Key": key,
+          accept: "application/json",
+          ...(body ? { "content-type": "application/json" } : {}),
+        },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+        redirect: "manual",
+        signal: abort.signal,
+      });
+      const text = await readBody(response, abort);
+      if (response.status >= 300 && response.status < 400) {
+        throw new Unanswered("LNbits redirects elsewhere: check LNBITS_URL, and that its first set-up is done");
+      }
+      return { status: response.status, body: parse(text) };
+    } catch (error) {
+      if (error instanceof Unanswered) throw error;
+      if (late) throw new Unanswered(`LNbits did not answer within ${limitMs} ms`);
+      throw new Unanswered(
+        `LNbits could not be reached: ${safe(error instanceof Error ? error.message : "no reason")}`,
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  /** The same for callers that throw {@link WalletError}; anything but 2xx and `alsoFine` is one. */
+  async function ask(
+    method: "GET" | "POST",
+    path: string,
+    body?: Record<string, unknown>,
+    alsoFine?: number,
+  ): Promise<Answer> {
+    let answer: Answer;
+    try {
+      answer = await call(invoiceKey, method, path, timeouts.requestMs, body);
+    } catch (error) {
+      throw new WalletError(messageOf(error), true);
+    }
+    const { status } = answer;
+    if ((status >= 200 && status < 300) || status === alsoFine) return answer;
+    const refusal = Refusal.safeParse(answer.body);
+    // LNbits' own 520 with "failed" is a verdict about this request; "pending", 429 and 5xx may be better next time.
+    const verdict = status === 520
+      ? refusal.data?.status === "failed"
+      : status < 500 && status !== 429 && status !== 408;
+    throw new WalletError(`LNbits answered ${status}: ${safe(detailOf(answer))}`, !verdict);
+  }
+
+  async function createInvoice(
+    input: { amountSats: number; memo: string; expirySeconds: number },
+  ): Promise<CreatedInvoice> {
+    const { amountSats, memo, expirySeconds } = input;
+    if (!(Number.isSafeInteger(amountSats) && amountSats > 0)) {
+      throw new WalletError("an invoice needs a positive whole number of sats", false); // LNbits cuts 1.5 to 1
+    }
+    if (!(Number.isSafeInteger(expirySeconds) && expirySeconds > 0)) {
+      throw new WalletError("an invoice's expiry must be a positive whole number of seconds", false);
+    }
+    if (utf8ToBytes(memo).length > MAX_MEMO_BYTES) {
+      throw new WalletError(`an invoice's memo has at most ${MAX_MEMO_BYTES} bytes`, false);
+    }
+    const request = { out: false, unit: "sat", amount: amountSats, memo, expiry: expirySeconds };
+    const created = Created.safeParse((await ask("POST", "/payments", request)).body);
+    if (!created.success) throw new WalletError("LNbits' answer to a new invoice has another shape than known", true);
+    const { payment_hash: paymentHash, bolt11: paymentRequest } = created.data;
+    const invoice = read(paymentRequest);
+    if (invoice instanceof InvoiceError) {
+      throw new WalletError(`LNbits made an invoice that is not valid: ${invoice.message}`, true);
+    }
+    if (invoice.paymentHash !== paymentHash) throw new WalletError("LNbits' invoice has another payment hash", true);
+    if (invoice.amountMsat !== amountSats * 1000) {
+      throw new WalletError("LNbits' invoice has another amount than was asked for", true);
+    }
+    prefix = invoice.prefix;
+    return { paymentRequest, paymentHash, expiresAt: invoice.expiresAt };
+  }
+
+  async function lookupInvoice(paymentHash: string): Promise<InvoiceState> {
+    if (!Hash.safeParse(paymentHash).success) return { state: "unknown" };
+    const answer = await ask("GET", `/payments/${paymentHash}`, undefined, 404);
+    if (answer.status === 404) {
+      if (isNoSuchPayment(answer)) return { state: "unknown" };
+      throw new WalletError(`LNbits answered 404: ${safe(detailOf(answer))}`, true);
+    }
+    const row = ownRow(answer, paymentHash);
+    if (!row) throw new WalletError("LNbits shows no details of the payment: is the invoice key right?", false);
+    // When this wallet itself paid the invoice, the outgoing row hides the incoming one.
+    return row.amount > 0 ? invoiceState(row) : invoiceState(await incomingRow(paymentHash));
+  }
+
+  async function incomingRow(paymentHash: string): Promise<Row | null> {
+    const { body } = await ask("GET", `/payments?payment_hash=${paymentHash}&limit=10`);
+    const rows = z.array(Row).safeParse(body);
+    if (!rows.success) throw new WalletError("LNbits' list of payments has another shape than known", true);
+    return rows.data.find((row) => row.payment_hash === paymentHash && row.amount > 0) ?? null;
+  }
+
+  /**
+   * What our own outgoing row says. `unknown` with `absent`: LNbits answered that this wallet has none.
+   * LNbits gives the outgoing row when there are two, so an incoming one means that there is no outgoing one.
+   */
+  async function findPayment(paymentHash: string, limitMs: number): Promise<PaymentState & { absent?: true }> {
+    if (!Hash.safeParse(paymentHash).success) return { state: "unknown", reason: "not a payment hash" };
+    let answer: Answer;
+    try {
+      answer = await call(adminKey ?? invoiceKey, "GET", `/payments/${paymentHash}`, limitMs);
+    } catch (error) {
+      return { state: "unknown", reason: messageOf(error) };
+    }
+    const row = answer.status === 200 ? ownRow(answer, paymentHash) : null;
+    if (row && row.amount < 0) return paymentState(row);
+    if (row || isNoSuchPayment(answer)) {
+      return { state: "unknown", reason: "LNbits has no record of this payment", absent: true };
+    }
+    return { state: "unknown", reason: `LNbits answered ${answer.status}: ${safe(detailOf(answer))}` };
+  }
+
+  async function pay(input: Parameters<Wallet["pay"]>[0]): Promise<PaymentState> {
+    const { paymentRequest, paymentHash } = input;
+    const endsAt = clock.now() + input.timeoutMs;
+    const left = () => Math.max(1, endsAt - clock.now());
+    const objection = objectionTo(input);
+    if (objection !== null || adminKey === undefined) {
+      // An earlier call may have paid it all the same, so our row has the last word.
+      return verdict(paymentHash, objection ?? "no admin key is configured, so nothing can be paid", left());
+    }
+
+    let answer: Answer;
+    try {
+      answer = await call(adminKey, "POST", "/payments", input.timeoutMs, { out: true, bolt11: paymentRequest });
+    } catch (error) {
+      rememberStray(paymentHash);
+      return { state: "unknown", reason: messageOf(error) };
+    }
+
+    if (answer.status === 200 || answer.status === 201) {
+      const row = Row.safeParse(answer.body).data;
+      if (row?.payment_hash === paymentHash && row.amount < 0) return paid(paymentState(row), input.maxFeeSats);
+      // A row that came in is the payee's, shown when LNbits did not even try: nothing was sent by this call.
+      if (row?.payment_hash === paymentHash && row.status === "failed") {
+        return verdict(paymentHash, "LNbits did not send it: the invoice has expired there", left());
+      }
+    } else {
+      const refusal = Refusal.safeParse(answer.body).data;
+      const decided = answer.status === 520
+        // "success" with an error: it is paid already, by us (then our row says so) or by another wallet of LNbits.
+        ? refusal?.status === "failed" || refusal?.status === "success"
+        : answer.status === 400 && refusal !== undefined;
+      if (decided) return paid(await verdict(paymentHash, safe(detailOf(answer)), left()), input.maxFeeSats);
+    }
+    rememberStray(paymentHash);
+    const found = await lookup(paymentHash, left());
+    if (found.state !== "unknown") return paid(found, input.maxFeeSats);
+    return { state: "unknown", reason: `LNbits answered ${answer.status}: ${safe(detailOf(answer))}` };
+  }
+
+  /** The outcome after a refusal: our row if there is one; `failed` only if LNbits says that there is none. */
+  async function verdict(paymentHash: string, refusal: string, limitMs: number): Promise<PaymentState> {
+    const found = await findPayment(paymentHash, limitMs);
+    if (!found.absent) return found.state === "failed" ? { state: "failed", reason: refusal } : found;
+    const stray = strays.get(paymentHash);
+    if (stray !== undefined && clock.now() - stray < STRAY_CALL_MS) {
+      return { state: "unknown", reason: `${refusal}; but an earlier call may still reach LNbits` };
+    }
+    strays.delete(paymentHash);
+    return { state: "failed", reason: refusal };
+  }
+
+  async function lookup(paymentHash: string, limitMs: number): Promise<PaymentState> {
+    const { absent: _, ...found } = await findPayment(paymentHash, limitMs);
+    return found;
+  }
+
+  function rememberStray(paymentHash: string): void {
+    strays.delete(paymentHash);
+    strays.set(paymentHash, clock.now());
+    for (const [hash, at] of strays) {
+      if (strays.size <= MAX_STRAY_CALLS && clock.now() - at < STRAY_CALL_MS) break;
+      strays.delete(hash);
+    }
+  }
+
+  function paid(state: PaymentState, maxFeeSats: number): PaymentState {
+    if (state.state === "paid" && state.feeSats > maxFeeSats) {
+      log("warn", "LNbits paid a higher fee than allowed: lower its fee reserve", {
+        feeSats: state.feeSats,
+        maxFeeSats,
+      });
+    }
+    return state;
+  }
+
+  function objectionTo(input: { paymentRequest: string; paymentHash: string; amountSats: number }): string | null {
+    const invoice = read(input.paymentRequest);
+    if (invoice instanceof InvoiceError) return invoice.message;
+    if (prefix !== null && invoice.prefix !== prefix) return `the invoice is for another network (${invoice.prefix})`;
+    if (invoice.paymentHash !== input.paymentHash) return "the invoice has another payment hash";
+    if (invoice.amountMsat === null) return "the invoice names no amount";
+    if (invoice.amountSats !== input.amountSats) return "the invoice has another amount";
+    // LNbits would pay an expired invoice of its own wallets.
+    return invoice.expiresAt <= clock.now() ? "the invoice has expired" : null;
+  }
+
+  /** One websocket, until it closes, falls silent or `signal` aborts. */
+  function listen(
+    onHint: (paymentHash: string) => void,
+    signal: AbortSignal,
+    onOpen: () => void,
+  ): Promise<"closed" | "silent" | "aborted"> {
+    return new Promise((resolve) => {
+      const socket = new WebSocket(`${base.replace(/^http/, "ws")}/api/v1/ws/${invoiceKey}`);
+      let end: "closed" | "silent" | "aborted" = "closed";
+      let cancelTimer = () => {};
+      const close = (why: typeof end) => {
+        end = why;
+        cancelTimer();
+        // A peer that is gone never confirms the close: do not wait for it long.
+        cancelTimer = clock.after(1_000, finish);
+        socket.close();
+      };
+      const waitUntilSilent = () => {
+        cancelTimer();
+        cancelTimer = clock.after(timeouts.silentMs, () => close("silent"));
+      };
+      const onAbort = () => close("aborted");
+      function finish(): void {
+        cancelTimer();
+        signal.removeEventListener("abort", onAbort);
+        resolve(end);
+      }
+      signal.addEventListener("abort", onAbort, { once: true });
+      cancelTimer = clock.after(timeouts.connectMs, () => close("closed"));
+      socket.onopen = () => {
+        if (signal.aborted) return;
+        waitUntilSilent();
+        onOpen();
+      };
+      socket.onmessage = ({ data }) => {
+        if (signal.aborted || end !== "closed") return;
+        waitUntilSilent();
+        if (typeof data !== "string" || data.length > MAX_FRAME_LENGTH) return;
+        const frame = Frame.safeParse(parse(data));
+        if (frame.success) tell(onHint, frame.data.payment.payment_hash);
+      };
+      // An error is always followed by close.
+      socket.onclose = finish;
+    });
+  }
+
+  async function watch(
+    onHint: (paymentHash: string) => void,
+    signal: AbortSignal,
+    onState: (connected: boolean) => void = () => {},
+  ): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      let openedAt: number | null = null;
+      const end = await listen(onHint, signal, () => {
+        openedAt = clock.now();
+        tell(onState, true);
+      });
+      if (end === "silent") continue;
+      tell(onState, false);
+      if (end === "aborted") return;
+      failures = openedAt !== null && clock.now() - openedAt >= STABLE_MS ? 0 : failures + 1;
+      const delay = Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.max(0, failures - 1));
+      const jitter = (random.bytes(1)[0] ?? 0) / 512;
+      log("info", "LNbits' websocket is closed; reconnecting", { inMs: Math.round(delay * (1 - jitter)), failures });
+      await sleep(clock, delay * (1 - jitter), signal);
+    }
+  }
+
+  return {
+    name: "lnbits",
+    simulated: false,
+    get prefix() {
+      return prefix;
+    },
+    createInvoice,
+    lookupInvoice,
+    watch,
+    pay,
+    lookupPayment: (paymentHash) => lookup(paymentHash, timeouts.paymentLookupMs),
+
+    async balanceSats() {
+      const balance = Balance.safeParse((await ask("GET", "/wallet")).body);
+      if (!balance.success) throw new WalletError("LNbits' answer about the wallet has another shape than known", true);
+      return Math.floor(balance.data.balance / 1000);
+    },
+
+    async learnPrefix() {
+      if (prefix !== null) return prefix;
+      const { paymentRequest } = await createInvoice({ amountSats: 1, memo: "network check", expirySeconds: 60 });
+      return decodeInvoice(paymentRequest).prefix;
+    },
+  };
+}
+
+function invoiceState(row: Row | null): InvoiceState {
+  if (!row) return { state: "unknown" };
+  if (row.status === "success") return { state: "settled", paidSats: Math.floor(row.amount / 1000) };
+  // LNbits marks an unpaid invoice failed when it has expired, or when FakeWallet forgot it.
+  return { state: row.status === "failed" ? "expired" : "open" };
+}
+
+function paymentState(row: Row): PaymentState {
+  if (row.status === "pending") return { state: "pending" };
+  if (row.status === "failed") return { state: "failed", reason: "LNbits says that the payment failed" };
+  const preimage = row.preimage ?? "";
+  const proves = /^[0-9a-f]{64}$/.test(preimage) && bytesToHex(sha256(hexToBytes(preimage))) === row.payment_hash;
+  // The fee is negative for a routed payment and positive inside LNbits; parts of a sat count as one.
+  return { state: "paid", preimage: proves ? preimage : UNTOLD_PREIMAGE, feeSats: Math.ceil(Math.abs(row.fee) / 1000) };
+}
+
+/** The row in the answer to `GET /payments/{hash}`, if it is about that hash, agrees with itself and is ours to see. */
+function ownRow(answer: Answer, paymentHash: string): Row | null {
+  const found = Found.safeParse(answer.body);
+  if (!found.success || found.data.details.payment_hash !== paymentHash) return null;
+  return found.data.paid === (found.data.details.status === "success") ? found.data.details : null;
+}
+
+/** LNbits' own 404; a proxy's has another body. */
+function isNoSuchPayment(answer: Answer): boolean {
+  return answer.status === 404 && Refusal.safeParse(answer.body).data?.detail === "Payment does not exist.";
+}
+
+function detailOf(answer: Answer): string {
+  const detail = Refusal.safeParse(answer.body).data?.detail;
+  return typeof detail === "string" ? detail : "no reason given";
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Unanswered ? error.message : "LNbits gave no usable answer";
+}
+
+function read(paymentRequest: string): DecodedInvoice | InvoiceError {
+  try {
+    return decodeInvoice(paymentRequest);
+  } catch (error) {
+    if (error instanceof InvoiceError) return error;
+    throw error;
+  }
+}
+
+/** Calls a listener whose failure must not end the watch. */
+function tell<T>(listener: (value: T) => void, value: T): void {
+  try {
+    listener(value);
+  } catch {
+    // The listener's own affair: the reconciler finds what it missed.
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readBody(response: Response, abort: AbortController): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) {
+      abort.abort();
+      throw new Unanswered(`LNbits' answer is longer than ${MAX_BODY_BYTES} bytes`);
+    }
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function baseUrl(text: string): string {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    throw new Error("the LNbits address must look like https://host[:port][/path], without user, query or fragment");
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+/** Takes keys, invoices, hashes and addresses out of a text from elsewhere, and cuts it short. */
+function redact(text: string, keys: readonly (string | undefined)[]): string {
+  let result = text;
+  for (const key of keys) if (key) result = result.replaceAll(key, "[key]");
+  return result
+    .replace(/(https?|wss?):\/\/[^\s)"']+/gi, "[address]")
+    .replace(/\bln(bc|tb|sb)[0-9a-z]{20,}/gi, "[invoice]")
+    .replace(/[0-9a-f]{64,}/gi, "[hash]")
+    .slice(0, 200);
+}

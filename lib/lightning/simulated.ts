@@ -1,0 +1,447 @@
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
+import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
+import type { Random } from "@/lib/ids.ts";
+import { decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
+
+/** What the simulated wallet needs of a store: every change is one transaction. `lib/kv.ts` fits. */
+export interface SimStore {
+  transact<T>(fn: (tx: SimTx) => Promise<T> | T): Promise<T>;
+  get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
+}
+export interface SimTx {
+  get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
+  set(key: readonly (string | number)[], value: { v: number }): void;
+}
+
+/**
+ * Something that goes wrong, or is slow, in one call.
+ * - `refuse`: the wallet says no and nothing happened (`pay`: `failed`).
+ * - `lose`: the call never arrives: nothing happened, and the caller does not know (`pay`: `unknown`).
+ * - `drop`: it happens, but the answer is lost: the caller does not know.
+ * - `delay`: it happens after `ms` of the wallet's clock, or once `until` resolves.
+ */
+export type Fault =
+  | { kind: "refuse" | "lose" | "drop" }
+  | { kind: "delay"; ms: number }
+  | { kind: "delay"; until: Promise<void> };
+
+/** For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`). */
+export type PayFault = Fault | { kind: "fail" } | { kind: "hold" };
+
+/** A fault for every call while it is set, or a function asked at each call. */
+export type FaultPlan<F> = F | (() => F | undefined);
+
+/** Set and cleared by a test at any time; `{}` is a wallet that works. */
+export interface SimulatedFaults {
+  createInvoice?: FaultPlan<Fault> | undefined;
+  lookupInvoice?: FaultPlan<Fault> | undefined;
+  balanceSats?: FaultPlan<Fault> | undefined;
+  lookupPayment?: FaultPlan<Fault> | undefined;
+  pay?: FaultPlan<PayFault> | undefined;
+  /** `hold`: a payment that arrives makes the invoice `held` until `releaseInvoice`. */
+  settle?: FaultPlan<{ kind: "hold" }> | undefined;
+  /** `lose`: the hint never comes. `twice`: it comes again. */
+  hints?: FaultPlan<{ kind: "lose" | "twice" }> | undefined;
+}
+
+export type PayInvoiceResult =
+  | { ok: true; preimage: string }
+  | { ok: false; reason: "not-found" | "already-paid" | "expired" | "held" };
+
+export interface SimulatedWallet extends Wallet {
+  /**
+   * Somebody pays this open invoice of ours.
+   * @param options.late pays an expired one too, as a payment does that was already on its way.
+   */
+  payInvoice(paymentHash: string, options?: { late?: boolean }): Promise<PayInvoiceResult>;
+  /** What becomes of a held incoming payment. @returns false when there is none. */
+  releaseInvoice(paymentHash: string, outcome: "settle" | "cancel"): Promise<boolean>;
+  /** What becomes of a held outgoing payment. @returns false when there is none. */
+  releasePayment(paymentHash: string, outcome: "paid" | "failed"): Promise<boolean>;
+  /**
+   * An invoice of an imaginary payer's node on the same network: what a refund can be paid to. Paying it gives its real
+   * preimage.
+   */
+  createExternalInvoice(
+    input: { amountSats: number | null; memo?: string; expirySeconds?: number },
+  ): Promise<CreatedInvoice>;
+}
+
+export interface SimulatedWalletOptions {
+  store: SimStore;
+  /** 32 secret bytes, the same at every start. Node keys and preimages come from it and are stored nowhere. */
+  seed: Uint8Array;
+  clock: Clock;
+  random: Random;
+  faults?: SimulatedFaults;
+  /** Routing fee of every outgoing payment (sats). */
+  feeSats?: number;
+}
+
+interface InvoiceRow {
+  v: 1;
+  nonce: string;
+  amountSats: number;
+  createdAt: number;
+  expiresAt: number;
+  state: "open" | "held" | "settled";
+  settledAt?: number;
+}
+interface ExternalRow {
+  v: 1;
+  nonce: string;
+  createdAt: number;
+}
+interface PaymentRow {
+  v: 1;
+  amountSats: number;
+  feeSats: number;
+  state: "pending" | "paid" | "failed";
+  reason?: string;
+  at: number;
+}
+interface BalanceRow {
+  v: 1;
+  sats: number;
+}
+
+const ROOT = "simulated-wallet";
+const BALANCE = [ROOT, "balance"];
+const invoiceKey = (hash: string) => [ROOT, "invoice", hash];
+const externalKey = (hash: string) => [ROOT, "external", hash];
+const paymentKey = (hash: string) => [ROOT, "payment", hash];
+
+const PREFIX = "lnbcrt";
+const NONCE_BYTES = 16;
+/** All the bitcoin there will ever be. */
+const MAX_SATS = 21_000_000 * 100_000_000;
+const HASH = /^[0-9a-f]{64}$/;
+
+/** Marks a `lose` or `drop` on its way to the caller. */
+class AnswerLost extends Error {}
+/** Marks a `refuse`. */
+class Refused extends Error {}
+
+/**
+ * A wallet without a network behind it: real signed regtest invoices (`lnbcrt…`) with real preimages, a balance, and
+ * outgoing payments, all in the store, so that it survives a restart. It never holds money.
+ *
+ * Secrets are derived, HMAC-SHA256(seed, domain + nonce); rows hold the nonce only, so a copy of the store can neither
+ * settle an invoice nor forge one. A payment to a stranger's invoice "succeeds" with a preimage that is derived too and
+ * does **not** hash to the payment hash: only invoices of this seed give their real one.
+ */
+export function createSimulatedWallet(options: SimulatedWalletOptions): SimulatedWallet {
+  const { store, seed, clock, random } = options;
+  const faults = options.faults ?? {};
+  const feeSats = options.feeSats ?? 0;
+  if (seed.length !== 32) throw new Error("the simulated wallet's seed must have 32 bytes");
+
+  const derive = (domain: string, nonce: string) => hmac(sha256, seed, utf8ToBytes(`${domain}:${nonce}`));
+  const nodeKeys = new Map<string, Uint8Array>();
+  const nodeKey = (domain: Domain): Uint8Array => {
+    const known = nodeKeys.get(domain);
+    if (known) return known;
+    let attempt = 0;
+    let key = derive(`${domain}-node-key`, "0");
+    // One in 2^128 candidates is not a valid key.
+    while (!secp256k1.utils.isValidSecretKey(key)) key = derive(`${domain}-node-key`, `${++attempt}`);
+    nodeKeys.set(domain, key);
+    return key;
+  };
+  const preimageOf = (domain: Domain, nonce: string) => derive(`${domain}-preimage`, nonce);
+
+  /** Makes the invoice of `nonce`; stores nothing. */
+  function issue(
+    domain: Domain,
+    nonce: string,
+    input: { amountSats: number | null; memo: string; expirySeconds: number },
+  ): CreatedInvoice & { createdAt: number } {
+    const createdAtSeconds = Math.floor(clock.now() / 1000);
+    const paymentHash = bytesToHex(sha256(preimageOf(domain, nonce)));
+    const paymentRequest = encodeInvoice({
+      prefix: PREFIX,
+      amountMsat: input.amountSats === null ? null : input.amountSats * 1000,
+      paymentHash,
+      paymentSecret: bytesToHex(derive(`${domain}-payment-secret`, nonce)),
+      memo: input.memo,
+      createdAtSeconds,
+      expirySeconds: input.expirySeconds,
+    }, nodeKey(domain));
+    const expiresAt = (createdAtSeconds + input.expirySeconds) * 1000;
+    return { paymentRequest, paymentHash, expiresAt, createdAt: clock.now() };
+  }
+
+  /** Runs one call of the port under the fault planned for it. */
+  async function under<T>(fault: Fault | undefined, effect: () => Promise<T>): Promise<T> {
+    if (fault?.kind === "refuse") throw new Refused("the simulated wallet refuses");
+    if (fault?.kind === "lose") throw new AnswerLost("the simulated wallet was not reached");
+    if (fault?.kind === "delay") {
+      await ("until" in fault ? fault.until : new Promise<void>((resolve) => void clock.after(fault.ms, resolve)));
+    }
+    const result = await effect();
+    if (fault?.kind === "drop") throw new AnswerLost("the simulated wallet's answer was lost");
+    return result;
+  }
+
+  /** The same for methods that throw {@link WalletError}. */
+  async function answering<T>(fault: Fault | undefined, effect: () => Promise<T>): Promise<T> {
+    try {
+      return await under(fault, effect);
+    } catch (error) {
+      if (error instanceof WalletError) throw error;
+      if (error instanceof Refused) throw new WalletError(error.message, false);
+      throw new WalletError(
+        error instanceof AnswerLost ? error.message : "the simulated wallet's store did not answer",
+        true,
+        { cause: error },
+      );
+    }
+  }
+
+  const watchers = new Set<(paymentHash: string) => void>();
+  function hint(paymentHash: string): void {
+    const fault = planned(faults.hints);
+    if (fault?.kind === "lose") return;
+    for (let times = fault?.kind === "twice" ? 2 : 1; times > 0; times--) {
+      for (const watcher of [...watchers]) {
+        try {
+          watcher(paymentHash);
+        } catch {
+          // A listener's own failure is not the payer's: the reconciler finds what it missed.
+        }
+      }
+    }
+  }
+
+  const addToBalance = async (tx: SimTx, sats: number) => {
+    const row = await tx.get<BalanceRow>(BALANCE);
+    const next: BalanceRow = { v: 1, sats: (row?.sats ?? 0) + sats };
+    tx.set(BALANCE, next);
+  };
+  const putInvoice = (tx: SimTx, paymentHash: string, row: InvoiceRow) => tx.set(invoiceKey(paymentHash), row);
+  const settle = async (tx: SimTx, paymentHash: string, row: InvoiceRow, now: number) => {
+    putInvoice(tx, paymentHash, { ...row, state: "settled", settledAt: now });
+    await addToBalance(tx, row.amountSats);
+  };
+
+  async function answerFor(paymentHash: string, row: PaymentRow, reader: Pick<SimTx, "get">): Promise<PaymentState> {
+    if (row.state === "pending") return { state: "pending" };
+    if (row.state === "failed") return { state: "failed", reason: row.reason ?? "the payment failed" };
+    const external = await reader.get<ExternalRow>(externalKey(paymentHash));
+    const preimage = external ? preimageOf("external", external.nonce) : derive("stand-in-preimage", paymentHash);
+    return { state: "paid", preimage: bytesToHex(preimage), feeSats: row.feeSats };
+  }
+
+  /** The payment itself, in one transaction: the row of the hash is what makes it happen at most once. */
+  function send(
+    input: { paymentRequest: string; paymentHash: string; amountSats: number; maxFeeSats: number },
+    outcome: "paid" | "pending" | "failed",
+  ): Promise<PaymentState> {
+    const now = clock.now();
+    const objection = objectionTo(input, now);
+    return store.transact(async (tx): Promise<PaymentState> => {
+      const before = await tx.get<PaymentRow>(paymentKey(input.paymentHash));
+      if (before && before.state !== "failed") return answerFor(input.paymentHash, before, tx);
+      if (objection) return { state: "failed", reason: objection };
+      if (await tx.get<InvoiceRow>(invoiceKey(input.paymentHash))) {
+        return { state: "failed", reason: "this wallet does not pay its own invoices" };
+      }
+      if (feeSats > input.maxFeeSats) return { state: "failed", reason: `the fee is above ${input.maxFeeSats} sats` };
+      const balance = (await tx.get<BalanceRow>(BALANCE))?.sats ?? 0;
+      if (balance < input.amountSats + feeSats) return { state: "failed", reason: "the balance is too low" };
+      const row: PaymentRow = {
+        v: 1,
+        amountSats: input.amountSats,
+        feeSats,
+        state: outcome,
+        at: now,
+        ...(outcome === "failed" ? { reason: "no route" } : {}),
+      };
+      tx.set(paymentKey(input.paymentHash), row);
+      if (outcome !== "failed") await addToBalance(tx, -(row.amountSats + row.feeSats));
+      return answerFor(input.paymentHash, row, tx);
+    });
+  }
+
+  /** Why an invoice will not be paid, or null. Looks at the invoice alone. */
+  function objectionTo(
+    input: { paymentRequest: string; paymentHash: string; amountSats: number },
+    now: number,
+  ): string | null {
+    try {
+      const invoice = decodeInvoice(input.paymentRequest);
+      if (invoice.prefix !== PREFIX) return `the invoice is for another network (${invoice.prefix})`;
+      if (invoice.paymentHash !== input.paymentHash) return "the invoice has another payment hash";
+      if (invoice.amountMsat === null) return "the invoice names no amount";
+      if (invoice.amountSats !== input.amountSats) return "the invoice has another amount";
+      if (invoice.expiresAt <= now) return "the invoice has expired";
+      if (invoice.payee === ownNodeId()) return "this wallet does not pay its own invoices";
+      return null;
+    } catch (error) {
+      if (error instanceof InvoiceError) return error.message;
+      throw error;
+    }
+  }
+  let nodeId: string | null = null;
+  const ownNodeId = () => nodeId ??= bytesToHex(secp256k1.getPublicKey(nodeKey("own")));
+
+  return {
+    name: "simulated",
+    simulated: true,
+    prefix: PREFIX,
+
+    createInvoice(input) {
+      return answering(planned(faults.createInvoice), async () => {
+        const problem = problemWith(input);
+        if (problem) throw new WalletError(problem, false);
+        const nonce = bytesToHex(random.bytes(NONCE_BYTES));
+        const { createdAt, ...invoice } = issue("own", nonce, input);
+        const { paymentHash, expiresAt } = invoice;
+        const row: InvoiceRow = { v: 1, nonce, amountSats: input.amountSats, createdAt, expiresAt, state: "open" };
+        await store.transact((tx) => putInvoice(tx, paymentHash, row));
+        return invoice;
+      });
+    },
+
+    lookupInvoice(paymentHash) {
+      return answering(planned(faults.lookupInvoice), async (): Promise<InvoiceState> => {
+        const row = await store.get<InvoiceRow>(invoiceKey(paymentHash));
+        if (!row) return { state: "unknown" };
+        if (row.state === "settled") return { state: "settled", paidSats: row.amountSats };
+        if (row.state === "open" && row.expiresAt <= clock.now()) return { state: "expired" };
+        return { state: row.state };
+      });
+    },
+
+    watch(onHint, signal, onState) {
+      return new Promise((resolve) => {
+        if (signal.aborted) return resolve();
+        const watcher = (paymentHash: string) => onHint(paymentHash);
+        watchers.add(watcher);
+        onState?.(true);
+        signal.addEventListener("abort", () => {
+          watchers.delete(watcher);
+          onState?.(false);
+          resolve();
+        }, { once: true });
+      });
+    },
+
+    balanceSats() {
+      return answering(
+        planned(faults.balanceSats),
+        async () => (await store.get<BalanceRow>(BALANCE))?.sats ?? 0,
+      );
+    },
+
+    async pay(input) {
+      const fault = planned(faults.pay);
+      const { outcome, inTheWay } = payPlan(fault);
+      try {
+        return await withDeadline(clock, input.timeoutMs, "paying", under(inTheWay, () => send(input, outcome)));
+      } catch (error) {
+        if (error instanceof Refused) return { state: "failed", reason: error.message };
+        return { state: "unknown", reason: reasonOf(error) };
+      }
+    },
+
+    async lookupPayment(paymentHash) {
+      try {
+        return await under(planned(faults.lookupPayment), async (): Promise<PaymentState> => {
+          const row = await store.get<PaymentRow>(paymentKey(paymentHash));
+          if (!row) return { state: "unknown", reason: "the wallet has no record of this payment" };
+          return await answerFor(paymentHash, row, store);
+        });
+      } catch (error) {
+        return { state: "unknown", reason: reasonOf(error) };
+      }
+    },
+
+    async payInvoice(paymentHash, { late = false } = {}) {
+      const now = clock.now();
+      const held = planned(faults.settle)?.kind === "hold";
+      const result = await store.transact(async (tx): Promise<PayInvoiceResult> => {
+        const row = HASH.test(paymentHash) ? await tx.get<InvoiceRow>(invoiceKey(paymentHash)) : null;
+        if (!row) return { ok: false, reason: "not-found" };
+        if (row.state === "settled") return { ok: false, reason: "already-paid" };
+        if (row.state === "held") return { ok: false, reason: "held" };
+        if (row.expiresAt <= now && !late) return { ok: false, reason: "expired" };
+        if (held) {
+          putInvoice(tx, paymentHash, { ...row, state: "held" });
+          return { ok: false, reason: "held" };
+        }
+        await settle(tx, paymentHash, row, now);
+        return { ok: true, preimage: bytesToHex(preimageOf("own", row.nonce)) };
+      });
+      if (result.ok) hint(paymentHash);
+      return result;
+    },
+
+    async releaseInvoice(paymentHash, outcome) {
+      const now = clock.now();
+      const released = await store.transact(async (tx) => {
+        const row = await tx.get<InvoiceRow>(invoiceKey(paymentHash));
+        if (row?.state !== "held") return false;
+        if (outcome === "settle") await settle(tx, paymentHash, row, now);
+        else putInvoice(tx, paymentHash, { ...row, state: "open" });
+        return true;
+      });
+      if (released && outcome === "settle") hint(paymentHash);
+      return released;
+    },
+
+    releasePayment(paymentHash, outcome) {
+      return store.transact(async (tx) => {
+        const row = await tx.get<PaymentRow>(paymentKey(paymentHash));
+        if (row?.state !== "pending") return false;
+        const done: PaymentRow = { ...row, state: outcome, ...(outcome === "failed" ? { reason: "no route" } : {}) };
+        tx.set(paymentKey(paymentHash), done);
+        if (outcome === "failed") await addToBalance(tx, row.amountSats + row.feeSats);
+        return true;
+      });
+    },
+
+    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600 }) {
+      const nonce = bytesToHex(random.bytes(NONCE_BYTES));
+      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds });
+      const row: ExternalRow = { v: 1, nonce, createdAt };
+      await store.transact((tx) => tx.set(externalKey(invoice.paymentHash), row));
+      return invoice;
+    },
+  };
+}
+
+/** Whose node an invoice is of: the wallet's own, or the imaginary payer's. Each has secrets of its own. */
+type Domain = "own" | "external";
+
+function planned<F>(plan: FaultPlan<F> | undefined): F | undefined {
+  return typeof plan === "function" ? (plan as () => F | undefined)() : plan;
+}
+
+function payPlan(fault: PayFault | undefined): { outcome: "paid" | "pending" | "failed"; inTheWay?: Fault } {
+  if (!fault) return { outcome: "paid" };
+  if (fault.kind === "fail") return { outcome: "failed" };
+  if (fault.kind === "hold") return { outcome: "pending" };
+  return { outcome: "paid", inTheWay: fault };
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof DeadlineExceeded) return `the wallet did not answer within ${error.ms} ms`;
+  return error instanceof AnswerLost ? error.message : "the simulated wallet's store did not answer";
+}
+
+function problemWith(input: { amountSats: number; memo: string; expirySeconds: number }): string | null {
+  if (!(Number.isSafeInteger(input.amountSats) && input.amountSats > 0 && input.amountSats <= MAX_SATS)) {
+    return "an invoice needs a positive whole number of sats";
+  }
+  if (!(Number.isSafeInteger(input.expirySeconds) && input.expirySeconds > 0)) {
+    return "an invoice's expiry must be a positive whole number of seconds";
+  }
+  return utf8ToBytes(input.memo).length > MAX_MEMO_BYTES
+    ? `an invoice's memo has at most ${MAX_MEMO_BYTES} bytes`
+    : null;
+}
