@@ -1,5 +1,3 @@
-import { pino } from "pino";
-
 /**
  * Every field a log line may carry, with its type. Anything else is dropped, whatever the caller passed: pino's own
  * redaction works by path and lets through what nobody thought of, a list of what is allowed cannot.
@@ -58,11 +56,12 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
-/** The levels of {@link createLogger}; `silent` writes nothing. */
+/** The levels a log can be set to; `silent` writes nothing. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-const MAX_TEXT = 500;
+/** The longest text of a line, stacks excepted. */
+export const MAX_TEXT = 500;
 const MAX_STACK = 4_000;
 const MAX_CAUSES = 3;
 
@@ -82,7 +81,8 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
   [/(\w:\/\/[^\s?#"')]*)\?[^\s"')]*/g, "$1?[query]"],
 ];
 
-function withoutSecrets(text: string, max: number): string {
+/** `text` cut to `max` characters, and without what would open something. */
+export function withoutSecrets(text: string, max: number): string {
   // Cut first: the patterns then run over a bounded text, whatever an error carries.
   let out = text.length > max ? text.slice(0, max) + "…" : text;
   for (const [pattern, replacement] of SECRETS) out = out.replace(pattern, replacement);
@@ -122,26 +122,6 @@ export function allowedFields(fields: object): Record<string, unknown> {
   return out;
 }
 
-/**
- * One JSON line per call, by pino, to standard output: `{ "level", "time" (ISO 8601), "msg", …fields }`.
- * Written synchronously: a process that is killed has said what it did before. Needs `--allow-sys=hostname` and
- * `--allow-env=NODE_V8_COVERAGE`, both read by pino when it is loaded.
- *
- * @param options.destination where lines go instead of standard output
- */
-export function createLogger(options: { level: LogLevel; destination?: { write(line: string): void } }): Logger {
-  const log = pino(
-    {
-      level: options.level,
-      base: null, // no process id, no host name
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    options.destination ?? pino.destination({ dest: 1, sync: true }),
-  );
-  return eachLevel((level, fields, message) => log[level](allowedFields(fields), withoutSecrets(message, MAX_TEXT)));
-}
-
 /** A logger that adds `fields` to every line of `log`; what a call passes itself wins. */
 export function withFields(log: Logger, fields: LogFields): Logger {
   return eachLevel((level, own, message) => log[level]({ ...fields, ...own }, message));
@@ -161,7 +141,8 @@ export function collectingLogger(): Logger & { readonly lines: LoggedLine[] } {
   return { ...log, lines };
 }
 
-function eachLevel(write: (level: keyof Logger, fields: LogFields, message: string) => void): Logger {
+/** A logger whose four methods call one function. */
+export function eachLevel(write: (level: keyof Logger, fields: LogFields, message: string) => void): Logger {
   return {
     debug: (fields, message) => write("debug", fields, message),
     info: (fields, message) => write("info", fields, message),

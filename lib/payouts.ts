@@ -178,7 +178,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     claim: claimRefund,
     payoutTask: {
       kind: "payout",
-      concurrency: 8,
+      concurrency: 32,
       leaseMs: Math.max(60_000, timeoutMs * 3),
       maxAttempts: Infinity, // an unknown outcome is a state, not a guess
       maxDelayMs: 60_000,

@@ -45,8 +45,6 @@ export interface QueueStatus {
 export interface Queue {
   /** Starts sweeping: what an earlier process left is taken over at once. */
   start(): void;
-  /** Resolves when no task with this kind and id runs in this process any more; at once when none does. */
-  whenIdle(kind: string, id: string): Promise<void>;
   status(): Promise<QueueStatus>;
   /** Takes no new work, gives what runs `graceMs` to finish, then aborts it and gives the leases back. */
   stop(graceMs: number): Promise<void>;
@@ -270,9 +268,6 @@ export function createQueue(options: QueueOptions): Queue {
       started = true;
       store.setClaimer(claimer);
       tick();
-    },
-    whenIdle: async (kind, id) => {
-      await running.get(name(kind, id))?.done;
     },
     async status() {
       const now = clock.now();

@@ -1,9 +1,10 @@
 import type { AppDeps } from "@/lib/app-deps.ts";
-import { sleep } from "@/lib/clock.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { badRequest, conflict, notFound, unavailable } from "@/lib/errors.ts";
+import { type EventWait, waitForEvent } from "@/lib/events.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
+import type { StoredEvent } from "@/lib/kv.ts";
 import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import type { PayoutInvoice } from "@/lib/payouts.ts";
@@ -105,14 +106,8 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
   if (refund.state !== "pending") throw alreadyClaimed(refund);
 
   const invoice = checkInvoice(c.req.valid("json").invoice, refund, job, deps.clock.now());
-  const claimed = await deps.payouts.claim(refund.id, invoice);
-  if (claimed.outcome === "used") {
-    throw badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that.");
-  }
-  if (claimed.outcome !== "claimed") throw alreadyClaimed(await getRefund(deps.store, refund.id) ?? refund);
-
-  await Promise.race([deps.queue.whenIdle("payout", refund.id), sleep(deps.clock, PAYOUT_WAIT_MS)]);
-  const after = await getRefund(deps.store, refund.id) ?? refund;
+  const decided = waitForEvent(deps.store, deps.clock, (event) => isPayoutOutcome(event, job.handle), PAYOUT_WAIT_MS);
+  const after = await claimAndWait(deps, refund, invoice, decided).finally(decided.cancel);
   const body = {
     refundPaymentHash: invoice.paymentHash,
     refundAmountSats: refund.sats,
@@ -124,6 +119,20 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
     details: { reason: after.lastFailure ?? "unknown", refundAmountSats: refund.sats },
   });
 };
+
+/** Claims and waits for the wallet's word. @returns the refund as it then is: paid, still being paid, or open again. */
+async function claimAndWait(deps: AppDeps, refund: Refund, invoice: PayoutInvoice, decided: EventWait): Promise<Refund> {
+  const claimed = await deps.payouts.claim(refund.id, invoice);
+  if (claimed.outcome === "used") {
+    throw badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that.");
+  }
+  if (claimed.outcome !== "claimed") throw alreadyClaimed(await getRefund(deps.store, refund.id) ?? refund);
+  await decided.event;
+  return await getRefund(deps.store, refund.id) ?? refund;
+}
+
+const isPayoutOutcome = (event: StoredEvent, handle: string): boolean =>
+  event.type === "refund_state" && event.handle === handle && event.state !== "paying";
 
 /** The job an id opens. An id that was not made here and one whose job is gone look the same. */
 async function jobOf(deps: AppDeps, id: string): Promise<Job> {

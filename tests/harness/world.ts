@@ -1,0 +1,243 @@
+import { createApp } from "@/app.ts";
+import { createBackground } from "@/queue.ts";
+import { createSimulatedModel } from "@/lib/ai/simulated.ts";
+import type { Model } from "@/lib/ai/port.ts";
+import type { AppDeps, Settings } from "@/lib/app-deps.ts";
+import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
+import { type Clock, systemClock } from "@/lib/clock.ts";
+import { createOneAtATime } from "@/lib/idempotency.ts";
+import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
+import { createStore, type Key, type Store, type StoreOptions, type Versioned } from "@/lib/kv.ts";
+import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+import type { Engine } from "@/lib/kv/engine.ts";
+import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
+import type { Wallet } from "@/lib/lightning/port.ts";
+import { parseTrustedProxies } from "@/middlewares/client-address.ts";
+import type { Logger, LogFields } from "@/lib/logger.ts";
+import { readinessOf } from "@/lib/readiness.ts";
+
+/** Figures of the specification's default settings. */
+export const TEST_SETTINGS: Settings = {
+  publicOrigin: "http://127.0.0.1:8080",
+  evalModel: "claude-haiku-4-5",
+  workModel: "claude-sonnet-4-6",
+  evalFeeSats: 10,
+  invoiceExpirySeconds: 600,
+  requestMaxChars: 500,
+  price: {
+    doMonthlyCostUsd: 100,
+    doMonthlyRequestVolume: 1_000,
+    marginPct: 25,
+    outputTokensShort: 200,
+    outputTokensMedium: 400,
+    outputTokensLong: 800,
+    shortMaxChars: 100,
+    mediumMaxChars: 300,
+    systemPromptTokens: 50,
+  },
+  ratesFor: () => ({ inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 }),
+  modelDeadlineMs: 120_000,
+  refundDustSats: 1,
+  refundClaimDays: 30,
+  refundMaxFeeSats: 10,
+  payoutTimeoutMs: 30_000,
+};
+
+export interface LogLine {
+  level: string;
+  fields: LogFields;
+  message: string;
+}
+
+/** A logger that keeps its lines. */
+export function createLogCollector(): Logger & { lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const at = (level: string) => (fields: LogFields, message: string) => void lines.push({ level, fields, message });
+  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+export interface WorldOptions {
+  clock?: Clock;
+  random?: Random;
+  settings?: Partial<Settings>;
+  /** Given the wallet's clock; default: the simulated one. */
+  model?: Model;
+  faults?: SimulatedFaults;
+  feeSats?: number;
+  store?: Partial<StoreOptions>;
+  rateLimitPerMinute?: number;
+  /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
+  wrapWallet?: (wallet: SimulatedWallet) => Wallet;
+  /** Wraps the database the program sees. */
+  wrapEngine?: (engine: Engine) => Engine;
+  /** Where the data lies; default: memory. */
+  path?: string;
+}
+
+export interface Answer {
+  status: number;
+  // The tests read what the wire says, whatever it is.
+  // deno-lint-ignore no-explicit-any
+  body: any;
+  headers: Headers;
+}
+
+/** A whole instance in this process, over HTTP without a socket, with the real code and simulated backends. */
+export interface World {
+  readonly store: Store;
+  readonly deps: AppDeps;
+  readonly app: ReturnType<typeof createApp>;
+  readonly wallet: SimulatedWallet;
+  readonly log: ReturnType<typeof createLogCollector>;
+  readonly clock: Clock;
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** The state is lost as by SIGKILL: calls of the old process never come back; the databases stay. Then starts anew. */
+  crash(): Promise<void>;
+  /** Every check of the audit, over this moment. Nothing may be writing meanwhile. */
+  audit(): Promise<AuditCheck[]>;
+  rows<T extends Versioned>(prefix: Key): Promise<{ key: Key; value: T }[]>;
+  close(): Promise<void>;
+}
+
+/** One life of a process: after `kill` its calls to the database neither answer nor have an effect. */
+function mortal(engine: Engine): { engine: Engine; kill(): void } {
+  let alive = true;
+  const never = new Promise<never>(() => {});
+  const living = <T>(fn: () => Promise<T>): Promise<T> => {
+    if (!alive) return never;
+    return fn().then((value) => alive ? value : never, (error) => alive ? Promise.reject(error) : never);
+  };
+  return {
+    kill: () => void (alive = false),
+    engine: {
+      exclusive: engine.exclusive,
+      get: (keys) => living(() => engine.get(keys)),
+      list: (prefix, options) => living(() => engine.list(prefix, options)),
+      commit: (commit) => living(() => engine.commit(commit)),
+      onBell: () => {}, // the sweeper does without
+      close: () => {}, // the world closes what the lives share
+    },
+  };
+}
+
+export async function createWorld(options: WorldOptions = {}): Promise<World> {
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? systemRandom;
+  const settings = { ...TEST_SETTINGS, ...options.settings };
+  const open = (name: string) => openDenoEngine(options.path ? `${options.path}/${name}` : ":memory:", { exclusive: true });
+  const base = await open("timmy.kv");
+  const engine = options.wrapEngine?.(base) ?? base;
+  const walletStore = await createStore({ engine: await open("wallet.kv"), clock, random, gatherMs: 0 });
+  const wallet = createSimulatedWallet({
+    store: walletStore,
+    seed: random.bytes(32),
+    clock,
+    random,
+    ...(options.faults && { faults: options.faults }),
+    ...(options.feeSats !== undefined && { feeSats: options.feeSats }),
+  });
+  const model = options.model ?? createSimulatedModel({ clock });
+  const secret = random.bytes(32);
+  const log = createLogCollector();
+
+  async function start() {
+    const life = mortal(engine);
+    const store = await createStore({ engine: life.engine, clock, random, gatherMs: 0, ...options.store });
+    const backends = {
+      store,
+      wallet: options.wrapWallet?.(wallet) ?? wallet,
+      model,
+      btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
+      clock,
+      random,
+      capabilities: createCapabilities(secret),
+      log,
+      settings,
+    };
+    const background = createBackground(backends, { exclusive: true });
+    const { queue, settlements } = background;
+    const deps: AppDeps = {
+      ...backends,
+      ...background,
+      oneAtATime: createOneAtATime(),
+      version: "test",
+      readiness: () =>
+        readinessOf({
+          store,
+          queue,
+          settlements,
+          walletName: wallet.name,
+          modelName: model.name,
+          freeBytes: () => Promise.resolve(null),
+        }),
+    };
+    const http = { corsOrigins: ["*"], trustedProxies: parseTrustedProxies([]), rateLimitPerMinute: options.rateLimitPerMinute ?? 0 };
+    const app = createApp(deps, http, {
+      pay: async (invoice) => {
+        const paid = await wallet.payInvoice(invoice.paymentHash);
+        return paid.ok ? { outcome: "paid", preimage: paid.preimage } : { outcome: "refused", reason: paid.reason };
+      },
+      payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
+    });
+    queue.start();
+    settlements.start();
+    return { life, store, deps, app, queue, settlements };
+  }
+
+  let now = await start();
+
+  const world: World = {
+    get store() {
+      return now.store;
+    },
+    get deps() {
+      return now.deps;
+    },
+    get app() {
+      return now.app;
+    },
+    wallet,
+    log,
+    clock,
+    async call(method, path, body, headers = {}) {
+      const response = await now.app.request(path, {
+        method,
+        headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+        ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const json = response.headers.get("content-type")?.includes("json");
+      return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers };
+    },
+    async crash() {
+      now.life.kill();
+      now = await start();
+    },
+    async rows<T extends Versioned>(prefix: Key) {
+      const found: { key: Key; value: T }[] = [];
+      let after: Key | undefined;
+      do {
+        const page = await now.store.list<T>(prefix, { limit: 500, ...(after && { after }) });
+        found.push(...page);
+        after = page.length === 500 ? page[page.length - 1]?.key : undefined;
+      } while (after);
+      return found;
+    },
+    async audit() {
+      const source: AuditSource = {
+        async *rows<T extends Versioned>(prefix: Key) {
+          yield* await world.rows<T>(prefix);
+        },
+      };
+      return await audit(source, await wallet.balanceSats());
+    },
+    async close() {
+      await now.settlements.stop();
+      await now.queue.stop(1_000);
+      await now.store.close();
+      await walletStore.close();
+      base.close();
+    },
+  };
+  return world;
+}
