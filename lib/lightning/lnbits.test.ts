@@ -167,6 +167,25 @@ test("lookupInvoice: a body without details (a wrong key's) is an error and not 
   assert.equal((await stranger.lookupPayment(invoice.paymentHash)).state, "unknown");
 });
 
+test("lookups: a body that contradicts itself is not believed", async ({ wallet, server }) => {
+  const { paymentHash } = await wallet.createInvoice(ask);
+  const details = { payment_hash: paymentHash, amount: 21_000, fee: 0, status: "pending" };
+  for (const wrong of [details, { ...details, payment_hash: "a".repeat(64), status: "success" }]) {
+    for (const amount of [21_000, -21_000]) {
+      const body = { paid: true, details: { ...wrong, amount } };
+      server.failNext("lookup", { how: "instead", status: 200, body });
+      await assert.rejects(wallet.lookupInvoice(paymentHash), WalletError);
+      server.failNext("lookup", { how: "instead", status: 200, body });
+      assert.equal((await wallet.lookupPayment(paymentHash)).state, "unknown");
+    }
+  }
+});
+
+test("balanceSats: a body without end is not read to its end", async ({ wallet, server }) => {
+  server.failNext("wallet", { how: "instead", status: 200, body: { balance: 1_000, pad: "x".repeat(300 * 1024) } });
+  await assert.rejects(wallet.balanceSats(), failure(true, /longer/));
+});
+
 test("lookupInvoice: an invoice LNbits marked failed has expired", async ({ wallet, server }) => {
   const { paymentHash } = await wallet.createInvoice(ask);
   for (const row of server.rows) if (row.payment_hash === paymentHash) row.expiresAt = 0;
@@ -241,6 +260,42 @@ test("pay: 201 with the payee's failed row is not a payment, and shows no preima
   const outcome = await wallet.pay(payment(theirs, 10));
   assert.equal(outcome.state, "failed");
   assert.ok(!JSON.stringify(outcome).includes(row.preimage ?? "none"));
+});
+
+test("pay: 201 with somebody's settled row is no proof that we paid", async ({ wallet, harness, server }) => {
+  await harness.receive(await wallet.createInvoice({ ...ask, amountSats: 100 }));
+  const theirs = await harness.theirInvoice(10);
+  const row = { payment_hash: theirs.paymentHash, amount: 10_000, fee: 0, status: "success", preimage: null };
+  for (const wrong of [row, { ...row, amount: -10_000, payment_hash: "a".repeat(64) }]) {
+    server.failNext("pay", { how: "instead", status: 201, body: wrong });
+    assert.equal((await wallet.pay(payment(theirs, 10))).state, "unknown");
+  }
+});
+
+test("lookupPayment: asks with the key that pays", async ({ server, harness, wallet }) => {
+  await harness.receive(await wallet.createInvoice({ ...ask, amountSats: 100 }));
+  const theirs = await harness.theirInvoice(10);
+  const outcome = await wallet.pay(payment(theirs, 10));
+  assert.equal(outcome.state, "paid");
+  const mixed = open(server, { invoiceKey: "another-wallet's" });
+  assert.deepEqual(await mixed.lookupPayment(theirs.paymentHash), outcome);
+});
+
+Deno.test("pay: an expired invoice is not paid even where LNbits would, but one paid before stays paid", async () => {
+  const clock = manualClock(Date.now());
+  const { server, harness, wallet } = setUp({ clock });
+  try {
+    await harness.receive(await wallet.createInvoice({ ...ask, amountSats: 100 }));
+    const [early, late] = [await harness.theirInvoice(10), await harness.theirInvoice(10)];
+    const outcome = await wallet.pay(payment(early, 10));
+    assert.equal(outcome.state, "paid");
+    clock.advance(601_000);
+    assert.equal((await wallet.pay(payment(late, 10))).state, "failed");
+    assert.deepEqual(await wallet.pay(payment(early, 10)), outcome);
+    assert.equal(await wallet.balanceSats(), 90);
+  } finally {
+    await server.close();
+  }
 });
 
 test("pay: the fee is what LNbits charged, and one above the limit is reported", async ({ server, harness }) => {
@@ -393,7 +448,9 @@ Deno.test("watch: takes only incoming frames it understands, however often they 
     const invoice = await wallet.createInvoice(ask);
     await harness.receive(invoice);
     assert.equal((await wallet.pay(payment(theirs, 5))).state, "paid");
-    for (const text of ["hello", "{}", "null", '{"payment":{"payment_hash":"x","amount":1}}', "x".repeat(70_000)]) {
+    const frame = { payment: { payment_hash: "d".repeat(64), amount: 1 } };
+    const tooLong = JSON.stringify({ ...frame, memo: "x".repeat(70_000) });
+    for (const text of ["hello", "{}", "null", '{"payment":{"payment_hash":"x","amount":1}}', tooLong]) {
       server.push(key, text);
     }
     server.push(key, JSON.stringify({ payment: { payment_hash: "e".repeat(64), amount: 1 } }));

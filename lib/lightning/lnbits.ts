@@ -163,7 +163,7 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
       if (error instanceof Unanswered) throw error;
       if (late) throw new Unanswered(`LNbits did not answer within ${limitMs} ms`);
       throw new Unanswered(
-        `LNbits could not be reached: ${safe(error instanceof Error ? error.message : "no reason")}`,
+        `LNbits could not be reached: ${safe(causeOf(error))}`,
       );
     } finally {
       cancel();
@@ -474,6 +474,12 @@ function isNoSuchPayment(answer: Answer): boolean {
 function detailOf(answer: Answer): string {
   const detail = Refusal.safeParse(answer.body).data?.detail;
   return typeof detail === "string" ? detail : "no reason given";
+}
+
+/** Why `fetch` failed: Deno tells it in the error or in its cause, depending on the version. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "no reason given";
+  return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
 function messageOf(error: unknown): string {

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { systemClock } from "@/lib/clock.ts";
+import { createStore } from "@/lib/kv.ts";
+import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
 import { decodeInvoice, encodeInvoice } from "./bolt11.ts";
-import { hashOf, payment, strange, walletContract } from "./lightning.contract.ts";
+import { hashOf, payment, strange, walletContract, type WalletHarness } from "./lightning.contract.ts";
 import { WalletError } from "./port.ts";
-import { createSimulatedWallet, type SimStore, type SimulatedFaults, type SimulatedWallet } from "./simulated.ts";
+import { createSimulatedWallet, type SimStore, type SimulatedFaults } from "./simulated.ts";
 import { manualClock } from "./testing/manual-clock.ts";
 import { memoryStore } from "./testing/memory-store.ts";
 
@@ -29,21 +32,30 @@ function setUp(options: { feeSats?: number; store?: SimStore } = {}) {
   return { clock, store, faults, wallet, create, fund, reopen: () => createSimulatedWallet(common) };
 }
 
-walletContract("simulated wallet", () => {
-  const { wallet, clock, faults, reopen } = setUp();
-  const receive = async (from: SimulatedWallet, paymentHash: string) => {
-    const result = await from.payInvoice(paymentHash);
-    return result.ok ? result.preimage : assert.fail(result.reason);
-  };
+function harnessOf(
+  { wallet, clock, faults, reopen }: Omit<ReturnType<typeof setUp>, "store" | "create" | "fund">,
+  close: () => Promise<void>,
+): WalletHarness {
   return {
     wallet,
     now: clock.now,
-    receive: ({ paymentHash }) => receive(wallet, paymentHash),
+    async receive({ paymentHash }) {
+      const result = await wallet.payInvoice(paymentHash);
+      return result.ok ? result.preimage : assert.fail(result.reason);
+    },
     theirInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
     loseNextAnswer: (call) => faults[call] = once({ kind: "drop" }),
     reopen,
-    close: () => Promise.resolve(),
+    close,
   };
+}
+
+walletContract("simulated wallet", () => harnessOf(setUp(), () => Promise.resolve()));
+
+walletContract("simulated wallet on Deno KV", async () => {
+  const engine = await openDenoEngine(":memory:", { exclusive: true });
+  const store = await createStore({ engine, clock: systemClock, random: countingRandom() });
+  return harnessOf(setUp({ store }), () => store.close());
 });
 
 Deno.test("createSimulatedWallet: refuses a seed that is too short", () => {
@@ -125,6 +137,17 @@ Deno.test("pay: an own invoice is refused and stays open", async () => {
     expirySeconds: 60,
   }, new Uint8Array(32).fill(3));
   assert.equal((await wallet.pay(payment({ ...own, paymentRequest: copy }, 100))).state, "failed");
+});
+
+Deno.test("pay: an own invoice is recognised by its node even when the store has lost its row", async () => {
+  const before = setUp();
+  const own = await before.create();
+  const { wallet, fund } = setUp();
+  await fund(500);
+  const forgotten = await before.wallet.createInvoice({ amountSats: 50, memo: "", expirySeconds: 600 });
+  assert.notEqual(forgotten.paymentHash, own.paymentHash);
+  assert.deepEqual(await wallet.lookupInvoice(forgotten.paymentHash), { state: "unknown" });
+  assert.equal((await wallet.pay(payment(forgotten, 50))).state, "failed");
 });
 
 Deno.test("pay: a stranger's invoice is paid with a made-up preimage, the same each time", async () => {
