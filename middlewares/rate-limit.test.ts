@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { Clock } from "@/lib/clock.ts";
+import { createRateLimiter } from "./rate-limit.ts";
+
+function clockAt(start: number): Clock & { ms: number } {
+  return {
+    ms: start,
+    now() {
+      return this.ms;
+    },
+    after: () => () => {},
+  };
+}
+
+Deno.test("createRateLimiter: allows the limit and no more, and says when the next one will be", () => {
+  const clock = clockAt(1_000_000);
+  const limiter = createRateLimiter({ perMinute: 3, clock });
+  assert.deepEqual([1, 2, 3].map(() => limiter.take("a")), [null, null, null]);
+  const wait = limiter.take("a");
+  assert.ok(wait !== null && wait > 55_000 && wait <= 65_000, String(wait));
+  clock.ms += wait - 1;
+  assert.equal(limiter.take("a"), 1);
+  clock.ms += 1;
+  assert.equal(limiter.take("a"), null);
+});
+
+Deno.test("createRateLimiter: keys do not share", () => {
+  const limiter = createRateLimiter({ perMinute: 1, clock: clockAt(0) });
+  assert.equal(limiter.take("a"), null);
+  assert.equal(limiter.take("b"), null);
+  assert.notEqual(limiter.take("a"), null);
+});
+
+Deno.test("createRateLimiter: in any 60 seconds never more than the limit; whoever waits as told is let in", () => {
+  fc.assert(fc.property(
+    fc.integer({ min: 1, max: 8 }),
+    fc.integer({ min: 0, max: 2 ** 41 }),
+    fc.array(fc.integer({ min: 0, max: 30_000 }), { minLength: 1, maxLength: 120 }),
+    (perMinute, start, steps) => {
+      const clock = clockAt(start);
+      const limiter = createRateLimiter({ perMinute, clock });
+      const allowed: number[] = [];
+      for (const step of steps) {
+        clock.ms += step;
+        const wait = limiter.take("a");
+        if (wait === null) allowed.push(clock.ms);
+        else {
+          assert.ok(wait > 0 && wait <= 65_000);
+          const later = clockAt(clock.ms + wait);
+          clock.ms = later.ms;
+          assert.equal(limiter.take("a"), null);
+          allowed.push(clock.ms);
+        }
+      }
+      allowed.forEach((at, i) => {
+        const inWindow = allowed.slice(i).filter((other) => other < at + 60_000).length;
+        assert.ok(inWindow <= perMinute, `${inWindow} in the minute from ${at}`);
+      });
+    },
+  ));
+});
+
+Deno.test("createRateLimiter: a clock that is set back frees nobody and breaks nothing", () => {
+  const clock = clockAt(10_000_000);
+  const limiter = createRateLimiter({ perMinute: 1, clock });
+  assert.equal(limiter.take("a"), null);
+  clock.ms -= 3_600_000;
+  assert.notEqual(limiter.take("a"), null);
+  clock.ms += 3_600_000 + 65_000;
+  assert.equal(limiter.take("a"), null);
+});
+
+Deno.test("createRateLimiter: memory is bounded, and the one that was quiet longest is forgotten", () => {
+  const limiter = createRateLimiter({ perMinute: 1, clock: clockAt(0), maxKeys: 3 });
+  for (const key of ["a", "b", "c"]) limiter.take(key);
+  assert.notEqual(limiter.take("a"), null); // refused, and by that the most recent
+  limiter.take("d"); // "b" makes room
+  assert.equal(limiter.size, 3);
+  assert.notEqual(limiter.take("a"), null);
+  assert.equal(limiter.take("b"), null);
+  for (let i = 0; i < 10_000; i++) limiter.take(`x${i}`);
+  assert.equal(limiter.size, 3);
+});
+
+Deno.test("createRateLimiter: refuses a limit that is not a positive whole number", () => {
+  for (const perMinute of [0, -1, 1.5, NaN, Infinity]) {
+    assert.throws(() => createRateLimiter({ perMinute, clock: clockAt(0) }));
+  }
+});
