@@ -1,0 +1,91 @@
+import { openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
+import type { Env } from "./env.ts";
+import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
+import { systemClock } from "@/lib/clock.ts";
+import { systemRandom } from "@/lib/ids.ts";
+import { createStore, type Key, type Store, type Versioned } from "@/lib/kv.ts";
+import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+
+/** A payout that finishes between the two looks makes the wallet seem short: only a lasting difference counts. */
+const LOOKS = 3;
+
+/**
+ * Proves the ledger of the instance in DATA_DIR, which may be running: it reads a copy. Prints one line a check and stops
+ * at the first that fails.
+ * @returns the exit code.
+ */
+export async function auditInstance(env: Env, print: (line: string) => void): Promise<number> {
+  let checks: AuditCheck[] = [];
+  for (let look = 0; look < LOOKS; look++) {
+    checks = await lookOnce(env);
+    if (checks.every((check) => check.ok)) break;
+  }
+  for (const { name, ok, detail } of checks) {
+    print(`${ok ? "ok  " : "FAIL"}  ${name}: ${detail}`);
+    if (!ok) return 1;
+  }
+  return 0;
+}
+
+async function lookOnce(env: Env): Promise<AuditCheck[]> {
+  if (!env.kvUrl) {
+    return await withCopy(`${env.dataDir}/${STORE_FILE}`, async (store) => audit(source(store), await walletSats(env)));
+  }
+  // A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile.
+  const store = await openStore(env.kvUrl, false);
+  try {
+    const before = await store.version();
+    const checks = await audit(source(store), await walletSats(env));
+    const quiet = await store.version() === before;
+    const name = "the database was quiet while it was read";
+    return [{ name, ok: quiet, detail: quiet ? "yes" : "no: stop the instance and run the audit again" }, ...checks];
+  } finally {
+    await store.close();
+  }
+}
+
+/** The wallet's own word. The simulated one is asked in a copy of its own database, since a process may be using it. */
+async function walletSats(env: Env): Promise<number | null> {
+  if (env.lightning.kind === "simulated") {
+    return await withCopy(`${env.dataDir}/${WALLET_FILE}`, (store) => openWalletCopy(env, store).then((w) => w.balanceSats()));
+  }
+  return await openWalletCopy(env, null).then((wallet) => wallet.balanceSats());
+}
+
+const openStore = async (target: string, exclusive: boolean): Promise<Store> =>
+  await createStore({ engine: await openDenoEngine(target, { exclusive }), clock: systemClock, random: systemRandom });
+
+/** Backs a live database file up, reads the copy, and removes it. */
+async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Promise<T> {
+  const { backup, DatabaseSync } = await import("node:sqlite");
+  const copy = `${file}.audit-${Deno.pid}`;
+  const live = new DatabaseSync(file, { readOnly: true });
+  try {
+    await backup(live, copy);
+  } finally {
+    live.close();
+  }
+  try {
+    const store = await openStore(copy, true);
+    try {
+      return await read(store);
+    } finally {
+      await store.close();
+    }
+  } finally {
+    for (const end of ["", "-wal", "-shm"]) await Deno.remove(copy + end).catch(() => {});
+  }
+}
+
+function source(store: Store): AuditSource {
+  return {
+    async *rows<T extends Versioned>(prefix: Key) {
+      let after: Key | undefined;
+      do {
+        const page = await store.list<T>(prefix, { limit: 500, ...(after && { after }) });
+        yield* page;
+        after = page.length === 500 ? page[page.length - 1]?.key : undefined;
+      } while (after);
+    },
+  };
+}

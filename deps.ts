@@ -1,0 +1,169 @@
+import type { Backends, DevTools, Settings } from "@/lib/app-deps.ts";
+import { createAnthropicModel } from "@/lib/ai/anthropic.ts";
+import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
+import type { Model } from "@/lib/ai/port.ts";
+import { ratesFor } from "@/lib/ai/prices.ts";
+import { createModelRouter } from "@/lib/ai/router.ts";
+import { createSimulatedModel } from "@/lib/ai/simulated.ts";
+import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
+import { coinbase, coingecko } from "@/lib/btc-price/sources.ts";
+import { type Clock, systemClock } from "@/lib/clock.ts";
+import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
+import { createStore, type Store } from "@/lib/kv.ts";
+import { type DataDir, openDataDir } from "@/lib/kv/data-dir.ts";
+import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
+import type { Wallet } from "@/lib/lightning/port.ts";
+import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
+import type { Logger } from "@/lib/logger.ts";
+import type { Env } from "./env.ts";
+
+/** Everything that was opened for this process, and how it is closed again. */
+export interface Instance {
+  backends: Backends;
+  /** True when no other process can write to the store. */
+  exclusive: boolean;
+  /** Development routes; null in production. */
+  dev: DevTools | null;
+  freeBytes(): Promise<number | null>;
+  /** Starts what runs beside requests: the price feed. */
+  start(): void;
+  close(): Promise<void>;
+}
+
+/** The name of the database file in the data folder, and of the simulated wallet's own. */
+export const STORE_FILE = "timmy.kv";
+export const WALLET_FILE = "simulated-wallet.kv";
+export const WALLET_SEED = "simulated-wallet.seed";
+const SEED_BYTES = 32;
+
+/** env → the real or simulated adapters. The only file that names them. @throws DataDirError, StoreError */
+export async function openInstance(env: Env, log: Logger): Promise<Instance> {
+  const clock = systemClock;
+  const random = systemRandom;
+  const dir = await openDataDir(env.dataDir, random);
+  const engine = env.kvUrl ? await openDenoEngine(env.kvUrl, { exclusive: false }) : await dir.openEngine(STORE_FILE);
+  const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
+  const lightning = await openWallet(env, { dir, clock, random, log });
+  const btcPrice = createBtcPriceFeed({
+    sources: [coingecko({ url: env.btc.url }), coinbase({ url: env.btc.secondUrl })],
+    clock,
+    maxAgeMs: env.btc.maxAgeMs,
+    fallbackUsd: env.btc.fallbackUsd,
+    log,
+  });
+  return {
+    backends: {
+      store,
+      wallet: lightning.wallet,
+      model: openModel(env, clock),
+      btcPrice,
+      clock,
+      random,
+      capabilities: createCapabilities(await dir.secret("capability.key", 32)),
+      log,
+      settings: settingsOf(env),
+    },
+    exclusive: engine.exclusive,
+    dev: env.production ? null : lightning.dev,
+    freeBytes: () => dir.freeBytes(),
+    start: () => btcPrice.start(),
+    async close() {
+      await btcPrice.stop();
+      await store.close();
+      await lightning.store?.close();
+      dir.release();
+    },
+  };
+}
+
+interface OpenedWallet {
+  wallet: Wallet;
+  dev: DevTools;
+  /** The simulated wallet's own database: it stands for another system, so it shares no transaction with ours. */
+  store?: Store;
+}
+
+async function openWallet(
+  env: Env,
+  parts: { dir: DataDir; clock: Clock; random: Random; log: Logger },
+): Promise<OpenedWallet> {
+  const { dir, clock, random, log } = parts;
+  if (env.lightning.kind === "lnbits") {
+    const { url, invoiceKey, adminKey, devPayerKey } = env.lightning;
+    const report = (level: "info" | "warn", message: string) => log[level]({ backend: "lnbits" }, message);
+    const base = { url, clock, random, log: report };
+    const wallet = createLnbitsWallet({ ...base, invoiceKey, ...(adminKey !== undefined && { adminKey }) });
+    const payerKey = devPayerKey ?? adminKey;
+    const payer = payerKey === undefined ? null : createLnbitsWallet({ ...base, invoiceKey: payerKey, adminKey: payerKey });
+    return { wallet, dev: lnbitsDevTools(payer, env.payouts.timeoutMs) };
+  }
+  const seed = await dir.secret(WALLET_SEED, SEED_BYTES);
+  const store = await createStore({ engine: await dir.openEngine(WALLET_FILE), clock, random, gatherMs: env.gatherMs });
+  const wallet = createSimulatedWallet({ store, seed, clock, random });
+  const dev: DevTools = {
+    async pay({ paymentHash }) {
+      const result = await wallet.payInvoice(paymentHash);
+      if (result.ok) return { outcome: "paid", preimage: result.preimage };
+      if (result.reason === "already-paid") return { outcome: "paid", preimage: null };
+      return result.reason === "expired" ? { outcome: "expired" } : { outcome: "refused", reason: result.reason };
+    },
+    payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
+  };
+  return { wallet, dev, store };
+}
+
+/** Pays our invoices from another wallet of the same LNbits (or, without one, from the wallet itself). */
+function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): DevTools {
+  return {
+    async pay({ paymentHash, paymentRequest, amountSats, expiresAt, settled }) {
+      if (settled) return { outcome: "paid", preimage: null };
+      if (!payer) return { outcome: "refused", reason: "set LNBITS_ADMIN_KEY or LNBITS_DEV_PAYER_KEY to pay through LNbits" };
+      if (expiresAt <= systemClock.now()) return { outcome: "expired" };
+      const result = await payer.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats: 10, timeoutMs });
+      if (result.state === "paid") return { outcome: "paid", preimage: result.preimage };
+      return { outcome: "refused", reason: "reason" in result ? result.reason : "the payment is still pending" };
+    },
+  };
+}
+
+/** Without a key the hosted models are simulated; `local/…` models are asked where LOCAL_MODEL_BASE_URL says. */
+function openModel(env: Env, clock: Clock): Model {
+  const { anthropic, local, evalModel, workModel } = env.models;
+  const hosted = anthropic ? createAnthropicModel({ ...anthropic, clock }) : createSimulatedModel({ clock });
+  const router = createModelRouter({ hosted, ...(local && { local: createOpenAiCompatibleModel({ ...local, clock }) }) });
+  const used = [evalModel, workModel].map((name) => router.adapterFor(name));
+  // A job is only real when both of its models are.
+  return {
+    name: [...new Set(used.map((adapter) => adapter?.name))].join("+"),
+    simulated: used.some((adapter) => adapter?.simulated),
+    evaluate: router.evaluate,
+    work: router.work,
+  };
+}
+
+function settingsOf(env: Env): Settings {
+  return {
+    publicOrigin: env.publicOrigin,
+    evalModel: env.models.evalModel,
+    workModel: env.models.workModel,
+    evalFeeSats: env.evalFeeSats,
+    invoiceExpirySeconds: env.invoiceExpirySeconds,
+    requestMaxChars: env.requestMaxChars,
+    price: env.price,
+    ratesFor: (model) => ratesFor(model, env.modelRates),
+    modelDeadlineMs: env.models.deadlineMs,
+    refundDustSats: env.refunds.dustSats,
+    refundClaimDays: env.refunds.claimDays,
+    refundMaxFeeSats: env.refunds.maxFeeSats,
+    payoutTimeoutMs: env.payouts.timeoutMs,
+  };
+}
+
+/** The wallet for reading its balance only: LNbits itself, or the simulated one over a copy of its database. */
+export async function openWalletCopy(env: Env, copy: Store | null): Promise<Pick<Wallet, "balanceSats">> {
+  if (env.lightning.kind === "lnbits") return createLnbitsWallet({ ...env.lightning, clock: systemClock });
+  if (!copy) throw new Error("the simulated wallet's balance lies in its database");
+  const seed = await Deno.readFile(`${env.dataDir}/${WALLET_SEED}`);
+  return createSimulatedWallet({ store: copy, seed, clock: systemClock, random: systemRandom });
+}

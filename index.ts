@@ -1,0 +1,139 @@
+import { createApp } from "./app.ts";
+import { auditInstance } from "./audit.ts";
+import { type Instance, openInstance } from "./deps.ts";
+import { type Env, ENV_NAMES, EnvError, parseEnv } from "./env.ts";
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { sleep, systemClock } from "@/lib/clock.ts";
+import { createOneAtATime } from "@/lib/idempotency.ts";
+import { DataDirError } from "@/lib/kv/data-dir.ts";
+import { StoreError } from "@/lib/kv.ts";
+import { createLogger } from "@/lib/logger-pino.ts";
+import type { Logger } from "@/lib/logger.ts";
+import { readinessOf } from "@/lib/readiness.ts";
+import { parseTrustedProxies } from "@/middlewares/client-address.ts";
+import { createBackground } from "./queue.ts";
+import { VERSION } from "./version.ts";
+
+/** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
+const STOP_GRACE_MS = 8_000;
+/** How long open connections may finish (ms). */
+const DRAIN_MS = 3_000;
+
+const USAGE = `timmy ${VERSION}
+
+  timmy            start the server
+  timmy audit      prove the ledger, one line a check; exit code 1 when one fails
+  timmy health     ask a running server on HOST:PORT; exit code 1 when it does not answer
+  timmy version    print the version
+
+Settings come from environment variables; .env.example lists them all.
+`;
+
+async function main(args: readonly string[]): Promise<number> {
+  const command = args[0] ?? "start";
+  if (command === "version") return print(VERSION);
+  if (!["start", "audit", "health"].includes(command)) return print(USAGE, command === "help" ? 0 : 2);
+  let env: Env;
+  try {
+    env = parseEnv(Object.fromEntries(ENV_NAMES.map((name) => [name, Deno.env.get(name)])));
+  } catch (error) {
+    if (!(error instanceof EnvError)) throw error;
+    return fail(error.message);
+  }
+  try {
+    if (command === "audit") return await auditInstance(env, print);
+    if (command === "health") return await health(env);
+    return await serve(env);
+  } catch (error) {
+    if (error instanceof DataDirError || error instanceof StoreError) return fail(error.message);
+    throw error;
+  }
+}
+
+/** Opens everything, serves until a signal comes, and closes everything in the opposite order. */
+async function serve(env: Env): Promise<number> {
+  const log = createLogger({ level: env.logLevel });
+  const instance = await openInstance(env, log);
+  const { backends, exclusive, dev, freeBytes } = instance;
+  const background = createBackground(backends, { exclusive });
+  const { queue, settlements } = background;
+  const { store, wallet, model } = backends;
+  const deps: AppDeps = {
+    ...backends,
+    ...background,
+    oneAtATime: createOneAtATime(),
+    version: VERSION,
+    readiness: () =>
+      readinessOf({ store, queue, settlements, walletName: wallet.name, modelName: model.name, freeBytes }),
+  };
+  const app = createApp(deps, {
+    corsOrigins: env.corsOrigins,
+    trustedProxies: parseTrustedProxies(env.trustedProxies),
+    rateLimitPerMinute: env.limits.ratePerMinute,
+  }, dev);
+
+  instance.start();
+  queue.start();
+  settlements.start();
+  const server = Deno.serve(
+    { hostname: env.host, port: env.port, onListen: () => summary(env, instance) },
+    (request, info) => app.fetch(request, { remoteAddr: info.remoteAddr as Deno.NetAddr }),
+  );
+
+  await stopSignal(log);
+  await Promise.race([server.shutdown(), sleep(systemClock, DRAIN_MS)]);
+  await settlements.stop();
+  await queue.stop(STOP_GRACE_MS);
+  await instance.close();
+  log.info({}, "stopped");
+  return 0;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; the second one ends the process at once. */
+function stopSignal(log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    let signals = 0;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => {
+        if (++signals > 1) Deno.exit(1);
+        log.info({ signal }, "stopping; a second signal ends the process at once");
+        resolve();
+      });
+    }
+  });
+}
+
+/** For the person who started it: where it listens, what is real, where the data lies. */
+function summary(env: Env, { backends }: Instance): void {
+  const { wallet, model } = backends;
+  const real = (simulated: boolean) => simulated ? "simulated: no real one is used" : "real";
+  print([
+    `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${env.publicOrigin}/api/reference)`,
+    `  Lightning  ${wallet.name} (${real(wallet.simulated)})`,
+    `  Model      ${model.name} (${real(model.simulated)}): ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
+    `  Data       ${env.kvUrl ? "a KV Connect server; secrets in " : ""}${env.dataDir}`,
+  ].join("\n"));
+}
+
+async function health(env: Env): Promise<number> {
+  const host = env.host === "0.0.0.0" || env.host === "::" ? "127.0.0.1" : env.host;
+  try {
+    const response = await fetch(`http://${host}:${env.port}/api/health`, { signal: AbortSignal.timeout(3_000) });
+    await response.body?.cancel();
+    return response.ok ? print("ok") : fail(`answered ${response.status}`);
+  } catch {
+    return fail("no answer");
+  }
+}
+
+function print(text: string, code = 0): number {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+  return code;
+}
+
+function fail(message: string): number {
+  Deno.stderr.writeSync(new TextEncoder().encode(`timmy: ${message}\n`));
+  return 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
