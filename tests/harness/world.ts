@@ -13,7 +13,7 @@ import type { Engine } from "@/lib/kv/engine.ts";
 import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
-import type { Logger, LogFields } from "@/lib/logger.ts";
+import type { LogFields, Logger } from "@/lib/logger.ts";
 import { readinessOf } from "@/lib/readiness.ts";
 
 /** Figures of the specification's default settings. */
@@ -72,6 +72,8 @@ export interface WorldOptions {
   wrapEngine?: (engine: Engine) => Engine;
   /** Where the data lies; default: memory. */
   path?: string;
+  /** Opens the databases in place of Deno KV. */
+  openEngine?: (name: "timmy.kv" | "wallet.kv") => Promise<Engine>;
 }
 
 export interface Answer {
@@ -88,19 +90,32 @@ export interface World {
   readonly deps: AppDeps;
   readonly app: ReturnType<typeof createApp>;
   readonly wallet: SimulatedWallet;
+  /** The wallet's own database: what it really did, whatever the program believes. */
+  readonly walletStore: Store;
   readonly log: ReturnType<typeof createLogCollector>;
   readonly clock: Clock;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** The state is lost as by SIGKILL: calls of the old process never come back; the databases stay. Then starts anew. */
   crash(): Promise<void>;
+  /** The first half of {@link crash}; the second one is `crash` itself. Until then nothing answers. */
+  kill(): void;
   /** Every check of the audit, over this moment. Nothing may be writing meanwhile. */
   audit(): Promise<AuditCheck[]>;
   rows<T extends Versioned>(prefix: Key): Promise<{ key: Key; value: T }[]>;
   close(): Promise<void>;
 }
 
-/** One life of a process: after `kill` its calls to the database neither answer nor have an effect. */
-function mortal(engine: Engine): { engine: Engine; kill(): void } {
+/**
+ * One life of a process: after `kill` its calls to the database, the wallet and the model neither answer nor begin, and
+ * its timers do not fire. What had reached the wallet before goes on there.
+ */
+function mortal(engine: Engine, clock: Clock): {
+  engine: Engine;
+  clock: Clock;
+  /** A backend whose methods all return promises, as this life sees it. */
+  tied<T extends object>(backend: T): T;
+  kill(): void;
+} {
   let alive = true;
   const never = new Promise<never>(() => {});
   const living = <T>(fn: () => Promise<T>): Promise<T> => {
@@ -109,6 +124,15 @@ function mortal(engine: Engine): { engine: Engine; kill(): void } {
   };
   return {
     kill: () => void (alive = false),
+    clock: { now: clock.now, after: (ms, fn) => clock.after(ms, () => alive && fn()) },
+    tied: <T extends object>(backend: T): T =>
+      new Proxy(backend, {
+        get(target, name) {
+          const member = Reflect.get(target, name);
+          if (typeof member !== "function") return member;
+          return (...args: unknown[]) => living(() => Reflect.apply(member, target, args));
+        },
+      }),
     engine: {
       exclusive: engine.exclusive,
       get: (keys) => living(() => engine.get(keys)),
@@ -124,7 +148,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const clock = options.clock ?? systemClock;
   const random = options.random ?? systemRandom;
   const settings = { ...TEST_SETTINGS, ...options.settings };
-  const open = (name: string) => openDenoEngine(options.path ? `${options.path}/${name}` : ":memory:", { exclusive: true });
+  const open = options.openEngine ??
+    ((name) => openDenoEngine(options.path ? `${options.path}/${name}` : ":memory:", { exclusive: true }));
   const base = await open("timmy.kv");
   const engine = options.wrapEngine?.(base) ?? base;
   const walletStore = await createStore({ engine: await open("wallet.kv"), clock, random, gatherMs: 0 });
@@ -141,14 +166,14 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const log = createLogCollector();
 
   async function start() {
-    const life = mortal(engine);
-    const store = await createStore({ engine: life.engine, clock, random, gatherMs: 0, ...options.store });
+    const life = mortal(engine, clock);
+    const store = await createStore({ engine: life.engine, clock: life.clock, random, gatherMs: 0, ...options.store });
     const backends = {
       store,
-      wallet: options.wrapWallet?.(wallet) ?? wallet,
-      model,
+      wallet: life.tied(options.wrapWallet?.(wallet) ?? wallet),
+      model: life.tied(model),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
-      clock,
+      clock: life.clock,
       random,
       capabilities: createCapabilities(secret),
       log,
@@ -171,7 +196,11 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
           freeBytes: () => Promise.resolve(null),
         }),
     };
-    const http = { corsOrigins: ["*"], trustedProxies: parseTrustedProxies([]), rateLimitPerMinute: options.rateLimitPerMinute ?? 0 };
+    const http = {
+      corsOrigins: ["*"],
+      trustedProxies: parseTrustedProxies([]),
+      rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
+    };
     const app = createApp(deps, http, {
       pay: async (invoice) => {
         const paid = await wallet.payInvoice(invoice.paymentHash);
@@ -197,6 +226,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       return now.app;
     },
     wallet,
+    walletStore,
     log,
     clock,
     async call(method, path, body, headers = {}) {
@@ -209,6 +239,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       const json = response.headers.get("content-type")?.includes("json");
       return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers };
     },
+    kill: () => now.life.kill(),
     async crash() {
       now.life.kill();
       now = await start();
