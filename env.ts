@@ -1,0 +1,276 @@
+import { z } from "zod";
+import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
+
+/** A variable that is set to nothing counts as not set. */
+const given = (value: string | undefined) => (value === undefined || value.trim() === "" ? undefined : value.trim());
+
+/** A finite number in a range, written in decimal digits. Never `Number("")`, never a silent NaN. */
+const number = (min: number, max: number) =>
+  z.string().transform((text, context) => {
+    const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+    if (Number.isFinite(value) && value >= min && value <= max) return value;
+    context.addIssue({ code: "custom", message: `must be a number from ${min} to ${max}` });
+    return z.NEVER;
+  });
+
+const whole = (min: number, max: number) =>
+  z.string().transform((text, context) => {
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+    context.addIssue({ code: "custom", message: `must be a whole number from ${min} to ${max}` });
+    return z.NEVER;
+  });
+
+const url = z.string().refine((text) => {
+  try {
+    return ["http:", "https:"].includes(new URL(text).protocol);
+  } catch {
+    return false;
+  }
+}, "must be an http(s) address").transform((text) => text.replace(/\/+$/, ""));
+
+const origin = url.refine((text) => new URL(text).pathname === "/" && new URL(text).search === "", {
+  message: "must be an origin: scheme, host and port, nothing behind it",
+});
+
+const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
+const text = z.string().max(2_000);
+const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
+const MAX_SATS = 100_000_000;
+const MAX_USD = 1e9;
+
+/** Every variable with its default (null: none). One place: the schema, `.env.example` and the permissions come from it. */
+const VARIABLES = {
+  HOST: [z.string().regex(/^[\w.:-]+$/, "must be a host name or address"), "127.0.0.1"],
+  PORT: [whole(1, 65_535), "8080"],
+  DATA_DIR: [text, "./data"],
+  KV_URL: [url, null],
+  DENO_KV_ACCESS_TOKEN: [text, null],
+  PUBLIC_ORIGIN: [origin, null],
+  NODE_ENV: [z.enum(["development", "test", "production"], "must be development, test or production"), "development"],
+  LOG_LEVEL: [z.enum(["debug", "info", "warn", "error", "silent"], "must be debug, info, warn, error or silent"), "info"],
+  TRUSTED_PROXIES: [list, null],
+  CORS_ORIGINS: [list, "*"],
+  RATE_LIMIT_PER_MINUTE: [whole(0, 1_000_000), "300"],
+  EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
+  GATHER_MS: [whole(0, 50), "2"],
+
+  LNBITS_URL: [url, null],
+  LNBITS_API_KEY: [text, null],
+  LNBITS_ADMIN_KEY: [text, null],
+  LNBITS_DEV_PAYER_KEY: [text, null],
+  INVOICE_EXPIRY_SECONDS: [whole(60, 86_400), "600"],
+  PAYOUT_TIMEOUT_SECONDS: [whole(5, 300), "30"],
+
+  AI_INTEGRATIONS_ANTHROPIC_API_KEY: [text, null],
+  AI_INTEGRATIONS_ANTHROPIC_BASE_URL: [url, null],
+  LOCAL_MODEL_BASE_URL: [url, null],
+  LOCAL_MODEL_API_KEY: [text, null],
+  EVAL_MODEL: [modelName, "claude-haiku-4-5"],
+  WORK_MODEL: [modelName, "claude-sonnet-4-6"],
+  MODEL_DEADLINE_SECONDS: [whole(5, 3_600), "120"],
+
+  EVAL_FEE_SATS: [whole(1, MAX_SATS), "10"],
+  REQUEST_MAX_CHARS: [whole(1, 15_000), "500"],
+  DO_MONTHLY_COST_USD: [number(0, MAX_USD), "100"],
+  DO_MONTHLY_REQUEST_VOLUME: [number(1, MAX_USD), "1000"],
+  ORIGINATOR_MARGIN_PCT: [number(0, 10_000), "25"],
+  OUTPUT_TOKENS_SHORT_EST: [whole(1, 1_000_000), "200"],
+  OUTPUT_TOKENS_MEDIUM_EST: [whole(1, 1_000_000), "400"],
+  OUTPUT_TOKENS_LONG_EST: [whole(1, 1_000_000), "800"],
+  SHORT_MAX_CHARS: [whole(1, 1_000_000), "100"],
+  MEDIUM_MAX_CHARS: [whole(1, 1_000_000), "300"],
+  WORK_SYSTEM_PROMPT_TOKENS_EST: [whole(0, 1_000_000), "50"],
+  HAIKU_INPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0.0008"],
+  HAIKU_OUTPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0.004"],
+  SONNET_INPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0.003"],
+  SONNET_OUTPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0.015"],
+  LOCAL_INPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0"],
+  LOCAL_OUTPUT_COST_PER_1K_TOKENS: [number(0, 1_000), "0"],
+
+  BTC_PRICE_URL: [url, "https://api.coingecko.com/api/v3/simple/price?ids=bitcoin&vs_currencies=usd"],
+  BTC_PRICE_SECOND_URL: [url, "https://api.coinbase.com/v2/prices/BTC-USD/spot"],
+  BTC_PRICE_MAX_AGE_SECONDS: [whole(60, 604_800), "3600"],
+  BTC_PRICE_USD_FALLBACK: [number(1, MAX_USD), "100000"],
+
+  REFUND_MAX_FEE_SATS: [whole(0, MAX_SATS), "10"],
+  REFUND_DUST_SATS: [whole(1, MAX_SATS), "1"],
+  REFUND_CLAIM_DAYS: [whole(1, 3_650), "30"],
+} as const satisfies Record<string, readonly [z.ZodType, string | null]>;
+
+/** Variables that Deno KV reads itself; with one of them the database would not be the file it should be. */
+const FORBIDDEN = ["DENO_KV_DB_MODE", "DENO_KV_PATH_PREFIX", "DENO_KV_DEFAULT_PATH"] as const;
+
+type Name = keyof typeof VARIABLES;
+type Values = { [N in Name]: z.output<(typeof VARIABLES)[N][0]> | ((typeof VARIABLES)[N][1] extends null ? undefined : never) };
+
+/** The names of all settings, and of the variables that must not be set. */
+export const ENV_NAMES: readonly string[] = [...Object.keys(VARIABLES), ...FORBIDDEN];
+/** Defaults as text, for `.env.example` and its test; null where there is none. */
+export const ENV_DEFAULTS: Readonly<Record<string, string | null>> = Object.fromEntries(
+  Object.entries(VARIABLES).map(([name, [, value]]) => [name, value]),
+);
+
+/** Settings as the program uses them; units stand in the names. */
+export interface Env {
+  host: string;
+  port: number;
+  dataDir: string;
+  kvUrl: string | undefined;
+  publicOrigin: string;
+  production: boolean;
+  logLevel: Values["LOG_LEVEL"];
+  trustedProxies: string[];
+  corsOrigins: string[];
+  eventLogSize: number;
+  gatherMs: number;
+  limits: { ratePerMinute: number };
+  lightning:
+    | { kind: "simulated" }
+    | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string };
+  invoiceExpirySeconds: number;
+  payouts: { timeoutMs: number };
+  models: {
+    evalModel: string;
+    workModel: string;
+    deadlineMs: number;
+    anthropic: { apiKey: string; baseURL?: string } | undefined;
+    local: { baseURL: string; apiKey?: string } | undefined;
+  };
+  evalFeeSats: number;
+  requestMaxChars: number;
+  price: PriceConfig;
+  modelRates: { haiku: Rates; sonnet: Rates; local: Rates };
+  btc: { url: string; secondUrl: string; maxAgeMs: number; fallbackUsd: number };
+  refunds: { maxFeeSats: number; dustSats: number; claimDays: number };
+}
+
+/** What is wrong with the environment: every variable at once, none of their values (any of them may hold a secret). */
+export class EnvError extends Error {
+  override name = "EnvError";
+  constructor(readonly problems: readonly string[]) {
+    super(`these settings are not usable:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
+  }
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
+
+/** Settings from environment variables. Reads nothing itself. @throws {EnvError} */
+export function parseEnv(record: Readonly<Record<string, string | undefined>>): Env {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, [schema, fallback]] of Object.entries(VARIABLES)) {
+    const raw = given(record[name]) ?? fallback;
+    if (raw === null) continue;
+    const result = (schema as z.ZodType).safeParse(raw);
+    if (result.success) values[name] = result.data;
+    else problems.push(`${name} ${result.error.issues[0]?.message ?? "is not valid"}`);
+  }
+  for (const name of FORBIDDEN) {
+    if (record[name] !== undefined) problems.push(`${name} must not be set: it would move the database away from DATA_DIR`);
+  }
+  problems.push(...contradictions(values as Partial<Values>));
+  if (problems.length > 0) throw new EnvError(problems);
+  return grouped(values as Values);
+}
+
+/** What is wrong although each variable by itself is fine. */
+function contradictions(v: Partial<Values>): string[] {
+  const found: string[] = [];
+  if ((v.LNBITS_URL === undefined) !== (v.LNBITS_API_KEY === undefined)) {
+    found.push("LNBITS_URL and LNBITS_API_KEY belong together: set both or neither");
+  }
+  if (v.LNBITS_ADMIN_KEY !== undefined && v.LNBITS_URL === undefined) found.push("LNBITS_ADMIN_KEY needs LNBITS_URL");
+  for (const name of ["EVAL_MODEL", "WORK_MODEL"] as const) {
+    if (v[name]?.startsWith("local/") && v.LOCAL_MODEL_BASE_URL === undefined) {
+      found.push(`${name} is a local model: set LOCAL_MODEL_BASE_URL to the server that has it`);
+    }
+  }
+  if (v.SHORT_MAX_CHARS !== undefined && v.MEDIUM_MAX_CHARS !== undefined && v.SHORT_MAX_CHARS > v.MEDIUM_MAX_CHARS) {
+    found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
+  }
+  const simulatedMoney = v.LNBITS_URL === undefined;
+  if (v.NODE_ENV === "production" && simulatedMoney) {
+    found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
+  }
+  const realKey = v.AI_INTEGRATIONS_ANTHROPIC_API_KEY ?? v.LOCAL_MODEL_API_KEY;
+  if (realKey !== undefined && simulatedMoney && v.HOST !== undefined && !LOOPBACK.test(v.HOST)) {
+    found.push(
+      "HOST is not loopback while a real model key is set and Lightning is simulated: anyone could spend your model " +
+        "budget with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
+    );
+  }
+  return found;
+}
+
+function grouped(v: Values): Env {
+  const host = v.HOST.includes(":") && !v.HOST.startsWith("[") ? `[${v.HOST}]` : v.HOST;
+  return {
+    host: v.HOST,
+    port: v.PORT,
+    dataDir: v.DATA_DIR.replace(/(.)\/+$/, "$1"),
+    kvUrl: v.KV_URL,
+    publicOrigin: v.PUBLIC_ORIGIN ?? `http://${host}:${v.PORT}`,
+    production: v.NODE_ENV === "production",
+    logLevel: v.LOG_LEVEL,
+    trustedProxies: v.TRUSTED_PROXIES ?? [],
+    corsOrigins: v.CORS_ORIGINS,
+    eventLogSize: v.EVENT_LOG_SIZE,
+    gatherMs: v.GATHER_MS,
+    limits: { ratePerMinute: v.RATE_LIMIT_PER_MINUTE },
+    lightning: v.LNBITS_URL === undefined || v.LNBITS_API_KEY === undefined ? { kind: "simulated" } : {
+      kind: "lnbits",
+      url: v.LNBITS_URL,
+      invoiceKey: v.LNBITS_API_KEY,
+      ...(v.LNBITS_ADMIN_KEY !== undefined && { adminKey: v.LNBITS_ADMIN_KEY }),
+      ...(v.LNBITS_DEV_PAYER_KEY !== undefined && { devPayerKey: v.LNBITS_DEV_PAYER_KEY }),
+    },
+    invoiceExpirySeconds: v.INVOICE_EXPIRY_SECONDS,
+    payouts: { timeoutMs: v.PAYOUT_TIMEOUT_SECONDS * 1_000 },
+    models: {
+      evalModel: v.EVAL_MODEL,
+      workModel: v.WORK_MODEL,
+      deadlineMs: v.MODEL_DEADLINE_SECONDS * 1_000,
+      anthropic: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined ? undefined : {
+        apiKey: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY,
+        ...(v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && { baseURL: v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL }),
+      },
+      local: v.LOCAL_MODEL_BASE_URL === undefined ? undefined : {
+        baseURL: v.LOCAL_MODEL_BASE_URL,
+        ...(v.LOCAL_MODEL_API_KEY !== undefined && { apiKey: v.LOCAL_MODEL_API_KEY }),
+      },
+    },
+    evalFeeSats: v.EVAL_FEE_SATS,
+    requestMaxChars: v.REQUEST_MAX_CHARS,
+    price: {
+      doMonthlyCostUsd: v.DO_MONTHLY_COST_USD,
+      doMonthlyRequestVolume: v.DO_MONTHLY_REQUEST_VOLUME,
+      marginPct: v.ORIGINATOR_MARGIN_PCT,
+      outputTokensShort: v.OUTPUT_TOKENS_SHORT_EST,
+      outputTokensMedium: v.OUTPUT_TOKENS_MEDIUM_EST,
+      outputTokensLong: v.OUTPUT_TOKENS_LONG_EST,
+      shortMaxChars: v.SHORT_MAX_CHARS,
+      mediumMaxChars: v.MEDIUM_MAX_CHARS,
+      systemPromptTokens: v.WORK_SYSTEM_PROMPT_TOKENS_EST,
+    },
+    modelRates: {
+      haiku: { inputUsdPer1k: v.HAIKU_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.HAIKU_OUTPUT_COST_PER_1K_TOKENS },
+      sonnet: { inputUsdPer1k: v.SONNET_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.SONNET_OUTPUT_COST_PER_1K_TOKENS },
+      local: { inputUsdPer1k: v.LOCAL_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.LOCAL_OUTPUT_COST_PER_1K_TOKENS },
+    },
+    btc: {
+      url: v.BTC_PRICE_URL,
+      secondUrl: v.BTC_PRICE_SECOND_URL,
+      maxAgeMs: v.BTC_PRICE_MAX_AGE_SECONDS * 1_000,
+      fallbackUsd: v.BTC_PRICE_USD_FALLBACK,
+    },
+    refunds: { maxFeeSats: v.REFUND_MAX_FEE_SATS, dustSats: v.REFUND_DUST_SATS, claimDays: v.REFUND_CLAIM_DAYS },
+  };
+}
+
+/** The secrets among the settings, for tests that look for them where they must not be. */
+export function secretsOf(env: Env): string[] {
+  const { lightning, models } = env;
+  const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
+  return [...keys, models.anthropic?.apiKey, models.local?.apiKey].filter((key) => key !== undefined);
+}
