@@ -1,0 +1,296 @@
+import assert from "node:assert/strict";
+import { encodeInvoice } from "@/lib/lightning/bolt11.ts";
+import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { claimRefund, createJob, paidJob, payerInvoice } from "../harness/payer.ts";
+import type { Answer } from "../harness/world.ts";
+
+/** What an instance answers to a bad call: a status, a code, and words that say what was wrong. */
+interface Refusal {
+  status: number;
+  code: string;
+  says: RegExp;
+}
+
+/** One row of what can be wrong: refused as expected, in the one error shape, and the store is as it was before. */
+function refused(name: string, expected: Refusal, ask: (fake: FakeWorld) => Promise<() => Promise<Answer>>): void {
+  Deno.test(`bad input: ${name}: ${expected.status} ${expected.code}, nothing written`, async () => {
+    const fake = await createFakeWorld(1);
+    try {
+      const call = await ask(fake);
+      await fake.clock.settle();
+      const [version, walletVersion] = [await fake.world.store.version(), await fake.world.walletStore.version()];
+      const { status, body, headers } = await fake.clock.drive(call());
+      assert.deepEqual([status, body.error.code], [expected.status, expected.code], JSON.stringify(body));
+      assert.match(body.error.message, expected.says);
+      assert.deepEqual(Object.keys(body), ["error"]);
+      assert.equal(headers.get("x-request-id"), body.error.requestId);
+      await fake.clock.settle();
+      assert.equal(await fake.world.store.version(), version, "the program's store was written to");
+      assert.equal(await fake.world.walletStore.version(), walletVersion, "the wallet was asked to do something");
+    } finally {
+      fake.discard();
+    }
+  });
+}
+
+const creating = (body: unknown, headers?: Record<string, string>) => (fake: FakeWorld) =>
+  Promise.resolve(() => fake.world.call("POST", "/api/jobs", body, headers));
+
+// ---- creating a job ----------------------------------------------------------------------------------------------
+
+const INVALID = { status: 400, code: "validation_failed" };
+
+refused("a job without a request", { ...INVALID, says: /request is missing/ }, creating({}));
+refused("a job without a body", { ...INVALID, says: /./ }, creating(undefined));
+refused("an empty request", { status: 400, code: "request_empty", says: /empty/ }, creating({ request: "" }));
+refused(
+  "a request of blanks",
+  { status: 400, code: "request_blank", says: /blanks/ },
+  creating({ request: " \t\n\u3000 " }),
+);
+refused(
+  "a request of 501 characters",
+  { status: 400, code: "request_too_long", says: /longer than 500 characters/ },
+  creating({ request: "a".repeat(501) }),
+);
+refused(
+  "a request of 501 emoji",
+  { status: 400, code: "request_too_long", says: /longer than 500 characters/ },
+  creating({ request: "🦊".repeat(501) }),
+);
+refused("a request that is a number", { ...INVALID, says: /request must be a string/ }, creating({ request: 5 }));
+refused("a request that is null", { ...INVALID, says: /request must be a string/ }, creating({ request: null }));
+refused("a body that is a list", { ...INVALID, says: /must be an object/ }, creating([{ request: "hello" }]));
+refused("broken JSON", { status: 400, code: "invalid_json", says: /JSON/ }, creating('{"request": "hel'));
+refused(
+  "a body of 2 MB",
+  { status: 413, code: "payload_too_large", says: /larger than 65536 bytes/ },
+  creating({ request: "a".repeat(2_000_000) }),
+);
+refused("an unknown field", { ...INVALID, says: /colour/ }, creating({ request: "hello", colour: "red" }));
+for (const field of ["lightningAddress", "nostr_token", "model"]) {
+  refused(
+    `${field}, known but not built yet`,
+    { ...INVALID, says: new RegExp(`${field} is not supported`) },
+    creating({ request: "hello", [field]: "payer@example.com" }),
+  );
+}
+refused(
+  "an Idempotency-Key of 201 characters",
+  { ...INVALID, says: /idempotency-key/i },
+  creating({ request: "hello" }, { "idempotency-key": "k".repeat(201) }),
+);
+
+for (const [what, request] of [["500 letters", "a".repeat(500)], ["500 emoji", "🦊".repeat(500)]] as const) {
+  Deno.test(`bad input: a request of ${what} is not too long`, async () => {
+    const fake = await createFakeWorld(1);
+    assert.equal((await fake.call("POST", "/api/jobs", { request })).status, 201);
+    fake.discard();
+  });
+}
+
+// ---- reading -----------------------------------------------------------------------------------------------------
+
+const NO_JOB = { status: 404, code: "job_not_found", says: /no such job/ };
+
+refused("an id that is none", NO_JOB, (fake) => Promise.resolve(() => fake.world.call("GET", "/api/jobs/nonsense")));
+refused("an id that nobody was given", NO_JOB, (fake) => {
+  const id = fake.world.deps.capabilities.idOf("job", "0".repeat(13));
+  return Promise.resolve(() => fake.world.call("GET", `/api/jobs/${id}`));
+});
+refused("the handle of a job in place of its id", NO_JOB, async (fake) => {
+  const { jobId } = await createJob(fake.call, "hello");
+  return () => fake.world.call("GET", `/api/jobs/${jobId.slice(0, 13)}`);
+});
+refused("the handle of a job with another's proof", NO_JOB, async (fake) => {
+  const [mine, theirs] = [await createJob(fake.call, "a"), await createJob(fake.call, "b")];
+  return () => fake.world.call("GET", `/api/jobs/${theirs.jobId.slice(0, 13)}${mine.jobId.slice(13)}`);
+});
+refused(
+  "an estimate without a request",
+  { ...INVALID, says: /request is missing/ },
+  (fake) => Promise.resolve(() => fake.world.call("GET", "/api/estimate")),
+);
+refused(
+  "an estimate of blanks",
+  { status: 400, code: "request_blank", says: /blanks/ },
+  (fake) => Promise.resolve(() => fake.world.call("GET", "/api/estimate?request=%20%20")),
+);
+refused(
+  "an estimate with an unknown parameter",
+  { ...INVALID, says: /modle/ },
+  (fake) => Promise.resolve(() => fake.world.call("GET", "/api/estimate?request=hello&modle=x")),
+);
+refused(
+  "an unknown path",
+  { status: 404, code: "not_found", says: /\/api\/reference/ },
+  (fake) => Promise.resolve(() => fake.world.call("GET", "/api/nothing")),
+);
+
+// ---- paying by hand ------------------------------------------------------------------------------------------------
+
+for (
+  const [what, hash] of [["63 digits", "a".repeat(63)], ["64 characters that are no hex", "g".repeat(64)]] as const
+) {
+  refused(
+    `a payment hash of ${what}`,
+    { ...INVALID, says: /64 hex digits/ },
+    (fake) => Promise.resolve(() => fake.world.call("POST", `/api/dev/stub/pay/${hash}`)),
+  );
+}
+refused(
+  "a payment hash of no invoice of ours",
+  { status: 404, code: "invoice_not_found", says: /no invoice/ },
+  (fake) => Promise.resolve(() => fake.world.call("POST", `/api/dev/stub/pay/${"a".repeat(64)}`)),
+);
+
+// ---- claiming a refund -----------------------------------------------------------------------------------------------
+
+interface Owed extends FakeWorld {
+  sats: number;
+  jobId: string;
+}
+
+/** A claim on a job that owes `sats`, with a body made for it. */
+const claiming = (makeBody: (owed: Owed) => Promise<unknown>) => async (fake: FakeWorld) => {
+  const { jobId, costLedger } = await fake.clock.drive(paidJob(fake.world, fake.world.call, "What is a hold invoice?"));
+  const body = await makeBody({ ...fake, jobId, sats: costLedger.refundAmountSats });
+  return () => fake.world.call("POST", `/api/jobs/${jobId}/refund`, body);
+};
+const invoiceFor = async (owed: Owed, amountSats: number | null) => {
+  const { paymentRequest } = await payerInvoice(owed.world, amountSats);
+  return { invoice: paymentRequest };
+};
+
+for (const difference of [-1, 1]) {
+  refused(
+    `a refund invoice for ${difference > 0 ? "a satoshi more" : "a satoshi less"} than owed`,
+    { status: 400, code: "invoice_wrong_amount", says: /not for exactly \d+ sats/ },
+    claiming((owed) => invoiceFor(owed, owed.sats + difference)),
+  );
+}
+refused(
+  "a refund invoice for the right sats and a millisatoshi more",
+  { status: 400, code: "invoice_wrong_amount", says: /not for exactly/ },
+  claiming((owed) => Promise.resolve({ invoice: signed(owed, { amountMsat: owed.sats * 1_000 + 1 }) })),
+);
+refused(
+  "a refund invoice without an amount",
+  { status: 400, code: "invoice_without_amount", says: /names no amount/ },
+  claiming((owed) => invoiceFor(owed, null)),
+);
+refused(
+  "an expired refund invoice",
+  { status: 400, code: "invoice_expired", says: /expired/ },
+  claiming(async (owed) => {
+    const body = await invoiceFor(owed, owed.sats);
+    owed.clock.leap(3_600_000);
+    await owed.clock.advance(2_000);
+    return body;
+  }),
+);
+for (const prefix of ["lnbc", "lntb", "lntbs"] as const) {
+  refused(
+    `a refund invoice of another network (${prefix})`,
+    { status: 400, code: "invoice_wrong_network", says: /another network/ },
+    claiming((owed) => Promise.resolve({ invoice: signed(owed, { prefix }) })),
+  );
+}
+refused(
+  "a refund invoice with a changed character",
+  { status: 400, code: "invoice_malformed", says: /./ },
+  claiming(async (owed) => {
+    const { invoice } = await invoiceFor(owed, owed.sats);
+    const at = invoice.length - 20;
+    return { invoice: invoice.slice(0, at) + (invoice[at] === "q" ? "p" : "q") + invoice.slice(at + 1) };
+  }),
+);
+refused(
+  "a refund invoice that is none",
+  { status: 400, code: "invoice_malformed", says: /./ },
+  claiming(() => Promise.resolve({ invoice: "lnbcrt-please" })),
+);
+refused(
+  "an empty refund invoice",
+  { ...INVALID, says: /invoice must not be empty/ },
+  claiming(() => Promise.resolve({ invoice: "" })),
+);
+refused("a claim without an invoice", { ...INVALID, says: /invoice is missing/ }, claiming(() => Promise.resolve({})));
+refused(
+  "a claim of a number",
+  { ...INVALID, says: /invoice must be a string/ },
+  claiming(() => Promise.resolve({ invoice: 7 })),
+);
+refused(
+  "a claim by lightning address, known but not built yet",
+  { ...INVALID, says: /lightningAddress is not supported/ },
+  claiming(async (owed) => ({ ...await invoiceFor(owed, owed.sats), lightningAddress: "payer@example.com" })),
+);
+refused(
+  "a refund invoice that is one of this instance's own",
+  { status: 400, code: "invoice_used", says: /used before/ },
+  async (fake) => {
+    const job = await fake.clock.drive(paidJob(fake.world, fake.world.call, "[fail-eval]"));
+    const other = await createJob(fake.call, "hello"); // its fee is exactly what is owed
+    return () =>
+      fake.world.call("POST", `/api/jobs/${job.jobId}/refund`, { invoice: other.evalInvoice.paymentRequest });
+  },
+);
+refused(
+  "a refund invoice that was paid for another job",
+  { status: 400, code: "invoice_used", says: /used before/ },
+  async (fake) => {
+    const [one, two] = [
+      await fake.clock.drive(paidJob(fake.world, fake.world.call, "[fail-eval] 1")),
+      await fake.clock.drive(paidJob(fake.world, fake.world.call, "[fail-eval] 2")),
+    ];
+    const { paymentRequest } = await payerInvoice(fake.world, 10);
+    const first = await fake.call("POST", `/api/jobs/${one.jobId}/refund`, { invoice: paymentRequest });
+    assert.equal(first.status, 200);
+    return () => fake.world.call("POST", `/api/jobs/${two.jobId}/refund`, { invoice: paymentRequest });
+  },
+);
+refused(
+  "a claim on a refund that was paid",
+  { status: 409, code: "refund_claimed", says: /claimed before/ },
+  claiming(async (owed) => {
+    assert.equal((await claimRefund(owed.world, owed.call, owed.jobId, owed.sats)).status, 200);
+    return invoiceFor(owed, owed.sats);
+  }),
+);
+refused(
+  "a claim on a refund that nobody claimed in time",
+  { status: 409, code: "refund_expired", says: /in time/ },
+  claiming(async (owed) => {
+    owed.clock.leap(30 * 86_400_000);
+    await owed.clock.advance(2_000);
+    return invoiceFor(owed, owed.sats);
+  }),
+);
+refused(
+  "a claim on a job that owes nothing",
+  { status: 409, code: "no_refund", says: /owes nothing/ },
+  async (fake) => {
+    const job = await createJob(fake.call, "hello");
+    const { paymentRequest } = await payerInvoice(fake.world, 5);
+    return () => fake.world.call("POST", `/api/jobs/${job.jobId}/refund`, { invoice: paymentRequest });
+  },
+);
+refused("a claim on a job that is none", NO_JOB, async (fake) => {
+  const { paymentRequest } = await payerInvoice(fake.world, 5);
+  return () => fake.world.call("POST", "/api/jobs/nonsense/refund", { invoice: paymentRequest });
+});
+
+/** A well-signed invoice of a stranger's node, right in all but what is named. */
+function signed(owed: Owed, wrong: { prefix?: "lnbc" | "lntb" | "lntbs"; amountMsat?: number }): string {
+  return encodeInvoice({
+    prefix: "lnbcrt",
+    amountMsat: owed.sats * 1_000,
+    paymentHash: "ab".repeat(32),
+    paymentSecret: "cd".repeat(32),
+    memo: "refund",
+    createdAtSeconds: Math.floor(owed.clock.now() / 1_000),
+    expirySeconds: 3_600,
+    ...wrong,
+  }, new Uint8Array(32).fill(7));
+}
