@@ -48,7 +48,10 @@ const VARIABLES = {
   DENO_KV_ACCESS_TOKEN: [text, null],
   PUBLIC_ORIGIN: [origin, null],
   NODE_ENV: [z.enum(["development", "test", "production"], "must be development, test or production"), "development"],
-  LOG_LEVEL: [z.enum(["debug", "info", "warn", "error", "silent"], "must be debug, info, warn, error or silent"), "info"],
+  LOG_LEVEL: [
+    z.enum(["debug", "info", "warn", "error", "silent"], "must be debug, info, warn, error or silent"),
+    "info",
+  ],
   TRUSTED_PROXIES: [list, null],
   CORS_ORIGINS: [list, "*"],
   RATE_LIMIT_PER_MINUTE: [whole(0, 1_000_000), "300"],
@@ -102,7 +105,11 @@ const VARIABLES = {
 const FORBIDDEN = ["DENO_KV_DB_MODE", "DENO_KV_PATH_PREFIX", "DENO_KV_DEFAULT_PATH"] as const;
 
 type Name = keyof typeof VARIABLES;
-type Values = { [N in Name]: z.output<(typeof VARIABLES)[N][0]> | ((typeof VARIABLES)[N][1] extends null ? undefined : never) };
+type Values = {
+  [N in Name]:
+    | z.output<(typeof VARIABLES)[N][0]>
+    | ((typeof VARIABLES)[N][1] extends null ? undefined : never);
+};
 
 /** The names of all settings, and of the variables that must not be set. */
 export const ENV_NAMES: readonly string[] = [...Object.keys(VARIABLES), ...FORBIDDEN];
@@ -167,7 +174,9 @@ export function parseEnv(record: Readonly<Record<string, string | undefined>>): 
     else problems.push(`${name} ${result.error.issues[0]?.message ?? "is not valid"}`);
   }
   for (const name of FORBIDDEN) {
-    if (record[name] !== undefined) problems.push(`${name} must not be set: it would move the database away from DATA_DIR`);
+    if (record[name] !== undefined) {
+      problems.push(`${name} must not be set: it would move the database away from DATA_DIR`);
+    }
   }
   problems.push(...contradictions(values as Partial<Values>));
   if (problems.length > 0) throw new EnvError(problems);
