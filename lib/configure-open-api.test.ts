@@ -61,6 +61,14 @@ Deno.test("configureOpenApi: everything the page asks for is served here, with i
   }
 });
 
+Deno.test("configureOpenApi: the assets are packed for whoever can unpack them", async () => {
+  const packed = await build().request("/api/reference/swagger-ui-bundle.js", {
+    headers: { "Accept-Encoding": "gzip" },
+  });
+  assert.equal(packed.headers.get("Content-Encoding"), "gzip");
+  assert.ok((await packed.arrayBuffer()).byteLength < 800_000);
+});
+
 Deno.test("configureOpenApi: the page has no inline script or style and names no other host", async () => {
   const app = build();
   const html = await (await app.request("/api/reference")).text();

@@ -47,7 +47,7 @@ function build(options: Partial<StandardOptions> = {}) {
 }
 
 const from = (hostname: string) => ({ remoteAddr: { hostname } });
-const post = (body: BodyInit, headers: Record<string, string> = {}) => ({
+const post = (body: string | ReadableStream<Uint8Array>, headers: Record<string, string> = {}) => ({
   method: "POST",
   body,
   headers: { "Content-Type": "application/json", ...headers },
