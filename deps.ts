@@ -1,5 +1,4 @@
 import type { Backends, DevTools, Settings } from "@/lib/app-deps.ts";
-import { createAnthropicModel } from "@/lib/ai/anthropic.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { ratesFor } from "@/lib/ai/prices.ts";
@@ -56,7 +55,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     backends: {
       store,
       wallet: lightning.wallet,
-      model: openModel(env, clock),
+      model: await openModel(env, clock),
       btcPrice,
       clock,
       random,
@@ -128,9 +127,9 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): DevTools {
 }
 
 /** Without a key the hosted models are simulated; `local/…` models are asked where LOCAL_MODEL_BASE_URL says. */
-function openModel(env: Env, clock: Clock): Model {
+async function openModel(env: Env, clock: Clock): Promise<Model> {
   const { anthropic, local, evalModel, workModel } = env.models;
-  const hosted = anthropic ? createAnthropicModel({ ...anthropic, clock }) : createSimulatedModel({ clock });
+  const hosted = anthropic ? await anthropicModel(anthropic, clock) : createSimulatedModel({ clock });
   const router = createModelRouter({ hosted, ...(local && { local: createOpenAiCompatibleModel({ ...local, clock }) }) });
   const used = [evalModel, workModel].map((name) => router.adapterFor(name));
   // A job is only real when both of its models are.
@@ -140,6 +139,12 @@ function openModel(env: Env, clock: Clock): Model {
     evaluate: router.evaluate,
     work: router.work,
   };
+}
+
+/** The SDK is loaded only when it is used: it takes memory and start-up time that a Pi with a local model can do without. */
+async function anthropicModel(options: { apiKey: string; baseURL?: string }, clock: Clock): Promise<Model> {
+  const { createAnthropicModel } = await import("@/lib/ai/anthropic.ts");
+  return createAnthropicModel({ ...options, clock });
 }
 
 function settingsOf(env: Env): Settings {

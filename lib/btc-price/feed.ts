@@ -29,6 +29,8 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
   const { sources, clock, maxAgeMs, fallbackUsd, log } = options;
   const { refreshMs = 60_000, timeoutMs = 5_000 } = options;
   const stopper = new AbortController();
+  /** Sources whose last try failed: said once, not every minute. */
+  const failing = new Set<string>();
   let last: BtcPrice | null = null;
   let round: Promise<void> | null = null;
   let loop: Promise<void> = Promise.resolve();
@@ -50,10 +52,14 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
     for (const source of sources) {
       try {
         last = await ask(source);
+        if (failing.delete(source.name)) log.info({ backend: source.name }, "the BTC price source answers again");
         return;
       } catch (error) {
         if (stopper.signal.aborted) return;
-        log.warn({ backend: source.name, error }, "a BTC price source gave no usable price");
+        if (failing.has(source.name)) continue;
+        failing.add(source.name);
+        const reason = error instanceof Error ? error.message : String(error);
+        log.warn({ backend: source.name, reason }, "a BTC price source gave no usable price; it is tried every minute");
       }
     }
   }
