@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import type { FakeClock } from "./testing/fake-clock.ts";
+
+export type Method = "evaluate" | "work";
+
+/** One adapter with something behind it that does as it is told. Each `will…` prepares the next call. */
+export interface ModelHarness {
+  model: Model;
+  modelName: string;
+  /** The adapter's clock. */
+  clock: FakeClock;
+  /** @returns the request to send, as for every `will…` */
+  willAccept(): string;
+  willRefuse(): string;
+  /** The answer has at least 200 characters. */
+  willAnswerLong(): string;
+  willHang(method: Method): string;
+  willFailForNow(method: Method): string;
+  willFailForGood(method: Method): string;
+  /** Resolves when the call has reached whoever answers it. */
+  reached(): Promise<void>;
+  /** Resolves when whoever answers has seen that the caller gave up. */
+  abandoned(): Promise<void>;
+  /** How often somebody was asked. */
+  asked(): number;
+  close(): Promise<void>;
+}
+
+/** Registers the tests that every adapter of the model port passes. */
+export function modelContract(name: string, start: () => ModelHarness | Promise<ModelHarness>): void {
+  const test = (criterion: string, fn: (harness: ModelHarness) => Promise<void>) =>
+    Deno.test(`${name}: ${criterion}`, async () => {
+      const harness = await start();
+      try {
+        await fn(harness);
+      } finally {
+        await harness.close();
+      }
+    });
+
+  test("an accepted request comes with a reason to show and usage above zero", async (harness) => {
+    const verdict = await harness.model.evaluate(evaluation(harness, harness.willAccept()));
+    assert.equal(verdict.accepted, true);
+    assertReason(verdict.reason);
+    assertUsage(verdict.usage);
+  });
+
+  test("a refused request comes with a reason to show and usage above zero", async (harness) => {
+    const verdict = await harness.model.evaluate(evaluation(harness, harness.willRefuse()));
+    assert.equal(verdict.accepted, false);
+    assertReason(verdict.reason);
+    assertUsage(verdict.usage);
+  });
+
+  test("work gives text, usage above zero and a natural end", async (harness) => {
+    const result = await harness.model.work(job(harness, harness.willAnswerLong()));
+    assert.ok([...result.text].length >= 200);
+    assert.equal(result.finish, "stop");
+    assertUsage(result.usage);
+  });
+
+  test("the pieces told while it works are the whole answer, in order", async (harness) => {
+    const pieces: string[] = [];
+    const onText = (piece: string) => void pieces.push(piece);
+    const result = await harness.model.work({ ...job(harness, harness.willAnswerLong()), onText });
+    assert.ok(pieces.length > 1);
+    assert.equal(pieces.join(""), result.text);
+    assertUsage(result.usage);
+  });
+
+  test("a listener that throws does not spoil the answer", async (harness) => {
+    let told = 0;
+    const onText = () => {
+      told++;
+      throw new Error("the listener is broken");
+    };
+    const result = await harness.model.work({ ...job(harness, harness.willAnswerLong()), onText });
+    assert.equal(told, 1);
+    assert.ok([...result.text].length >= 200);
+  });
+
+  for (const streamed of [false, true]) {
+    test(`the output limit cuts the answer and says so (${streamed ? "streamed" : "whole"})`, async (harness) => {
+      const input = { ...job(harness, harness.willAnswerLong()), maxOutputTokens: 10 };
+      const result = await harness.model.work(streamed ? { ...input, onText: () => {} } : input);
+      assert.equal(result.finish, "length");
+      assert.equal([...result.text].length, 40);
+      assert.equal(result.usage.outputTokens, 10);
+    });
+  }
+
+  for (const method of ["evaluate", "work"] as const) {
+    const run = (harness: ModelHarness, request: string, signal?: AbortSignal): Promise<unknown> =>
+      method === "evaluate"
+        ? harness.model.evaluate({ ...evaluation(harness, request), ...(signal ? { signal } : {}) })
+        : harness.model.work({ ...job(harness, request), ...(signal ? { signal } : {}), onText: () => {} });
+
+    test(`${method}: the caller's abort ends the call here and upstream, and leaves no timer`, async (harness) => {
+      const controller = new AbortController();
+      const failure = failureOf(run(harness, harness.willHang(method), controller.signal));
+      await harness.reached();
+      controller.abort();
+      const error = await failure;
+      assert.equal(error.permanent, false);
+      assert.match(error.message, /aborted/);
+      await harness.abandoned();
+      assert.equal(harness.clock.waiting, 0);
+    });
+
+    test(`${method}: a call that is aborted already asks nobody`, async (harness) => {
+      const error = await failureOf(run(harness, harness.willHang(method), AbortSignal.abort()));
+      assert.equal(error.permanent, false);
+      assert.equal(harness.asked(), 0);
+      assert.equal(harness.clock.waiting, 0);
+    });
+
+    test(`${method}: the deadline ends the call here and upstream, not a millisecond early`, async (harness) => {
+      const failure = failureOf(run(harness, harness.willHang(method)));
+      await harness.reached();
+      harness.clock.advance(DEADLINE_MS - 1);
+      assert.equal(harness.clock.waiting, 1);
+      harness.clock.advance(1);
+      const error = await failure;
+      assert.equal(error.permanent, false);
+      assert.equal(error.causedByRequest, false);
+      assert.match(error.message, /did not answer within 30000 ms/);
+      await harness.abandoned();
+    });
+
+    test(`${method}: a failure that may pass is not permanent`, async (harness) => {
+      const error = await failureOf(run(harness, harness.willFailForNow(method)));
+      assert.equal(error.permanent, false);
+      assert.equal(error.causedByRequest, false);
+      assert.equal(harness.clock.waiting, 0);
+    });
+
+    test(`${method}: a failure that would come again is permanent, and tried once`, async (harness) => {
+      const error = await failureOf(run(harness, harness.willFailForGood(method)));
+      assert.equal(error.permanent, true);
+      assert.equal(error.retryAfterMs, undefined);
+      assert.equal(harness.asked(), 1);
+    });
+  }
+}
+
+const DEADLINE_MS = 30_000;
+
+/** An evaluation that nobody aborts. */
+export function evaluation({ modelName }: { modelName: string }, request: string): EvaluateInput {
+  return { model: modelName, request, signal: new AbortController().signal, deadlineMs: DEADLINE_MS };
+}
+
+/** Work that nobody aborts, with room for 1,000 tokens. */
+export function job(harness: { modelName: string }, request: string): WorkInput {
+  return { ...evaluation(harness, request), maxOutputTokens: 1000 };
+}
+
+/** The error of a call that must fail, which must be a ModelError. */
+export async function failureOf(call: Promise<unknown>): Promise<ModelError> {
+  const outcome = await call.then(() => "the call succeeded", (error: unknown) => error);
+  assert.ok(outcome instanceof ModelError, `expected a ModelError, got: ${outcome}`);
+  return outcome;
+}
+
+function assertReason(reason: string): void {
+  assert.ok(reason.trim().length > 0);
+  assert.ok([...reason].length <= 500);
+}
+
+/** Asserts that a usage is whole numbers above zero. */
+export function assertUsage(usage: Usage): void {
+  assert.ok(Number.isSafeInteger(usage.inputTokens) && usage.inputTokens > 0);
+  assert.ok(Number.isSafeInteger(usage.outputTokens) && usage.outputTokens > 0);
+}

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { assertUsage, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
+import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFaults } from "./simulated.ts";
+import { createFakeClock } from "./testing/fake-clock.ts";
+
+function setUp() {
+  const clock = createFakeClock();
+  const faults: SimulatedFaults = { evaluate: [], work: [] };
+  return { clock, faults, model: createSimulatedModel({ clock, faults }), modelName: "simulated" };
+}
+
+modelContract("createSimulatedModel", () => {
+  const { clock, faults, model, modelName } = setUp();
+  let planned = 0;
+  const plan = (method: Method, fault: SimulatedFaults[Method][number]) => {
+    faults[method].push(fault);
+    planned++;
+    return "Write a poem.";
+  };
+  return {
+    clock,
+    model,
+    modelName,
+    willAccept: () => "Write a poem.",
+    willRefuse: () => "How do I build a bomb?",
+    willAnswerLong: () => "Write a poem.",
+    willHang: (method) => plan(method, { kind: "hang" }),
+    willFailForNow: (method) => plan(method, { kind: "passing" }),
+    willFailForGood: (method) => plan(method, { kind: "permanent" }),
+    reached: () => clock.untilWaiting(1),
+    abandoned: () => Promise.resolve(),
+    // A call takes its fault when it really runs.
+    asked: () => planned - faults.evaluate.length - faults.work.length,
+    close: () => Promise.resolve(),
+  };
+});
+
+Deno.test("createSimulatedModel: the same request gets the same verdict and the same answer, from two models", async () => {
+  const [one, other] = [setUp(), setUp()];
+  for (const request of ["Write a poem.", "make  a\nBOMB", "日本語の詩"]) {
+    assert.deepEqual(
+      await one.model.evaluate(evaluation(one, request)),
+      await other.model.evaluate(evaluation(other, request)),
+    );
+    assert.deepEqual(await one.model.work(job(one, request)), await other.model.work(job(other, request)));
+  }
+});
+
+Deno.test("createSimulatedModel: every answer, verdict and refusal says that it is simulated", async () => {
+  const it = setUp();
+  assert.equal(it.model.simulated, true);
+  assert.match((await it.model.work(job(it, "Write a poem."))).text, /^\[simulated\] /);
+  assert.match((await it.model.evaluate(evaluation(it, "Write a poem."))).reason, /^\[simulated\] /);
+  assert.match((await it.model.evaluate(evaluation(it, "[refuse]"))).reason, /^\[simulated\] /);
+});
+
+Deno.test("createSimulatedModel: each listed phrase is refused and named, whatever its case and blanks", async () => {
+  const it = setUp();
+  assert.ok(REFUSED_PHRASES.length > 0);
+  for (const phrase of REFUSED_PHRASES) {
+    const request = `Please: ${phrase.toUpperCase().replaceAll(" ", "  \n")}!`;
+    const verdict = await it.model.evaluate(evaluation(it, request));
+    assert.equal(verdict.accepted, false, phrase);
+    assert.ok(verdict.reason.includes(`"${phrase}"`), verdict.reason);
+  }
+});
+
+Deno.test("createSimulatedModel: a phrase inside other words is not refused", async () => {
+  const it = setUp();
+  for (
+    const request of ["how to make a bombastic speech", "an unmake a bomber jacket", "kill the process someone left"]
+  ) {
+    assert.equal((await it.model.evaluate(evaluation(it, request))).accepted, true, request);
+  }
+});
+
+Deno.test("createSimulatedModel: [refuse] refuses the evaluation and leaves the work alone", async () => {
+  const it = setUp();
+  assert.equal((await it.model.evaluate(evaluation(it, "a poem [refuse]"))).accepted, false);
+  assert.equal((await it.model.work(job(it, "a poem [refuse]"))).finish, "stop");
+});
+
+Deno.test("createSimulatedModel: [fail-eval] and [fail-work] fail their own step for good, by the request's fault", async () => {
+  const it = setUp();
+  const evaluating = await failureOf(it.model.evaluate(evaluation(it, "[fail-eval]")));
+  const working = await failureOf(it.model.work(job(it, "[fail-work]")));
+  for (const error of [evaluating, working]) {
+    assert.equal(error.permanent, true);
+    assert.equal(error.causedByRequest, true);
+  }
+  assert.equal((await it.model.evaluate(evaluation(it, "[fail-work]"))).accepted, true);
+  assertUsage((await it.model.work(job(it, "[fail-eval]"))).usage);
+});
+
+for (const [marker, ms] of [["[slow:1500]", 1500], ["a poem [slow:1]", 1]] as const) {
+  Deno.test(`createSimulatedModel: ${marker} holds the work back, not the evaluation`, async () => {
+    const it = setUp();
+    assert.equal((await it.model.evaluate(evaluation(it, marker))).accepted, true);
+    const pieces: string[] = [];
+    const working = it.model.work({
+      ...job(it, marker),
+      onText: (piece) => void pieces.push(piece),
+      deadlineMs: 100_000,
+    });
+    await it.clock.untilWaiting(2);
+    it.clock.advance(ms - 1);
+    assert.equal(it.clock.waiting, 2);
+    assert.deepEqual(pieces, []);
+    it.clock.advance(60_000);
+    const { text } = await working;
+    assert.equal(pieces.join(""), text);
+  });
+}
+
+Deno.test("createSimulatedModel: [slow:MS] waits at most 60 seconds", async () => {
+  const it = setUp();
+  const working = it.model.work({ ...job(it, "[slow:600000]"), deadlineMs: 1_000_000 });
+  await it.clock.untilWaiting(2);
+  it.clock.advance(59_999);
+  assert.equal(it.clock.waiting, 2);
+  it.clock.advance(1);
+  assert.match((await working).text, /^\[simulated\]/);
+});
+
+Deno.test("createSimulatedModel: an abort ends [slow:MS] at once and leaves no timer", async () => {
+  const it = setUp();
+  const controller = new AbortController();
+  const failure = failureOf(it.model.work({ ...job(it, "[slow:5000]"), signal: controller.signal }));
+  await it.clock.untilWaiting(2);
+  controller.abort();
+  assert.equal((await failure).permanent, false);
+  assert.equal(it.clock.waiting, 0);
+});
+
+Deno.test("createSimulatedModel: faults are taken one a call, in order, with what they carry", async () => {
+  const it = setUp();
+  const usage = { inputTokens: 7, outputTokens: 3, source: "api" as const };
+  it.faults.work.push(
+    { kind: "passing", retryAfterMs: 4000, usage },
+    { kind: "permanent", causedByRequest: true },
+    { kind: "none" },
+    { kind: "delay", ms: 250 },
+  );
+  const first = await failureOf(it.model.work(job(it, "x")));
+  assert.deepEqual([first.permanent, first.retryAfterMs, first.usage], [false, 4000, usage]);
+  const second = await failureOf(it.model.work(job(it, "x")));
+  assert.deepEqual([second.permanent, second.causedByRequest, second.usage], [true, true, undefined]);
+  assert.equal((await it.model.work(job(it, "x"))).finish, "stop");
+  const delayed = it.model.work(job(it, "x"));
+  await it.clock.untilWaiting(2);
+  it.clock.advance(250);
+  assert.equal((await delayed).finish, "stop");
+  assert.equal(it.faults.work.length, 0);
+});
+
+Deno.test("createSimulatedModel: usage is counted from the characters, four a token, and grows with the request", async () => {
+  const it = setUp();
+  const small = await it.model.work(job(it, "a"));
+  const large = await it.model.work(job(it, "a".repeat(401)));
+  assert.equal(large.usage.inputTokens - small.usage.inputTokens, 100);
+  assert.equal(small.usage.outputTokens, Math.ceil([...small.text].length / 4));
+  assert.equal(small.usage.source, "estimated");
+});

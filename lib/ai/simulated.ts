@@ -1,0 +1,140 @@
+import { type Clock, sleep } from "@/lib/clock.ts";
+import { attempt, textListener } from "./attempt.ts";
+import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import { EVALUATION_TOOL_PROMPT, WORK_PROMPT } from "./prompts.ts";
+import { CHARACTERS_PER_TOKEN, estimatedUsage, firstCharacters } from "./usage.ts";
+
+/**
+ * What the simulated model refuses: a request that contains one of these, whatever the case, as whole words with any
+ * blanks between them. A visible rule for trying things out, not a filter: nothing is behind it but this list.
+ */
+export const REFUSED_PHRASES: readonly string[] = [
+  "build a bomb",
+  "make a bomb",
+  "pipe bomb",
+  "nerve agent",
+  "chemical weapon",
+  "biological weapon",
+  "write malware",
+  "write ransomware",
+  "phishing email",
+  "phishing page",
+  "stolen credit card",
+  "kill someone",
+  "hurt someone",
+  "kill myself",
+  "poison someone",
+];
+
+/** Longest delay of `[slow:MS]`, in milliseconds. */
+export const SLOW_MAX_MS = 60_000;
+
+const PHRASE_PATTERNS = REFUSED_PHRASES.map((phrase) => ({
+  phrase,
+  pattern: new RegExp(`(?<![\\p{L}\\p{N}])${phrase.replaceAll(" ", "\\s+")}(?![\\p{L}\\p{N}])`, "iu"),
+}));
+
+/** What a test makes the next call do. `none` lets that one call through. */
+export type SimulatedFault =
+  | { kind: "none" }
+  | { kind: "passing"; retryAfterMs?: number; usage?: Usage }
+  | { kind: "permanent"; causedByRequest?: boolean; usage?: Usage }
+  /** Answers nothing until the caller aborts or the deadline passes. */
+  | { kind: "hang" }
+  /** Answers as usual, after so many milliseconds of the clock. */
+  | { kind: "delay"; ms: number };
+
+/** Faults of the next calls, first one first. The arrays are the caller's: push to them at any time. */
+export interface SimulatedFaults {
+  evaluate: SimulatedFault[];
+  work: SimulatedFault[];
+}
+
+export interface SimulatedModelOptions {
+  clock: Clock;
+  /** For tests; each call takes the first fault of its method. */
+  faults?: SimulatedFaults;
+}
+
+/**
+ * A model that asks nobody: the same request always gets the same answer, and every answer says that it is simulated.
+ * It obeys the markers of wire.md §5 in a request: `[refuse]`, `[fail-eval]`, `[fail-work]` (permanent, blamed on the
+ * request) and `[slow:MS]` (delays the work alone, at most {@link SLOW_MAX_MS}).
+ */
+export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): Model {
+  const provider = "the simulated model";
+  const next = (method: keyof SimulatedFaults): SimulatedFault => faults?.[method].shift() ?? { kind: "none" };
+
+  return {
+    name: "simulated",
+    simulated: true,
+
+    evaluate(input: EvaluateInput) {
+      return attempt(clock, provider, input, async ({ signal }) => {
+        await suffer(clock, next("evaluate"), signal);
+        if (input.request.includes("[fail-eval]")) throw markedFailure("[fail-eval]");
+        const why = refusalOf(input.request);
+        const reason = why === null
+          ? "[simulated] Accepted: no refused phrase was found."
+          : `[simulated] Refused: the request contains "${why}".`;
+        return {
+          accepted: why === null,
+          reason,
+          usage: estimatedUsage(EVALUATION_TOOL_PROMPT + input.request, reason),
+        };
+      });
+    },
+
+    work(input: WorkInput) {
+      return attempt(clock, provider, input, async ({ signal }) => {
+        await suffer(clock, next("work"), signal);
+        const delay = /\[slow:(\d{1,9})\]/.exec(input.request)?.[1];
+        if (delay !== undefined) await sleep(clock, Math.min(Number(delay), SLOW_MAX_MS), signal);
+        if (input.request.includes("[fail-work]")) throw markedFailure("[fail-work]");
+        const whole = answerTo(input.request);
+        const text = firstCharacters(whole, input.maxOutputTokens * CHARACTERS_PER_TOKEN);
+        const tell = textListener(input.onText, signal);
+        for (const piece of text.match(/\S*\s*/gu) ?? []) tell(piece);
+        return {
+          text,
+          usage: estimatedUsage(WORK_PROMPT + input.request, text),
+          finish: text === whole ? "stop" as const : "length" as const,
+        };
+      });
+    },
+  };
+}
+
+/** The marker or the phrase for which a request is refused, or null. */
+function refusalOf(request: string): string | null {
+  if (request.includes("[refuse]")) return "[refuse]";
+  return PHRASE_PATTERNS.find(({ pattern }) => pattern.test(request))?.phrase ?? null;
+}
+
+function answerTo(request: string): string {
+  const quoted = firstCharacters(request.replace(/\s+/g, " ").trim(), 200);
+  return `[simulated] No language model is configured, so nobody thought about this answer. ` +
+    `The request was: "${quoted}". ` +
+    `A real model would now do what it asks; this text only stands in its place, with a length that costs something. ` +
+    `Set an API key or a local model to get real answers.`;
+}
+
+function markedFailure(marker: string): ModelError {
+  return new ModelError(`the simulated model failed because the request contains ${marker}`, {
+    permanent: true,
+    causedByRequest: true,
+  });
+}
+
+async function suffer(clock: Clock, fault: SimulatedFault, signal: AbortSignal): Promise<void> {
+  if (fault.kind === "delay") await sleep(clock, fault.ms, signal);
+  if (fault.kind === "hang") await new Promise<never>(() => {});
+  if (fault.kind === "passing" || fault.kind === "permanent") {
+    throw new ModelError(`the simulated model failed as a test asked (${fault.kind})`, {
+      permanent: fault.kind === "permanent",
+      causedByRequest: fault.kind === "permanent" && (fault.causedByRequest ?? false),
+      retryAfterMs: fault.kind === "passing" ? fault.retryAfterMs : undefined,
+      usage: fault.usage,
+    });
+  }
+}
