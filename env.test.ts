@@ -64,6 +64,7 @@ Deno.test("parseEnv: settings that contradict each other are refused with what t
     [{ LNBITS_ADMIN_KEY: "k" }, /LNBITS_ADMIN_KEY needs LNBITS_URL/],
     [{ WORK_MODEL: "local/x" }, /LOCAL_MODEL_BASE_URL/],
     [{ SHORT_MAX_CHARS: "400" }, /SHORT_MAX_CHARS/],
+    [{ TRUSTED_PROXIES: "10.0.0.0/8,nonsense" }, /TRUSTED_PROXIES/],
     [{ NODE_ENV: "production" }, /NODE_ENV is production/],
     [{ HOST: "0.0.0.0", AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }, /HOST is not loopback/],
     [{ DENO_KV_DB_MODE: "memory" }, /DENO_KV_DB_MODE must not be set/],

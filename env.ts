@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
 
 /** A variable that is set to nothing counts as not set. */
@@ -34,6 +35,14 @@ const origin = url.refine((text) => new URL(text).pathname === "/" && new URL(te
 });
 
 const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
+const proxies = list.refine((entries) => {
+  try {
+    parseTrustedProxies(entries);
+    return true;
+  } catch {
+    return false;
+  }
+}, "must be addresses or CIDR ranges, separated by commas");
 const text = z.string().max(2_000);
 const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
 const MAX_SATS = 100_000_000;
@@ -52,7 +61,7 @@ const VARIABLES = {
     z.enum(["debug", "info", "warn", "error", "silent"], "must be debug, info, warn, error or silent"),
     "info",
   ],
-  TRUSTED_PROXIES: [list, null],
+  TRUSTED_PROXIES: [proxies, null],
   CORS_ORIGINS: [list, "*"],
   RATE_LIMIT_PER_MINUTE: [whole(0, 1_000_000), "300"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
