@@ -6,7 +6,8 @@ const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.ur
 const config = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
 
 Deno.test("README: its first paid job, typed into a shell, ends with the refund paid", async () => {
-  const block = /readme\.test\.ts runs this block -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? assert.fail("no block");
+  const block = /readme\.test\.ts runs this block -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ??
+    assert.fail("no block");
   const timmy = await startProcess();
   try {
     assert.ok(block.includes("T=http://127.0.0.1:8080\n"));
