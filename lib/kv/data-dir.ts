@@ -32,10 +32,10 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
   if (overriding.length > 0) {
     throw new DataDirError(`unset ${overriding.join(", ")}: with it the database would not be the file in ${path}`);
   }
-  let lock: Deno.FsFile;
+  let lock: { release(): void } | null;
   try {
     await Deno.mkdir(path, { recursive: true, mode: 0o700 });
-    lock = await Deno.open(`${path}/lock`, { create: true, read: true, write: true, mode: 0o600 });
+    lock = await takeLock(`${path}/lock`);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) {
       throw new DataDirError(
@@ -46,8 +46,7 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
     }
     throw new DataDirError(`the data folder ${path} cannot be written: ${(cause as Error).message}`, { cause });
   }
-  if (!(await lock.tryLock(true))) {
-    lock.close();
+  if (!lock) {
     throw new DataDirError(`another Timmy already runs on ${path}: stop it, or set DATA_DIR to another folder`);
   }
 
@@ -77,8 +76,26 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
     secret,
     openEngine: (name) => openFileEngine(`${path}/${name}`),
     freeBytes: () => freeBytes(path),
-    release: () => lock.close(),
+    release: () => lock.release(),
   };
+}
+
+/**
+ * An operating-system lock without waiting: SQLite's own, on an empty database, since `Deno.FsFile.tryLock` is younger
+ * than the oldest Deno this runs on. @returns null when somebody else has it.
+ */
+async function takeLock(file: string): Promise<{ release(): void } | null> {
+  const { DatabaseSync } = await import("node:sqlite");
+  (await Deno.open(file, { create: true, read: true, write: true, mode: 0o600 })).close();
+  const database = new DatabaseSync(file);
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    return { release: () => database.close() };
+  } catch (error) {
+    database.close();
+    if (/locked|busy/i.test((error as Error).message)) return null;
+    throw error;
+  }
 }
 
 async function openFileEngine(file: string): Promise<Engine> {
