@@ -1,0 +1,250 @@
+import Anthropic from "@anthropic-ai/sdk";
+import { z } from "zod";
+import type { Clock } from "@/lib/clock.ts";
+import { type Attempt, attempt, textListener } from "./attempt.ts";
+import { boundBody } from "./bounded-body.ts";
+import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import { encodeRequest, EVALUATION_TOOL_PROMPT, VERDICT_TOOL, WORK_PROMPT } from "./prompts.ts";
+import { providerError, refusedByProvider } from "./provider-error.ts";
+import { estimatedUsage } from "./usage.ts";
+import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdict, VERDICT_JSON_SCHEMA } from "./verdict.ts";
+
+export interface AnthropicModelOptions {
+  apiKey: string;
+  /** Without the `/v1`; Anthropic's own when left out. */
+  baseURL?: string | undefined;
+  clock: Clock;
+  /** For tests and proxies; the platform's when left out. */
+  fetch?: typeof fetch;
+  /** Most bytes of one answer, stream included. A streamed token takes some 150 bytes. */
+  maxBodyBytes?: number;
+}
+
+const PROVIDER = "the model provider";
+const DEFAULT_BASE_URL = "https://api.anthropic.com";
+const DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024;
+
+/** The SDK's own time limit runs on the machine's clock; it only backs up ours, so it comes this much later. */
+const SDK_TIMEOUT_MARGIN_MS = 5_000;
+const SDK_TIMEOUT_MAX_MS = 2_147_483_647; // the longest a timer can be set to
+
+const usageShape = z.object({
+  input_tokens: z.int().nonnegative(),
+  output_tokens: z.int().nonnegative(),
+  cache_creation_input_tokens: z.int().nonnegative().nullish(),
+  cache_read_input_tokens: z.int().nonnegative().nullish(),
+});
+
+const answerShape = z.object({
+  content: z.array(z.object({ type: z.string(), name: z.unknown().optional(), input: z.unknown().optional() })),
+  stop_reason: z.string().nullish(),
+  usage: z.unknown().optional(),
+});
+
+const errorBodyShape = z.object({
+  error: z.object({ type: z.string().nullish(), message: z.string().nullish() }),
+});
+
+/** The events of a stream that matter here; all others (pings, thinking, block starts) do not parse and are skipped. */
+const eventShape = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("message_start"), message: z.object({ usage: usageShape.partial() }) }),
+  z.object({
+    type: z.literal("content_block_delta"),
+    delta: z.object({ type: z.literal("text_delta"), text: z.string() }),
+  }),
+  z.object({
+    type: z.literal("message_delta"),
+    delta: z.object({ stop_reason: z.string().nullish() }),
+    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).optional(),
+  }),
+  z.object({ type: z.literal("message_stop") }),
+]);
+
+/**
+ * The Messages API through Anthropic's SDK, one attempt per call: the task owns the retries. The verdict is the input
+ * of one forced tool call and nothing else; the work is streamed. Environment variables play no part, except
+ * `ANTHROPIC_CUSTOM_HEADERS`, which the SDK reads whatever it is given.
+ */
+export function createAnthropicModel(options: AnthropicModelOptions): Model {
+  const { apiKey, clock } = options;
+  if (apiKey.trim() === "") throw new Error("the Anthropic API key is empty: set it, or leave it out to run simulated");
+  const call = options.fetch ?? fetch;
+  const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  // Everything is passed, null and false too: what is left undefined, the SDK looks for in the environment.
+  const client = new Anthropic({
+    apiKey,
+    authToken: null,
+    webhookKey: null,
+    baseURL: options.baseURL ?? DEFAULT_BASE_URL,
+    maxRetries: 0,
+    logLevel: "off",
+    openTelemetry: false,
+    // A redirect would carry the key and the prompt to an address nobody configured.
+    fetch: async (url, init) => boundBody(await call(url, { ...init, redirect: "manual" }), maxBodyBytes),
+  });
+
+  const requestOptions = (signal: AbortSignal, deadlineMs: number) => ({
+    signal,
+    timeout: Math.min(Math.max(0, deadlineMs) + SDK_TIMEOUT_MARGIN_MS, SDK_TIMEOUT_MAX_MS),
+  });
+
+  return {
+    name: "anthropic",
+    simulated: false,
+
+    evaluate(input: EvaluateInput) {
+      return attempt(clock, PROVIDER, input, async (current) => {
+        const answer = await orProviderError(
+          clock,
+          current,
+          () =>
+            client.messages.create({
+              model: input.model,
+              max_tokens: EVALUATION_MAX_OUTPUT_TOKENS,
+              system: EVALUATION_TOOL_PROMPT,
+              messages: [{ role: "user", content: encodeRequest(input.request) }],
+              tools: [{
+                name: VERDICT_TOOL,
+                description: "Gives the verdict on the request.",
+                input_schema: VERDICT_JSON_SCHEMA,
+              }],
+              tool_choice: { type: "tool", name: VERDICT_TOOL, disable_parallel_tool_use: true },
+            }, requestOptions(current.signal, input.deadlineMs)),
+        );
+        const parsed = answerShape.safeParse(answer);
+        if (!parsed.success) {
+          throw new ModelError(`${PROVIDER} sent an answer that is not a message of the Messages API`, {
+            permanent: false,
+          });
+        }
+        const { content, stop_reason } = parsed.data;
+        const calls = content.filter((block) => block.type === "tool_use");
+        const usage = usageOf(parsed.data.usage) ??
+          estimatedUsage(
+            EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_JSON_SCHEMA) + input.request,
+            JSON.stringify(content),
+          );
+        current.usage = usage;
+        if (stop_reason === "refusal") throw refusedByProvider(PROVIDER, usage);
+        const [only] = calls;
+        const verdict = calls.length === 1 && only?.name === VERDICT_TOOL ? parseVerdict(only.input) : null;
+        if (!verdict) {
+          throw new ModelError(`${PROVIDER} gave no verdict: its answer holds no single, well-formed tool call`, {
+            permanent: false,
+            usage,
+          });
+        }
+        return { ...verdict, usage };
+      });
+    },
+
+    work(input: WorkInput) {
+      return attempt(clock, PROVIDER, input, async (current) => {
+        const tell = textListener(input.onText, current.signal);
+        let text = "";
+        let inputTokens = 0;
+        let outputTokens = 0;
+        let counted = false; // outputTokens is the final count, not the one of the start
+        let stopReason: string | undefined;
+        /** What is charged if the call ends here: text that came after the last count is counted by characters. */
+        const usageSoFar = (): Usage | undefined => {
+          if (inputTokens === 0) return undefined;
+          if (counted || text === "") return { inputTokens, outputTokens, source: "api" };
+          return { ...estimatedUsage("", text), inputTokens };
+        };
+
+        await orProviderError(clock, current, async () => {
+          const stream = await client.messages.create({
+            model: input.model,
+            max_tokens: input.maxOutputTokens,
+            system: WORK_PROMPT,
+            messages: [{ role: "user", content: input.request }],
+            stream: true,
+          }, requestOptions(current.signal, input.deadlineMs));
+          for await (const unread of stream) {
+            const parsed = eventShape.safeParse(unread);
+            if (!parsed.success) continue;
+            const event = parsed.data;
+            if (event.type === "message_start") {
+              inputTokens = inputOf(event.message.usage);
+              outputTokens = event.message.usage.output_tokens ?? 0;
+            } else if (event.type === "content_block_delta") {
+              text += event.delta.text;
+              tell(event.delta.text);
+            } else if (event.type === "message_delta") {
+              stopReason = event.delta.stop_reason ?? stopReason;
+              // Some proxies tell the input only here. Both counts are totals, not differences.
+              inputTokens = Math.max(inputTokens, inputOf(event.usage ?? {}));
+              outputTokens = event.usage?.output_tokens ?? outputTokens;
+              counted = (event.usage?.output_tokens ?? 0) > 0;
+            } else stopReason ??= "end_turn";
+            current.usage = usageSoFar();
+          }
+        });
+
+        if (stopReason === undefined) {
+          throw new ModelError(`the stream of ${PROVIDER} ended before the answer did`, {
+            permanent: false,
+            usage: current.usage,
+          });
+        }
+        const usage = usageSoFar() ?? estimatedUsage(WORK_PROMPT + input.request, text);
+        if (stopReason === "refusal") throw refusedByProvider(PROVIDER, usage);
+        if (text.trim() === "") {
+          throw new ModelError(`${PROVIDER} ended its answer (${finishOf(stopReason)}) without any text`, {
+            permanent: false,
+            usage,
+          });
+        }
+        return { text, usage, finish: finishOf(stopReason) };
+      });
+    },
+  };
+}
+
+function finishOf(stopReason: string): "stop" | "length" {
+  return stopReason === "max_tokens" || stopReason === "model_context_window_exceeded" ? "length" : "stop";
+}
+
+/** Undefined when it is not a usage, or counts no input, which cannot be. */
+function usageOf(value: unknown): Usage | undefined {
+  const parsed = usageShape.safeParse(value);
+  if (!parsed.success) return undefined;
+  const inputTokens = inputOf(parsed.data);
+  return inputTokens === 0 ? undefined : { inputTokens, outputTokens: parsed.data.output_tokens, source: "api" };
+}
+
+/** All input tokens of a usage: what was written to or read from the provider's cache is input too. */
+function inputOf(usage: {
+  input_tokens?: number | null | undefined;
+  cache_creation_input_tokens?: number | null | undefined;
+  cache_read_input_tokens?: number | null | undefined;
+}): number {
+  return (usage.input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
+}
+
+/** Runs a call of the SDK; what it throws becomes a ModelError that quotes nothing of it. */
+async function orProviderError<T>(clock: Clock, current: Attempt, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof Anthropic.APIError)) throw error;
+    const body = errorBodyShape.safeParse(error.error);
+    const said = body.success ? body.data.error : undefined;
+    if (error.status === undefined && said === undefined) {
+      throw new ModelError(`${PROVIDER} could not be reached, or the connection broke`, {
+        permanent: false,
+        usage: current.usage,
+      });
+    }
+    throw providerError({
+      provider: PROVIDER,
+      status: error.status,
+      type: said?.type,
+      message: said?.message,
+      headers: error.headers,
+      nowMs: clock.now(),
+      usage: current.usage,
+    });
+  }
+}

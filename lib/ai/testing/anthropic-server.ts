@@ -1,0 +1,141 @@
+import {
+  type Answer,
+  isStreamed,
+  piecesOf,
+  playTransportStep,
+  type RecordedRequest,
+  type ScriptedServer,
+  startScriptedServer,
+  type TransportStep,
+} from "./scripted-server.ts";
+
+export interface AnthropicUsage {
+  input_tokens: number;
+  output_tokens: number;
+}
+
+/** How the server answers one request. What a step leaves out has a plausible default. */
+export type AnthropicStep =
+  | TransportStep
+  /** The forced tool call. `input` replaces the verdict, to send a malformed one. */
+  | { kind: "verdict"; accepted: boolean; reason: string; input?: unknown; usage?: AnthropicUsage | null }
+  /** These blocks as they are. */
+  | { kind: "content"; content: unknown[]; stopReason?: string; usage?: AnthropicUsage | null }
+  /** Text, cut at the request's `max_tokens` (4 characters a token) as the real one cuts. */
+  | { kind: "text"; text: string; stopReason?: string; usage?: AnthropicUsage | null }
+  /** The beginning of the answer, then the connection ends. In a stream: the start, this text, the end. */
+  | { kind: "cut-mid-stream"; text: string; inputTokens?: number }
+  /** In a stream: the start, this text, then nothing until the client leaves. */
+  | { kind: "stall-mid-stream"; text: string; inputTokens?: number }
+  /** In a stream: the start, this text, then an `error` event. */
+  | { kind: "stream-error"; text: string; type: string; inputTokens?: number };
+
+export interface AnthropicServer extends ScriptedServer {
+  /** The next answers, first one first; push to it at any time. Empty: verdicts accept, work says "ok". */
+  readonly script: AnthropicStep[];
+}
+
+/** A local server that speaks Anthropic's Messages API, whole and streamed, as far as an adapter needs it. */
+export function startAnthropicServer(): AnthropicServer {
+  const script: AnthropicStep[] = [];
+  const server = startScriptedServer(async (request, out) => {
+    const body = JSON.parse(request.body) as { max_tokens: number; tool_choice?: { name: string } };
+    if (request.method !== "POST" || request.path !== "/v1/messages") {
+      return await out.send(404, JSON_TYPE, JSON.stringify(PROTOCOL.errorBody("not_found_error", "no such path")));
+    }
+    const step = script.shift() ??
+      (body.tool_choice
+        ? { kind: "verdict" as const, accepted: true, reason: "fine" }
+        : { kind: "text" as const, text: "ok" });
+    if (await playTransportStep(step, request, out, PROTOCOL)) return;
+    await play(step as Exclude<AnthropicStep, TransportStep>, request, out, body);
+  });
+  return { ...server, script };
+}
+
+const JSON_TYPE = { "content-type": "application/json" };
+
+const PROTOCOL = {
+  errorBody: (type: string, message: string) => ({ type: "error", error: { type, message } }),
+  beginning: event({ type: "message_start", message: message([], null, { input_tokens: 25, output_tokens: 1 }) }),
+};
+
+async function play(
+  step: Exclude<AnthropicStep, TransportStep>,
+  request: RecordedRequest,
+  out: Answer,
+  body: { max_tokens: number; tool_choice?: { name: string } },
+): Promise<void> {
+  const counted = { input_tokens: Math.ceil(request.body.length / 4), output_tokens: 20 };
+  switch (step.kind) {
+    case "verdict": {
+      const input = step.input ?? { accepted: step.accepted, reason: step.reason };
+      const content = [{ type: "tool_use", id: "toolu_1", name: body.tool_choice?.name ?? "none", input }];
+      return await whole(out, content, "tool_use", step.usage === undefined ? counted : step.usage);
+    }
+    case "content":
+      return await whole(out, step.content, step.stopReason ?? "end_turn", step.usage ?? counted);
+    case "text": {
+      const text = step.text.slice(0, body.max_tokens * 4);
+      const stop = text.length < step.text.length ? "max_tokens" : step.stopReason ?? "end_turn";
+      const usage = step.usage === undefined ? { ...counted, output_tokens: Math.ceil(text.length / 4) } : step.usage;
+      if (!isStreamed(request)) return await whole(out, [{ type: "text", text }], stop, usage);
+      await beginStream(out, usage === null ? null : { ...usage, output_tokens: 1 }, text);
+      await out.write(event({ type: "content_block_stop", index: 0 }));
+      await out.write(event({
+        type: "message_delta",
+        delta: { stop_reason: stop, stop_sequence: null },
+        ...(usage === null ? {} : { usage: { output_tokens: usage.output_tokens } }),
+      }));
+      await out.write(event({ type: "message_stop" }));
+      return await out.end();
+    }
+    case "cut-mid-stream":
+      if (!isStreamed(request)) {
+        return await out.sendHalf(
+          200,
+          JSON_TYPE,
+          JSON.stringify(message([{ type: "text", text: step.text }], "end_turn", counted)),
+        );
+      }
+      return await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
+    case "stall-mid-stream":
+      await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
+      return await request.closedByClient;
+    case "stream-error":
+      await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
+      await out.write(event(PROTOCOL.errorBody(step.type, "scripted")));
+      return await out.end();
+  }
+}
+
+function message(content: unknown[], stopReason: string | null, usage: AnthropicUsage | null) {
+  return {
+    id: "msg_1",
+    type: "message",
+    role: "assistant",
+    model: "scripted",
+    content,
+    stop_reason: stopReason,
+    stop_sequence: null,
+    ...(usage === null ? {} : { usage }),
+  };
+}
+
+async function whole(out: Answer, content: unknown[], stopReason: string, usage: AnthropicUsage | null) {
+  await out.send(200, { ...JSON_TYPE, "request-id": "req_1" }, JSON.stringify(message(content, stopReason, usage)));
+}
+
+async function beginStream(out: Answer, usage: AnthropicUsage | null, text: string): Promise<void> {
+  await out.begin(200, { "content-type": "text/event-stream", "request-id": "req_1" });
+  await out.write(event({ type: "message_start", message: message([], null, usage) }));
+  await out.write(event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } }));
+  await out.write(event({ type: "ping" }));
+  for (const piece of piecesOf(text)) {
+    await out.write(event({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: piece } }));
+  }
+}
+
+function event(data: { type: string; [field: string]: unknown }): string {
+  return `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
