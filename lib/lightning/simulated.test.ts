@@ -193,6 +193,18 @@ Deno.test("faults: a refused call has no effect and says so", async () => {
   assert.equal(JSON.stringify([...store.rows]), before);
 });
 
+Deno.test("faults: a refused repeat never calls a payment failed that an earlier call made", async () => {
+  const { wallet, faults, fund } = setUp();
+  await fund(100);
+  const theirs = await wallet.createExternalInvoice({ amountSats: 10 });
+  faults.pay = { kind: "hold" };
+  assert.equal((await wallet.pay(payment(theirs, 10))).state, "pending");
+  faults.pay = { kind: "refuse" };
+  assert.equal((await wallet.pay(payment(theirs, 10))).state, "pending");
+  await wallet.releasePayment(theirs.paymentHash, "paid");
+  assert.equal((await wallet.pay(payment(theirs, 10))).state, "paid");
+});
+
 Deno.test("faults: a lost call has no effect and nobody knows", async () => {
   const { wallet, faults, fund } = setUp();
   await fund(100);

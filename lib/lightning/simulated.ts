@@ -267,6 +267,12 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     });
   }
 
+  /** A refused call sends nothing, but `failed` also says that no earlier call did. */
+  async function refusal(paymentHash: string, reason: string): Promise<PaymentState> {
+    const before = await store.get<PaymentRow>(paymentKey(paymentHash));
+    return before && before.state !== "failed" ? answerFor(paymentHash, before, store) : { state: "failed", reason };
+  }
+
   /** Why an invoice will not be paid, or null. Looks at the invoice alone. */
   function objectionTo(
     input: { paymentRequest: string; paymentHash: string; amountSats: number },
@@ -344,7 +350,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       try {
         return await withDeadline(clock, input.timeoutMs, "paying", under(inTheWay, () => send(input, outcome)));
       } catch (error) {
-        if (error instanceof Refused) return { state: "failed", reason: error.message };
+        if (error instanceof Refused) return await refusal(input.paymentHash, error.message);
         return { state: "unknown", reason: reasonOf(error) };
       }
     },
