@@ -80,7 +80,11 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     logLevel: "off",
     openTelemetry: false,
     // A redirect would carry the key and the prompt to an address nobody configured.
-    fetch: async (url, init) => boundBody(await call(url, { ...init, redirect: "manual" }), maxBodyBytes),
+    fetch: async (url, { body, ...init } = {}) => {
+      // The types of bodies differ between platforms; calls to the Messages API are JSON text.
+      if (typeof body !== "string") throw new TypeError("a call to the Messages API must have a text body");
+      return boundBody(await call(url, { ...init, body, redirect: "manual" }), maxBodyBytes);
+    },
   });
 
   const requestOptions = (signal: AbortSignal, deadlineMs: number) => ({
@@ -170,6 +174,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
               outputTokens = event.message.usage.output_tokens ?? 0;
             } else if (event.type === "content_block_delta") {
               text += event.delta.text;
+              current.usage = usageSoFar(); // before telling: the listener may abort
               tell(event.delta.text);
             } else if (event.type === "message_delta") {
               stopReason = event.delta.stop_reason ?? stopReason;

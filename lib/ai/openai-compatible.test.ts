@@ -322,13 +322,13 @@ test("an abort in the middle of a stream keeps what was used so far and tells no
   const pieces: string[] = [];
   const onText = (piece: string) => {
     pieces.push(piece);
-    if (pieces.length === 2) controller.abort();
+    controller.abort();
   };
   const error = await failureOf(it.model.work({ ...job(it, "x"), signal: controller.signal, onText }));
   assert.equal(error.permanent, false);
   assert.ok((error.usage?.outputTokens ?? 0) > 0);
   await it.server.requests[0]?.closedByClient;
-  assert.equal(pieces.length, 2);
+  assert.equal(pieces.length, 1);
 });
 
 for (const baseURL of ["", "127.0.0.1:8080/v1", "ftp://127.0.0.1/v1", "http://user:word@127.0.0.1/v1"]) {

@@ -273,8 +273,8 @@ async function readStream(
       finishReason = choice?.finish_reason ?? finishReason;
       const piece = choice?.delta?.content ?? "";
       text += piece;
+      if (text !== "") current.usage = usage(); // before telling: the listener may abort
       tell(piece);
-      if (text !== "") current.usage = usage();
     }
   } catch (error) {
     throw error instanceof ModelError ? error : broken("broke its stream off");
