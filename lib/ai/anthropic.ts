@@ -80,10 +80,12 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     logLevel: "off",
     openTelemetry: false,
     // A redirect would carry the key and the prompt to an address nobody configured.
-    fetch: async (url, { body, ...init } = {}) => {
-      // The types of bodies differ between platforms; calls to the Messages API are JSON text.
-      if (typeof body !== "string") throw new TypeError("a call to the Messages API must have a text body");
-      return boundBody(await call(url, { ...init, body, redirect: "manual" }), maxBodyBytes);
+    fetch: async (url, { method = "POST", headers, body, signal = null } = {}) => {
+      // Field by field: the SDK's own types of these differ from those of some Deno versions.
+      if (typeof body !== "string" || !(headers instanceof Headers)) {
+        throw new TypeError("the SDK called fetch in a way this adapter does not know");
+      }
+      return boundBody(await call(url, { method, headers, body, signal, redirect: "manual" }), maxBodyBytes);
     },
   });
 
