@@ -1,0 +1,316 @@
+import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
+import { compareBooks, readBooks } from "./books.ts";
+import { createDice } from "./dice.ts";
+import { type Answer, type Calls, drawMood, oneJob, type PayerCounts, readOnce } from "./payer.ts";
+import { audit, type Life, type Program, start } from "./process.ts";
+import { awaitsDelivery, createWitness, isOver, type JobRecord, progressOf, type Violation } from "./witness.ts";
+
+export interface RunOptions {
+  program: Program;
+  origin: string;
+  /** Where the server's data lies, and an empty folder for copies of it. */
+  dataDir: string;
+  copyDir: string;
+  kills: number;
+  seed: number;
+  /** How many payers are at it at the same time. */
+  payers: number;
+  /** How long everything may take to come to its end after the last start (ms). */
+  drainMs: number;
+  print(line: string): void;
+}
+
+export interface Report {
+  seed: number;
+  kills: number;
+  /** Those of them that hit a process which did not answer yet. */
+  killsDuringStart: number;
+  /** Jobs by their last known state. */
+  jobs: Record<string, number>;
+  counts: PayerCounts;
+  /** Calls that a kill cut off: sent, and never answered. By what they were for. */
+  cut: Record<CallKind, number>;
+  /** Calls that found nobody listening. */
+  unheard: number;
+  /** Paid jobs that a killed process left, and that went on in the next one: after so many ms of it being up. */
+  resumedMs: number[];
+  startedMs: number[];
+  payments: number;
+  payouts: number;
+  drainedMs: number;
+  audits: { when: string; ok: boolean }[];
+  violations: Violation[];
+}
+
+export type CallKind = "create" | "pay" | "claim" | "read";
+
+/** A killed process resumes its paid work within this time of being back (platform.md §1). */
+export const RESUME_LIMIT_MS = 5_000;
+const ALIVE_MIN_MS = 50;
+const ALIVE_MAX_MS = 900;
+const START_LIMIT_MS = 30_000;
+const CALL_LIMIT_MS = 20_000;
+const STOP_LIMIT_MS = 15_000;
+/** Without a kill the load lasts this long. */
+const CALM_LOAD_MS = 3_000;
+/** One life in so many lasts until everything paid has gone on, so that the slowest is seen too. */
+const PATIENT_EVERY = 5;
+/** Longer than a round of the reconciler. */
+const SETTLE_MS = 1_500;
+const READS_AT_ONCE = 8;
+
+const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
+
+/** Loads a server, kills it again and again, lets it come to rest, and compares all that anybody knows. */
+export async function run(options: RunOptions): Promise<Report> {
+  const { program, origin, kills, seed, print } = options;
+  const dice = createDice(createSeededRandom(seed));
+  const witness = createWitness();
+  const counts: PayerCounts = { answers: 0, refusedForNow: 0 };
+  const report: Report = {
+    seed,
+    kills: 0,
+    killsDuringStart: 0,
+    jobs: {},
+    counts,
+    cut: { create: 0, pay: 0, claim: 0, read: 0 },
+    unheard: 0,
+    resumedMs: [],
+    startedMs: [],
+    payments: 0,
+    payouts: 0,
+    drainedMs: 0,
+    audits: [],
+    violations: [],
+  };
+  let closing = false;
+  let over = false;
+  const calls: Calls = {
+    async send(method, path, body, headers) {
+      const sent = await send(origin, method, path, body, headers);
+      if (sent === "unheard") report.unheard++;
+      if (sent === "cut") report.cut[kindOf(method, path)]++;
+      return typeof sent === "string" ? null : sent;
+    },
+    pause,
+    over: () => over,
+  };
+  const records = () => [...witness.records.values()];
+
+  async function payer(index: number): Promise<void> {
+    const own = createDice(createSeededRandom(seed * 1_000 + index));
+    for (let n = 0; !closing; n++) {
+      await oneJob({ mood: drawMood(own, `payer${index}-${n}`), dice: own, calls, witness, counts });
+      await pause(own.between(0, 200));
+    }
+  }
+
+  async function up(life: Life): Promise<boolean> {
+    const ms = await Promise.race([life.up(), pause(START_LIMIT_MS)]);
+    if (typeof ms === "number") report.startedMs.push(ms);
+    else witness.report("unexpected", `the server did not start: ${life.stderr.trim() || "no word from it"}`);
+    return typeof ms === "number";
+  }
+
+  /** What a life leaves behind, and every error it wrote down. */
+  async function end(life: Life): Promise<void> {
+    if (life.ended) {
+      witness.report("unexpected", `the server ended by itself (${life.ended.code}): ${life.stderr.trim()}`);
+    }
+    await life.kill();
+    for (const line of life.errors) witness.report("unexpected", `the server logged an error: ${line}`);
+  }
+
+  async function auditNow(when: string): Promise<void> {
+    const { ok, text } = await audit(program);
+    report.audits.push({ when, ok });
+    if (!ok) witness.report("audit", `${when}: ${text}`);
+  }
+
+  /** Follows what was paid and undelivered when the last process died. @returns how far it is, and a way to wait for it. */
+  function follow(left: ReadonlyMap<JobRecord, number>, upAt: number) {
+    const waiting = new Map(left);
+    let stopped = false;
+    let slowest = 0;
+    const done = (async () => {
+      while (waiting.size > 0 && !stopped) {
+        await inTurn([...waiting.keys()], async (record) => {
+          if (!stopped && progressOf(record) === waiting.get(record)) await readOnce(calls, witness, record);
+        });
+        for (const [record, before] of waiting) {
+          if (stopped || progressOf(record) === before) continue;
+          waiting.delete(record);
+          const ms = performance.now() - upAt;
+          slowest = Math.max(slowest, ms);
+          report.resumedMs.push(ms);
+          if (ms > RESUME_LIMIT_MS) {
+            witness.report("late", `${record.plan.token}: went on ${Math.round(ms)} ms after the restart`);
+          }
+        }
+        await pause(20);
+      }
+    })();
+    return {
+      /** Waits for all of it, at most the limit. */
+      async all() {
+        await Promise.race([done, pause(RESUME_LIMIT_MS + 500)]);
+        for (const { plan } of waiting.keys()) {
+          witness.report("late", `${plan.token}: not taken up ${RESUME_LIMIT_MS} ms after the restart`);
+        }
+      },
+      stop: () => void (stopped = true),
+      line: () =>
+        left.size === 0
+          ? "nothing was left"
+          : `${left.size - waiting.size}/${left.size} paid went on in ${Math.round(slowest)} ms`,
+    };
+  }
+
+  const cutOff = () => Object.values(report.cut).reduce((sum, n) => sum + n, 0);
+  const undelivered = () =>
+    new Map(
+      records().filter((record) => record.jobId !== null && awaitsDelivery(record)).map((r) => [r, progressOf(r)]),
+    );
+
+  async function lives(): Promise<boolean> {
+    let left = new Map<JobRecord, number>();
+    for (let n = 1; n <= kills; n++) {
+      const life = start(program, () => answers(origin));
+      const no = `kill ${String(n).padStart(String(kills).length)}/${kills}`;
+      if (dice.chance(0.15)) {
+        await pause(dice.between(20, Math.round(report.startedMs.at(-1) ?? 500)));
+        await end(life);
+        report.killsDuringStart++;
+        report.kills++;
+        print(`${no}  while it started`);
+        continue;
+      }
+      if (!(await up(life))) {
+        await end(life);
+        return false;
+      }
+      const upAt = performance.now();
+      const following = follow(left, upAt);
+      if (n % PATIENT_EVERY === 0) await following.all();
+      if (n === Math.ceil(kills / 2)) await auditNow("under load");
+      await pause(dice.between(ALIVE_MIN_MS, ALIVE_MAX_MS));
+      const aliveMs = performance.now() - upAt;
+      following.stop();
+      left = undelivered();
+      await end(life);
+      report.kills++;
+      const paid = records().reduce((sum, record) => sum + record.paid.size, 0);
+      print(
+        `${no}  up after ${Math.round(report.startedMs.at(-1) ?? 0)} ms, killed after ${Math.round(aliveMs)} ms: ` +
+          `${following.line()}; ${witness.records.size} jobs, ${paid} payments, ${cutOff()} calls cut off`,
+      );
+    }
+    return await rest(left);
+  }
+
+  /** The last life: nobody kills it, and everything comes to its end. */
+  async function rest(left: ReadonlyMap<JobRecord, number>): Promise<boolean> {
+    const life = start(program, () => answers(origin));
+    const running = await up(life);
+    if (running) {
+      const following = follow(left, performance.now());
+      if (kills === 0) await pause(CALM_LOAD_MS);
+      await following.all();
+      following.stop();
+      const drainedFrom = performance.now();
+      await drain(drainedFrom + options.drainMs);
+      report.drainedMs = performance.now() - drainedFrom;
+      await auditNow("while it runs");
+      const code = await life.stop(STOP_LIMIT_MS);
+      if (code !== 0) {
+        witness.report("unexpected", `asked to stop, it ended with ${code ?? "SIGKILL"}: ${life.stderr.trim()}`);
+      }
+    }
+    await end(life);
+    return running;
+  }
+
+  async function drain(until: number): Promise<void> {
+    closing = true;
+    const late = () => performance.now() > until;
+    await Promise.race([
+      Promise.all(payers),
+      (async () => {
+        while (!late()) await pause(100);
+      })(),
+    ]);
+    over = true;
+    await Promise.all(payers);
+    await pause(SETTLE_MS);
+    const open = () => records().filter((record) => record.jobId !== null && record.seen && !isOver(record.seen.state));
+    await inTurn(open(), (record) => readOnce(calls, witness, record));
+    while (!late() && undelivered().size > 0) {
+      await pause(100);
+      await inTurn([...undelivered().keys()], (record) => readOnce(calls, witness, record));
+    }
+    await inTurn(records().filter(({ jobId }) => jobId !== null), async (record) => {
+      if (!(await readOnce(calls, witness, record))) {
+        witness.report("unexpected", `${record.plan.token}: the last look got no answer`);
+      }
+    });
+  }
+
+  const payers = Array.from({ length: options.payers }, (_, index) => payer(index));
+  const rested = await lives();
+  closing = over = true;
+  await Promise.all(payers);
+  if (rested) {
+    await auditNow("after the end");
+    const books = await readBooks(options.dataDir, options.copyDir);
+    for (const { kind, what } of compareBooks(books, records())) witness.report(kind, what);
+    report.payments = books.wallet.received.size;
+    report.payouts = books.wallet.sent.size;
+    for (const { state } of books.jobs) report.jobs[state] = (report.jobs[state] ?? 0) + 1;
+  }
+  report.violations = [...witness.violations];
+  return report;
+}
+
+/** Runs `fn` over a list, a few at a time. */
+async function inTurn<T>(list: readonly T[], fn: (item: T) => Promise<unknown>): Promise<void> {
+  const rest = [...list].reverse();
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, async () => {
+    for (let item = rest.pop(); item !== undefined; item = rest.pop()) await fn(item);
+  }));
+}
+
+const kindOf = (method: string, path: string): CallKind =>
+  method === "GET" || path.endsWith("/invoice")
+    ? "read"
+    : path.includes("/pay/")
+    ? "pay"
+    : path.endsWith("/refund")
+    ? "claim"
+    : "create";
+
+/** @returns `unheard` when nobody listened, `cut` when an answer was lost and the caller knows nothing. */
+async function send(
+  origin: string,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer | "unheard" | "cut"> {
+  try {
+    const response = await fetch(origin + path, {
+      method,
+      headers: { ...headers, ...(body !== undefined && { "content-type": "application/json" }) },
+      signal: AbortSignal.timeout(CALL_LIMIT_MS),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, body: await response.json() };
+  } catch (error) {
+    const { message, cause } = error as Error;
+    return /connection refused/i.test(`${message} ${cause}`) ? "unheard" : "cut";
+  }
+}
+
+async function answers(origin: string): Promise<boolean> {
+  const sent = await send(origin, "GET", "/api/health");
+  return typeof sent !== "string" && sent.status === 200;
+}
