@@ -60,18 +60,6 @@ const HTML = `<!doctype html>
  * @param options.version the program's version
  */
 export function configureOpenApi<D>(app: AppRouter<D>, options: { version: string }): void {
-  app.openAPIRegistry.registerComponent("securitySchemes", "L402", {
-    type: "http",
-    scheme: "L402",
-    description: "`L402 <base64 macaroon>:<64 hex preimage>`; `Bearer` is accepted in place of the scheme's name.",
-  });
-  app.openAPIRegistry.registerComponent("securitySchemes", "NostrToken", {
-    type: "apiKey",
-    in: "header",
-    name: "X-Nostr-Token",
-    description: "The token from `POST /api/identity/verify`.",
-  });
-
   // Built at the first request, when everything is mounted, and once: it takes some milliseconds.
   let document: string | undefined;
   app.get(DOC, (c) => {

@@ -5,12 +5,25 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/permissions.sh
+deno=${DENO:-deno}
 output=${1:-dist/timmy}
 [ $# -eq 0 ] || shift
 mkdir -p "$(dirname "$output")"
 # The time of a source file ends up in the binary: the same commit gives the same bytes.
 stamp=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 git ls-files -z '*.ts' 'deno.json' 'deno.lock' 2>/dev/null | xargs -0 -r touch -d "@$stamp"
+# What npm packages bring beside their code is carried in memory by the running binary: leave it out.
+"$deno" cache --quiet --frozen index.ts
+packages=$("$deno" info --json 2>/dev/null | sed -n 's/.*"npmCache": "\(.*\)".*/\1/p')
+excluded=
+for package in $(sed -n '/^  "npm": {/,/^  },/s/^    "\(@\{0,1\}[^@"]*\)@\([^_"]*\).*": {$/\1\/\2/p' deno.lock | sort -u); do
+  for folder in "$packages"/*/"$package"; do
+    [ -d "$folder" ] || continue
+    excluded="$excluded $(find "$folder" \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.md' \
+      -o -name 'swagger-ui-es-bundle*' -o -name 'swagger-ui-standalone*' -o \( -type d -name src -path '*sdk*' \) \
+      -o \( -type d -name src -path '*zod*' \) \) -prune | sed 's/^/--exclude=/' | tr '\n' ' ')"
+  done
+done
 # shellcheck disable=SC2086
-exec "${DENO:-deno}" compile --quiet --no-prompt --frozen --no-code-cache $TIMMY_PERMISSIONS \
-  "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" --output "$output" "$@" index.ts
+exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache $TIMMY_PERMISSIONS \
+  "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" $excluded --output "$output" "$@" index.ts

@@ -18,8 +18,13 @@ Deno.test("directions: every rule catches an import that breaks it", () => {
     ["lib/rules/a.ts", `import { z } from "zod";`, "rules import only rules, and types"],
     ["lib/rules/a.ts", `import { x } from "@/lib/clock.ts";`, "rules import only rules, and types"],
     ["lib/ai/port.ts", `import { x } from "./usage.ts";`, "a port imports nothing"],
-    ["queue.ts", `import { x } from "@/lib/lightning/lnbits.ts";`, "only deps.ts and tests import adapters"],
+    ["queue.ts", `import { x } from "@/lib/lightning/lnbits.ts";`, "only deps.ts, tests and tasks import adapters"],
     ["lib/kv.ts", `await Deno.openKv("x");`, "only one file sees Deno.openKv"],
+    [
+      "lib/kv/deno-engine.ts",
+      `const kv = await Deno.openKv("x"); kv.atomic().sum(["a"], 1n); Math.min(1, 2);`,
+      "the database is written with check, set, delete and enqueue only",
+    ],
   ];
   for (const [file, text, rule] of cases) deepStrictEqual(broken(file, text), [rule], `${file}: ${text}`);
 });
@@ -30,13 +35,15 @@ Deno.test("directions: what is allowed is not reported", () => {
     ["lib/lightning/lnbits.test.ts", `import { x } from "./lnbits.ts";`],
     ["routes/jobs/a.ts", `import { x } from "./b.ts";\nimport { y } from "@/lib/kv.ts";`],
     ["lib/rules/a.ts", `import type { Usage } from "@/lib/ai/port.ts";\nimport { y } from "./b.ts";`],
+    ["lib/kv/deno-engine.ts", `const kv = await Deno.openKv("x"); Math.min(1, 2);`],
     ["app.ts", `import { x } from "@/routes/jobs/jobs.index.ts";`],
   ];
   for (const [file, text] of allowed) deepStrictEqual(broken(file, text), [], `${file}: ${text}`);
 });
 
 Deno.test("importsOf: sees imports over several lines, exports, side effects and dynamic ones", () => {
-  const text = `import {\n  a,\n  b,\n} from "./one.ts";\nexport * from "../two.ts";\nimport "./three.ts";\nawait import("./four.ts");`;
+  const text =
+    `import {\n  a,\n  b,\n} from "./one.ts";\nexport * from "../two.ts";\nimport "./three.ts";\nawait import("./four.ts");`;
   deepStrictEqual(importsOf("lib/x/y.ts", text), ["lib/x/one.ts", "lib/two.ts", "lib/x/three.ts", "lib/x/four.ts"]);
   strictEqual(importsOf("lib/a.ts", `const text = "no import";`).length, 0);
 });

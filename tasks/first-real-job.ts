@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a command prints
 /**
  * One whole job that a real language model answers and a real LNbits settles, with the real program as a process.
  * Prints it as the Markdown of docs/first-real-job.md (`--write` writes it there).
