@@ -47,7 +47,10 @@ async function lookOnce(env: Env): Promise<AuditCheck[]> {
 /** The wallet's own word. The simulated one is asked in a copy of its own database, since a process may be using it. */
 async function walletSats(env: Env): Promise<number | null> {
   if (env.lightning.kind === "simulated") {
-    return await withCopy(`${env.dataDir}/${WALLET_FILE}`, (store) => openWalletCopy(env, store).then((w) => w.balanceSats()));
+    return await withCopy(
+      `${env.dataDir}/${WALLET_FILE}`,
+      (store) => openWalletCopy(env, store).then((w) => w.balanceSats()),
+    );
   }
   return await openWalletCopy(env, null).then((wallet) => wallet.balanceSats());
 }

@@ -94,7 +94,9 @@ async function openWallet(
     const base = { url, clock, random, log: report };
     const wallet = createLnbitsWallet({ ...base, invoiceKey, ...(adminKey !== undefined && { adminKey }) });
     const payerKey = devPayerKey ?? adminKey;
-    const payer = payerKey === undefined ? null : createLnbitsWallet({ ...base, invoiceKey: payerKey, adminKey: payerKey });
+    const payer = payerKey === undefined
+      ? null
+      : createLnbitsWallet({ ...base, invoiceKey: payerKey, adminKey: payerKey });
     return { wallet, dev: lnbitsDevTools(payer, env.payouts.timeoutMs) };
   }
   const seed = await dir.secret(WALLET_SEED, SEED_BYTES);
@@ -117,7 +119,9 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): DevTools {
   return {
     async pay({ paymentHash, paymentRequest, amountSats, expiresAt, settled }) {
       if (settled) return { outcome: "paid", preimage: null };
-      if (!payer) return { outcome: "refused", reason: "set LNBITS_ADMIN_KEY or LNBITS_DEV_PAYER_KEY to pay through LNbits" };
+      if (!payer) {
+        return { outcome: "refused", reason: "set LNBITS_ADMIN_KEY or LNBITS_DEV_PAYER_KEY to pay through LNbits" };
+      }
       if (expiresAt <= systemClock.now()) return { outcome: "expired" };
       const result = await payer.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats: 10, timeoutMs });
       if (result.state === "paid") return { outcome: "paid", preimage: result.preimage };
@@ -130,7 +134,10 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): DevTools {
 async function openModel(env: Env, clock: Clock): Promise<Model> {
   const { anthropic, local, evalModel, workModel } = env.models;
   const hosted = anthropic ? await anthropicModel(anthropic, clock) : createSimulatedModel({ clock });
-  const router = createModelRouter({ hosted, ...(local && { local: createOpenAiCompatibleModel({ ...local, clock }) }) });
+  const router = createModelRouter({
+    hosted,
+    ...(local && { local: createOpenAiCompatibleModel({ ...local, clock }) }),
+  });
   const used = [evalModel, workModel].map((name) => router.adapterFor(name));
   // A job is only real when both of its models are.
   return {

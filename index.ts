@@ -110,7 +110,9 @@ function summary(env: Env, { backends }: Instance): void {
   print([
     `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${env.publicOrigin}/api/reference)`,
     `  Lightning  ${wallet.name} (${real(wallet.simulated)})`,
-    `  Model      ${model.name} (${real(model.simulated)}): ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
+    `  Model      ${model.name} (${
+      real(model.simulated)
+    }): ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
     `  Data       ${env.kvUrl ? "a KV Connect server; secrets in " : ""}${env.dataDir}`,
   ].join("\n"));
 }

@@ -13,7 +13,10 @@ export interface Background {
 }
 
 /** One flat list of tasks: the mirror of `app.ts`. Nothing runs before `start`. */
-export function createBackground(backends: Backends, options: { exclusive: boolean; reconcileMs?: number }): Background {
+export function createBackground(
+  backends: Backends,
+  options: { exclusive: boolean; reconcileMs?: number },
+): Background {
   const { store, wallet, clock, random, log, settings } = backends;
   const jobs = jobTasks(backends);
   const settlements = createSettlements({

@@ -66,10 +66,13 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     seen.add(account);
     const sum = sums.get(account) ?? { in: 0, out: 0 };
     if (sum.in !== value.in || sum.out !== value.out) {
-      wrongCounter ??= `account ${account} counts in ${value.in}, out ${value.out}; its entries say in ${sum.in}, out ${sum.out}`;
+      wrongCounter ??=
+        `account ${account} counts in ${value.in}, out ${value.out}; its entries say in ${sum.in}, out ${sum.out}`;
     }
   }
-  for (const account of sums.keys()) if (!seen.has(account)) wrongCounter ??= `account ${account} has entries and no counters`;
+  for (const account of sums.keys()) {
+    if (!seen.has(account)) wrongCounter ??= `account ${account} has entries and no counters`;
+  }
   check("every counter equals its entries", wrongCounter, `${seen.size} accounts`);
 
   const balance = (account: string) => (sums.get(account)?.in ?? 0) - (sums.get(account)?.out ?? 0);
@@ -83,9 +86,14 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     const account = `job:${job.handle}`;
     const held = balance(account);
     const expected = TERMINAL.has(job.state) ? 0 : job.paidSats + job.grantedSats;
-    if (held !== expected) wrongJob ??= `account ${account} of a job that is ${job.state} holds ${held} sats, not ${expected}`;
+    if (held !== expected) {
+      wrongJob ??= `account ${account} of a job that is ${job.state} holds ${held} sats, not ${expected}`;
+    }
     const parts = job.closing;
-    if (parts && job.paidSats + job.grantedSats !== parts.chargeSats + parts.absorbedSats + parts.refundSats + parts.returnedSats) {
+    if (
+      parts &&
+      job.paidSats + job.grantedSats !== parts.chargeSats + parts.absorbedSats + parts.refundSats + parts.returnedSats
+    ) {
       wrongJob ??= `account ${account}: paid and granted are not what was charged, absorbed, refunded and returned`;
     }
   }
@@ -100,7 +108,9 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     const account = `refund:${refund.id}`;
     const expected = refund.state === "pending" || refund.state === "paying" ? refund.sats : 0;
     if (balance(account) !== expected) {
-      wrongRefund ??= `account ${account} of a refund that is ${refund.state} holds ${balance(account)} sats, not ${expected}`;
+      wrongRefund ??= `account ${account} of a refund that is ${refund.state} holds ${
+        balance(account)
+      } sats, not ${expected}`;
     }
   }
   check("every refund holds what it owes", wrongRefund, `${refunds} refunds`);
@@ -113,7 +123,8 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     const booked = settledBy.get(invoice.paymentHash) ?? 0;
     settledBy.delete(invoice.paymentHash);
     if (booked !== invoice.settled.paidSats) {
-      wrongInvoice ??= `account lightning: a settled invoice of ${invoice.settled.paidSats} sats is booked with ${booked}`;
+      wrongInvoice ??=
+        `account lightning: a settled invoice of ${invoice.settled.paidSats} sats is booked with ${booked}`;
     }
   }
   if (settledBy.size > 0) wrongInvoice ??= `account lightning: ${settledBy.size} receipts belong to no settled invoice`;
@@ -125,7 +136,9 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   check(
     "the wallet covers what it owes",
     uncovered ? `account lightning: the wallet holds ${walletSats} sats and owes ${owed}` : null,
-    walletSats === null ? `owes ${owed} sats; this wallet does not tell its balance` : `owes ${owed} of ${walletSats} sats`,
+    walletSats === null
+      ? `owes ${owed} sats; this wallet does not tell its balance`
+      : `owes ${owed} of ${walletSats} sats`,
   );
   return checks;
 }

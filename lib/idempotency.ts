@@ -25,7 +25,9 @@ interface IdempotencyRow {
  * A caller's key for a route. Without a credential the client's address stands in for one: whoever guesses a
  * stranger's key must not be handed the stranger's job, whose id is a capability.
  */
-export function idempotencyScope(input: { route: string; credential: string; key: string; body: unknown }): IdempotencyScope {
+export function idempotencyScope(
+  input: { route: string; credential: string; key: string; body: unknown },
+): IdempotencyScope {
   const id = sha256Hex(JSON.stringify([input.route, input.credential, input.key]));
   return { id, rowKey: ["idempotency", id], bodyHash: sha256Hex(JSON.stringify(input.body)) };
 }

@@ -90,7 +90,11 @@ export interface StoreStats {
 
 export class StoreError extends Error {
   override name = "StoreError";
-  constructor(readonly code: "unavailable" | "unknown" | "too_large" | "stuck", message: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: "unavailable" | "unknown" | "too_large" | "stuck",
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
   }
 }
@@ -199,7 +203,9 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   const call = <T>(what: string, promise: Promise<T>) => withDeadline(clock, callTimeoutMs, what, promise);
   const unavailable = (cause: unknown) =>
-    cause instanceof StoreError ? cause : new StoreError("unavailable", "the database does not answer; try again", { cause });
+    cause instanceof StoreError
+      ? cause
+      : new StoreError("unavailable", "the database does not answer; try again", { cause });
 
   // ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -391,7 +397,10 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         if (write.text !== null) exact += encode(write.text, ENGINE_LIMITS.valueBytes).bytes;
       }
       if (rows > ENGINE_LIMITS.mutations || exact > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
-        throw new StoreError("too_large", `a transaction writes ${rows} rows and ${exact} bytes: more than one commit holds`);
+        throw new StoreError(
+          "too_large",
+          `a transaction writes ${rows} rows and ${exact} bytes: more than one commit holds`,
+        );
       }
     }
     // A row written blindly may replace one that lies in pieces: that must be known before the commit is put together.
@@ -579,7 +588,11 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     // Whoever waits for a turn is refused in time by transact(); the members of this group get "unknown" after a while.
     const cancel = clock.after(unknownAfterMs, () => {
       for (const member of group.members) {
-        member.reject(new StoreError("unknown", "the database does not answer; whether this was stored is not known yet", { cause }));
+        member.reject(
+          new StoreError("unknown", "the database does not answer; whether this was stored is not known yet", {
+            cause,
+          }),
+        );
       }
     });
     try {
@@ -663,7 +676,9 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       try {
         const rows = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));
         stats.rowsRead += rows.length;
-        return await Promise.all(rows.map(async (row) => ({ key: row.key, value: parse<T>((await cellOf(row)).text)! })));
+        return await Promise.all(
+          rows.map(async (row) => ({ key: row.key, value: parse<T>((await cellOf(row)).text)! })),
+        );
       } catch (error) {
         throw unavailable(error);
       }

@@ -111,7 +111,9 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     const { payout } = refund;
     const { state, firstCall } = await pay(payout, refund.sats);
     const done = await close(lease, async (tx) => await recordOutcome(tx, lease, payout, state, firstCall));
-    if (done === "look again") throw new OutcomeUnknown(`a payout is ${state.state}: it is looked up until the wallet knows`);
+    if (done === "look again") {
+      throw new OutcomeUnknown(`a payout is ${state.state}: it is looked up until the wallet knows`);
+    }
   }
 
   /** The transaction that records what the wallet said. The task stays planned while the outcome is not known. */
@@ -164,7 +166,11 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       const next = refund ? expireRefund(refund, now) : { outcome: "over" as const };
       if (next.outcome === "wait") {
         // Being paid out right now: should that fail, the payer gets another day to claim again.
-        return tx.task({ kind: lease.kind, id: lease.id, dueAt: Math.max((refund as Refund).claimUntil, now + 86_400_000) });
+        return tx.task({
+          kind: lease.kind,
+          id: lease.id,
+          dueAt: Math.max((refund as Refund).claimUntil, now + 86_400_000),
+        });
       }
       tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
       if (next.outcome !== "expired") return;

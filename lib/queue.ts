@@ -130,7 +130,9 @@ export function createQueue(options: QueueOptions): Queue {
         release();
       }
       await leftOpen(lease);
-    })().catch((error) => log.error({ task: lease.kind, error }, "a task could not record how it ended; its lease will run out"))
+    })().catch((error) =>
+      log.error({ task: lease.kind, error }, "a task could not record how it ended; its lease will run out")
+    )
       .finally(() => {
         if (running.get(id)?.done === done) running.delete(id);
         sweepSoon();

@@ -72,7 +72,9 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     const now = clock.now();
     await store.transact(async (tx) => {
       const result = await settleInvoice(tx, paymentHash, paidSats, now);
-      if (result.outcome === "settled") await handlers[result.invoice.purpose].settled(tx, result.invoice, paidSats, now);
+      if (result.outcome === "settled") {
+        await handlers[result.invoice.purpose].settled(tx, result.invoice, paidSats, now);
+      }
     });
   }
 
@@ -138,7 +140,9 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
       const answers = await Promise.allSettled(ready.slice(at, at + ASKS_AT_ONCE).map(askAgain));
       const failed = answers.find((answer) => answer.status === "rejected");
-      if (failed) return log.warn({ error: failed.reason }, "the wallet does not answer; open invoices are asked about again");
+      if (failed) {
+        return log.warn({ error: failed.reason }, "the wallet does not answer; open invoices are asked about again");
+      }
     }
     for (const hash of over) await store.transact((tx) => forget(tx, hash));
   }
@@ -196,7 +200,9 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     start() {
       watching = wallet.watch(hint, stopper.signal, (connected) => {
         // What settled while the channel was down comes with the next round, not with the slow pace of old invoices.
-        if (connected && !pushConnected) for (const next of asks.values()) Object.assign(next, { at: 0, waitMs: FIRST_ASK_MS });
+        if (connected && !pushConnected) {
+          for (const next of asks.values()) Object.assign(next, { at: 0, waitMs: FIRST_ASK_MS });
+        }
         pushConnected = connected;
       });
       rounds = reconcile();

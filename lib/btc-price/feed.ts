@@ -40,7 +40,12 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
     const stop = () => abort.abort();
     stopper.signal.addEventListener("abort", stop, { once: true });
     try {
-      const usd = await withDeadline(clock, timeoutMs, `the price source ${source.name}`, source.fetchUsd(abort.signal));
+      const usd = await withDeadline(
+        clock,
+        timeoutMs,
+        `the price source ${source.name}`,
+        source.fetchUsd(abort.signal),
+      );
       return { usd, source: source.name, at: clock.now() };
     } finally {
       stopper.signal.removeEventListener("abort", stop);

@@ -51,7 +51,11 @@ export interface InvoiceWallet {
    * growing delays until `signal` aborts; then it resolves. Never rejects.
    * `onState(connected)` tells readiness whether the push channel stands.
    */
-  watch(onHint: (paymentHash: string) => void, signal: AbortSignal, onState?: (connected: boolean) => void): Promise<void>;
+  watch(
+    onHint: (paymentHash: string) => void,
+    signal: AbortSignal,
+    onState?: (connected: boolean) => void,
+  ): Promise<void>;
 
   /** The wallet's spendable balance in sats, or null when this backend cannot tell. @throws {WalletError} */
   balanceSats(): Promise<number | null>;

@@ -72,7 +72,10 @@ export function applyMoves(before: ReadonlyMap<Account, Counters>, moves: readon
     const from = of(move.from);
     const to = of(move.to);
     if (!mayBeNegative(move.from) && balanceOf(from) < move.sats) {
-      throw new LedgerError("overdraft", `move ${move.id}: ${move.from} holds ${balanceOf(from)} sats, not ${move.sats}`);
+      throw new LedgerError(
+        "overdraft",
+        `move ${move.id}: ${move.from} holds ${balanceOf(from)} sats, not ${move.sats}`,
+      );
     }
     after.set(move.from, { ...from, out: from.out + move.sats });
     after.set(move.to, { ...to, in: to.in + move.sats });

@@ -89,8 +89,22 @@ export function payoutPaid(
   if (refund.state !== "paying" || refund.payout?.paymentHash !== input.paymentHash) return null;
   const { paymentHash, preimage, feeSats, now } = input;
   const moves: Move[] = [
-    { id: `payout:${paymentHash}`, from: refundAccount(refund.id), to: "lightning", sats: refund.sats, kind: "payout", ref: paymentHash },
-    { id: `payout-fee:${paymentHash}`, from: "fees:routing", to: "lightning", sats: feeSats, kind: "routing-fee", ref: paymentHash },
+    {
+      id: `payout:${paymentHash}`,
+      from: refundAccount(refund.id),
+      to: "lightning",
+      sats: refund.sats,
+      kind: "payout",
+      ref: paymentHash,
+    },
+    {
+      id: `payout-fee:${paymentHash}`,
+      from: "fees:routing",
+      to: "lightning",
+      sats: feeSats,
+      kind: "routing-fee",
+      ref: paymentHash,
+    },
   ];
   return { refund: { ...refund, state: "paid", paid: { at: now, preimage, feeSats } }, moves };
 }
@@ -129,6 +143,13 @@ export function expireRefund(
   return {
     outcome: "expired",
     refund: { ...refund, state: "expired" },
-    moves: [{ id: `unclaimed:${refund.id}`, from, to: "unclaimed", sats: refund.sats, kind: "refund-unclaimed", ref: refund.id }],
+    moves: [{
+      id: `unclaimed:${refund.id}`,
+      from,
+      to: "unclaimed",
+      sats: refund.sats,
+      kind: "refund-unclaimed",
+      ref: refund.id,
+    }],
   };
 }

@@ -6,6 +6,8 @@ export function checkRequest(text: string, maxChars: number): { code: string; me
   if (chars > maxChars) {
     return { code: "request_too_long", message: `The request is longer than ${maxChars} characters. Shorten it.` };
   }
-  if (text.trim().length === 0) return { code: "request_blank", message: "The request holds only blanks. Send a question or a task." };
+  if (text.trim().length === 0) {
+    return { code: "request_blank", message: "The request holds only blanks. Send a question or a task." };
+  }
   return null;
 }

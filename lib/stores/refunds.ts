@@ -25,7 +25,11 @@ export function putRefund(tx: Tx, refund: Refund, isNew = false): void {
  * What a payment hash was used for before: an invoice of ours, or a payout. The same refund may claim again with the
  * invoice of its own failed attempt.
  */
-export async function usedBefore(reader: Reader, paymentHash: string, refundId: string): Promise<"invoice" | "payout" | null> {
+export async function usedBefore(
+  reader: Reader,
+  paymentHash: string,
+  refundId: string,
+): Promise<"invoice" | "payout" | null> {
   const [invoice, payout] = await Promise.all([
     getInvoice(reader, paymentHash),
     reader.get<PayoutRow>(payoutKey(paymentHash)),

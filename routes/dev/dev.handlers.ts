@@ -15,13 +15,18 @@ export function payInvoice(tools: DevTools): AppRouteHandler<PayInvoiceRoute, Ap
     switch (result.outcome) {
       case "paid": {
         const { preimage } = result;
-        return c.json({ ok: true as const, paymentHash, ...(preimage && { preimage }), stubMode: wallet.simulated }, 200);
+        return c.json(
+          { ok: true as const, paymentHash, ...(preimage && { preimage }), stubMode: wallet.simulated },
+          200,
+        );
       }
       case "expired":
         throw conflict("invoice_expired", "This invoice has expired. Create a new job.");
       case "refused":
         await settlements.check(paymentHash);
-        throw unavailable("payment_refused", "The wallet did not pay the invoice.", 5, { details: { reason: result.reason } });
+        throw unavailable("payment_refused", "The wallet did not pay the invoice.", 5, {
+          details: { reason: result.reason },
+        });
     }
   };
 }

@@ -8,7 +8,8 @@ export const payInvoice = createRoute({
   path: "/api/dev/stub/pay/{paymentHash}",
   tags,
   summary: "Pay one of this instance's own invoices",
-  description: "For trying things out; not there in production. The simulated wallet settles it; with LNbits the wallet pays it.",
+  description:
+    "For trying things out; not there in production. The simulated wallet settles it; with LNbits the wallet pays it.",
   request: {
     params: z.object({
       paymentHash: z.string()
@@ -39,7 +40,8 @@ export const makeInvoice = createRoute({
   path: "/api/dev/stub/invoice",
   tags,
   summary: "An invoice of an imaginary payer",
-  description: "For claiming a refund while trying things out; only with the simulated wallet, and not there in production.",
+  description:
+    "For claiming a refund while trying things out; only with the simulated wallet, and not there in production.",
   request: {
     body: {
       required: true,

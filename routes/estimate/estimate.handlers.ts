@@ -16,7 +16,12 @@ export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = (c) => {
 
   const btc = btcPrice.current();
   const rates = settings.ratesFor(settings.workModel);
-  const { inputTokens, outputTokens, totalUsd, sats } = quote({ request, rates, config: settings.price, btcUsd: btc.usd });
+  const { inputTokens, outputTokens, totalUsd, sats } = quote({
+    request,
+    rates,
+    config: settings.price,
+    btcUsd: btc.usd,
+  });
   return c.json({
     estimatedSats: sats,
     p50Sats: sats,

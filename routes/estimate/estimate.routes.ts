@@ -5,7 +5,9 @@ const estimateSchema = z.object({
   estimatedSats: z.int().openapi({ description: "What the work invoice would ask now" }),
   p50Sats: z.int(),
   p90Sats: z.int(),
-  confidence: z.int().openapi({ description: "0–100; low while the figures are a prior and not yet what jobs really used" }),
+  confidence: z.int().openapi({
+    description: "0–100; low while the figures are a prior and not yet what jobs really used",
+  }),
   sampleCount: z.int(),
   estimatedCostUsd: z.number().openapi({ description: "The whole quote, infrastructure and margin included (USD)" }),
   evalFeeSats: z.int().openapi({ description: "The evaluation fee, paid first and beside it" }),

@@ -58,12 +58,16 @@ async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope |
     expirySeconds: settings.invoiceExpirySeconds,
   }).catch((cause) => {
     if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, { cause });
+    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
+      cause,
+    });
   });
   const now = clock.now();
   const evalInvoice: InvoiceSummary = { ...created, amountSats };
   const { evalModel, workModel } = settings;
-  const simulated = [deps.wallet.simulated && "lightning", deps.model.simulated && "model"].filter((name) => name !== false);
+  const simulated = [deps.wallet.simulated && "lightning", deps.model.simulated && "model"].filter((name) =>
+    name !== false
+  );
   const job = newJob({ handle: newHandle(deps.random), request, evalModel, workModel, simulated, evalInvoice, now });
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, now);
@@ -77,7 +81,10 @@ async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope |
   });
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
-  throw conflict("idempotency_conflict", "This Idempotency-Key was used with another body. Use a new key for a new job.");
+  throw conflict(
+    "idempotency_conflict",
+    "This Idempotency-Key was used with another body. Use a new key for a new job.",
+  );
 }
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */
@@ -102,7 +109,9 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
   const deps = c.get("deps");
   const job = await jobOf(deps, c.req.valid("param").id);
   const refund = job.refundId ? await getRefund(deps.store, job.refundId) : null;
-  if (!refund) throw conflict("no_refund", "This job owes nothing. Only a finished job that cost less than was paid does.");
+  if (!refund) {
+    throw conflict("no_refund", "This job owes nothing. Only a finished job that cost less than was paid does.");
+  }
   if (refund.state !== "pending") throw alreadyClaimed(refund);
 
   const invoice = checkInvoice(c.req.valid("json").invoice, refund, job, deps.clock.now());
@@ -115,13 +124,23 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
   };
   if (after.state === "paid") return c.json({ refundState: "paid" as const, ...body }, 200);
   if (after.state === "paying") return c.json({ refundState: "paying" as const, ...body }, 202);
-  throw unavailable("payout_failed", "The invoice could not be paid. Nothing left; claim again, perhaps with another invoice.", 5, {
-    details: { reason: after.lastFailure ?? "unknown", refundAmountSats: refund.sats },
-  });
+  throw unavailable(
+    "payout_failed",
+    "The invoice could not be paid. Nothing left; claim again, perhaps with another invoice.",
+    5,
+    {
+      details: { reason: after.lastFailure ?? "unknown", refundAmountSats: refund.sats },
+    },
+  );
 };
 
 /** Claims and waits for the wallet's word. @returns the refund as it then is: paid, still being paid, or open again. */
-async function claimAndWait(deps: AppDeps, refund: Refund, invoice: PayoutInvoice, decided: EventWait): Promise<Refund> {
+async function claimAndWait(
+  deps: AppDeps,
+  refund: Refund,
+  invoice: PayoutInvoice,
+  decided: EventWait,
+): Promise<Refund> {
   const claimed = await deps.payouts.claim(refund.id, invoice);
   if (claimed.outcome === "used") {
     throw badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that.");
@@ -154,10 +173,16 @@ function checkInvoice(text: string, refund: Refund, job: Job, now: number): Payo
   }
   const { prefix } = decodeInvoice(job.evalInvoice.paymentRequest);
   if (invoice.prefix !== prefix) {
-    throw badRequest("invoice_wrong_network", `The invoice is for another network (${invoice.prefix}); this wallet pays ${prefix}.`);
+    throw badRequest(
+      "invoice_wrong_network",
+      `The invoice is for another network (${invoice.prefix}); this wallet pays ${prefix}.`,
+    );
   }
   if (invoice.amountMsat === null) {
-    throw badRequest("invoice_without_amount", `The invoice names no amount. Make one for exactly ${refund.sats} sats.`);
+    throw badRequest(
+      "invoice_without_amount",
+      `The invoice names no amount. Make one for exactly ${refund.sats} sats.`,
+    );
   }
   if (invoice.amountSats !== refund.sats) {
     throw badRequest("invoice_wrong_amount", `The invoice is not for exactly ${refund.sats} sats. Make one that is.`, {
@@ -172,5 +197,9 @@ function alreadyClaimed(refund: Refund) {
   const details = { refundState: refund.state, refundPaymentHash: refund.payout?.paymentHash ?? null };
   return refund.state === "expired"
     ? conflict("refund_expired", "Nobody claimed this refund in time; it is no longer owed.", details)
-    : conflict("refund_claimed", "This refund was claimed before; see details for the payment hash it is paid to.", details);
+    : conflict(
+      "refund_claimed",
+      "This refund was claimed before; see details for the payment hash it is paid to.",
+      details,
+    );
 }

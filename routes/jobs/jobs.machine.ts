@@ -148,8 +148,22 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
   const account = jobAccount(job.handle);
   return applied({ ...job, state: "evaluating", evalPaid: true, paidSats: job.paidSats + surplus }, {
     moves: [
-      { id: `settle:${paymentHash}`, from: "lightning", to: "revenue:eval", sats: fee, kind: "eval-fee", ref: paymentHash },
-      { id: `settle-surplus:${paymentHash}`, from: "lightning", to: account, sats: surplus, kind: "overpaid", ref: paymentHash },
+      {
+        id: `settle:${paymentHash}`,
+        from: "lightning",
+        to: "revenue:eval",
+        sats: fee,
+        kind: "eval-fee",
+        ref: paymentHash,
+      },
+      {
+        id: `settle-surplus:${paymentHash}`,
+        from: "lightning",
+        to: account,
+        sats: surplus,
+        kind: "overpaid",
+        ref: paymentHash,
+      },
     ],
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: now }],
   });
@@ -287,7 +301,14 @@ function giveBack(
   const refund = newRefund({ id: job.handle, source: { kind: "job", handle: job.handle }, sats: owed, ...terms, now });
   const from = jobAccount(job.handle);
   const rest: Move = refund
-    ? { id: `refund:${job.handle}`, from, to: refundAccount(refund.id), sats: owed, kind: "refund-owed", ref: job.handle }
+    ? {
+      id: `refund:${job.handle}`,
+      from,
+      to: refundAccount(refund.id),
+      sats: owed,
+      kind: "refund-owed",
+      ref: job.handle,
+    }
     : { id: `dust:${job.handle}`, from, to: "unclaimed", sats: owed, kind: "refund-dust", ref: job.handle };
   return applied({ ...job, refundId: refund?.id ?? null }, {
     moves: [...moves, rest],

@@ -17,11 +17,14 @@ const invoiceSchema = z.object({
 }).openapi("Invoice");
 
 const stubMode = z.boolean().openapi({
-  description: "True when something behind this job is simulated; `simulated` names what. No real money or no real model was used.",
+  description:
+    "True when something behind this job is simulated; `simulated` names what. No real money or no real model was used.",
 });
 
 const createdSchema = z.object({
-  jobId: z.string().openapi({ description: "A capability: whoever holds it can read the answer and claim the refund. Keep it." }),
+  jobId: z.string().openapi({
+    description: "A capability: whoever holds it can read the answer and claim the refund. Keep it.",
+  }),
   state: z.string(),
   createdAt: z.iso.datetime(),
   evalInvoice: invoiceSchema,
@@ -87,19 +90,24 @@ export type CostLedgerBody = z.infer<typeof costLedgerSchema>;
 const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
 
 /** Body fields that the specification knows and this version does not: refused by name, never ignored. */
-const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({ type: "null" });
+const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({
+  type: "null",
+});
 
 export const createJob = createRoute({
   method: "post",
   path: "/api/jobs",
   tags,
   summary: "Create a job",
-  description: "Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, " +
+  description:
+    "Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, " +
     "`GET /api/jobs/{id}` shows the work invoice. Send an `Idempotency-Key` to be able to repeat the call safely: the same key " +
     "and body give the same job for 24 hours.",
   request: {
     headers: z.object({
-      "idempotency-key": z.string().min(1).max(200).optional().openapi({ description: "Any text of up to 200 characters" }),
+      "idempotency-key": z.string().min(1).max(200).optional().openapi({
+        description: "Any text of up to 200 characters",
+      }),
     }),
     body: {
       required: true,
@@ -143,7 +151,8 @@ export const refundJob = createRoute({
   path: "/api/jobs/{id}/refund",
   tags,
   summary: "Take the difference back",
-  description: "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is " +
+  description:
+    "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is " +
     "answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
     "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to an account of its " +
     "own, and the refund says `expired`.",
@@ -154,7 +163,9 @@ export const refundJob = createRoute({
       content: {
         "application/json": {
           schema: z.strictObject({
-            invoice: z.string().min(1).max(4_096).openapi({ description: "A BOLT11 invoice for exactly the amount owed" }),
+            invoice: z.string().min(1).max(4_096).openapi({
+              description: "A BOLT11 invoice for exactly the amount owed",
+            }),
             lightningAddress: NOT_YET,
           }).openapi("ClaimRefund"),
         },

@@ -15,8 +15,8 @@ import {
   type Job,
   type NoStep,
   type Quote,
-  rejected,
   type RefundTerms,
+  rejected,
   type Step,
   workDone,
   workFailed,
@@ -82,7 +82,12 @@ export function jobTasks(backends: Backends): {
     const rates = settings.ratesFor(job.workModel);
     const btc = backends.btcPrice.current();
     const config = settings.price;
-    const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({ request: job.request, rates, config, btcUsd: btc.usd });
+    const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({
+      request: job.request,
+      rates,
+      config,
+      btcUsd: btc.usd,
+    });
     const affordable = affordableOutputTokens({ paidSats: sats, inputTokens, rates, config, btcUsd: btc.usd });
     const maxOutputTokens = affordable ?? outputTokens; // never null: the price covers its own input
     return { inputTokens, outputTokens, maxOutputTokens, rates, config, btc, usd: totalUsd, sats };
