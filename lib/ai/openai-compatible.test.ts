@@ -313,6 +313,7 @@ test("a stream that ends without saying why was cut, and costs what came", async
 test("an error inside a stream is a passing error that costs what came", async (it) => {
   const error = await failing(it, "streamed work", { kind: "stream-error", text: "x".repeat(41) });
   assert.equal(error.permanent, false);
+  assert.match(error.message, /error in its stream/);
   assert.equal(error.usage?.outputTokens, 11);
 });
 

@@ -37,8 +37,8 @@ Deno.test("ratesFor: other models use the bundled price data, in USD per 1,000 t
 });
 
 Deno.test("ratesFor: a model without a known price is an error that says what to set, never free", () => {
-  // The last one has a price for its input only: it is no model that writes.
-  for (const model of ["", "nonesuch", "claude-nonesuch-9", "haik", "text-embedding-3-small"]) {
+  // The last two have a price of zero: for the output, since one writes nothing, and for tokens at all.
+  for (const model of ["", "nonesuch", "claude-nonesuch-9", "haik", "gemini-embedding-001", "whisper-1"]) {
     assert.throws(
       () => ratesFor(model, overrides, AT),
       (error: Error) =>

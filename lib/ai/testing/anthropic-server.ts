@@ -27,6 +27,8 @@ export type AnthropicStep =
   | { kind: "cut-mid-stream"; text: string; inputTokens?: number }
   /** In a stream: the start, this text, then nothing until the client leaves. */
   | { kind: "stall-mid-stream"; text: string; inputTokens?: number }
+  /** A stream that ends in order, but without a stop reason. */
+  | { kind: "unfinished-stream"; text: string; inputTokens?: number }
   /** In a stream: the start, this text, then an `error` event. */
   | { kind: "stream-error"; text: string; type: string; inputTokens?: number };
 
@@ -102,6 +104,9 @@ async function play(
     case "stall-mid-stream":
       await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
       return await request.closedByClient;
+    case "unfinished-stream":
+      await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
+      return await out.end();
     case "stream-error":
       await beginStream(out, { input_tokens: step.inputTokens ?? 25, output_tokens: 1 }, step.text);
       await out.write(event(PROTOCOL.errorBody(step.type, "scripted")));

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { attempt } from "./attempt.ts";
+import { failureOf } from "./model.contract.ts";
+import { createFakeClock } from "./testing/fake-clock.ts";
+
+/** A signal that counts who listens to it. */
+function countedSignal() {
+  const { signal } = new AbortController();
+  const count = { listeners: 0 };
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => (count.listeners++, add(...args));
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => (count.listeners--, remove(...args));
+  return { signal, count };
+}
+
+Deno.test("attempt: a signal that outlives many calls keeps no listener and the clock no timer", async () => {
+  const clock = createFakeClock();
+  const { signal, count } = countedSignal();
+  const limits = { signal, deadlineMs: 1000 };
+  assert.equal(await attempt(clock, "the model", limits, () => Promise.resolve(7)), 7);
+  await failureOf(attempt(clock, "the model", limits, () => Promise.reject(new Error("no"))));
+  const late = failureOf(attempt(clock, "the model", limits, () => new Promise(() => {})));
+  assert.equal(count.listeners, 1);
+  clock.advance(1000);
+  await late;
+  assert.equal(count.listeners, 0);
+  assert.equal(clock.waiting, 0);
+});
+
+Deno.test("attempt: an unexpected error becomes a passing ModelError that names its class and quotes nothing", async () => {
+  const limits = { signal: new AbortController().signal, deadlineMs: 1000 };
+  const error = await failureOf(attempt(createFakeClock(), "the model", limits, () => {
+    throw new RangeError("swordfish");
+  }));
+  assert.equal(error.permanent, false);
+  assert.equal(error.message, "the call to the model failed (RangeError)");
+  assert.ok(!Deno.inspect(error).includes("swordfish"));
+});
+
+Deno.test("attempt: what is below is aborted once the call has settled, either way", async () => {
+  const limits = { signal: new AbortController().signal, deadlineMs: 1000 };
+  const signals: AbortSignal[] = [];
+  await attempt(createFakeClock(), "the model", limits, ({ signal }) => {
+    signals.push(signal);
+    return Promise.resolve(signal.aborted);
+  });
+  await failureOf(attempt(createFakeClock(), "the model", limits, ({ signal }) => {
+    signals.push(signal);
+    return Promise.reject(new Error("no"));
+  }));
+  assert.deepEqual(signals.map(({ aborted }) => aborted), [true, true]);
+});
