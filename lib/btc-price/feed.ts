@@ -17,8 +17,9 @@ export interface BtcPriceFeedOptions {
 }
 
 export interface RefreshingFeed extends BtcPriceFeed {
-  /** Refreshes now and then every `refreshMs`, in the background. */
+  /** Refreshes now, then `refreshMs` after each round, in the background. Another call changes nothing. */
   start(): void;
+  /** Ends a round under way and every later one, for good. */
   stop(): Promise<void>;
   /** Asks the sources once; calls at the same time share one round. Never rejects. */
   refresh(): Promise<void>;
@@ -33,7 +34,7 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
   const failing = new Set<string>();
   let last: BtcPrice | null = null;
   let round: Promise<void> | null = null;
-  let loop: Promise<void> = Promise.resolve();
+  let loop: Promise<void> | null = null;
 
   async function ask(source: BtcPriceSource): Promise<BtcPrice> {
     const abort = new AbortController();
@@ -82,7 +83,7 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
     },
     refresh,
     start() {
-      loop = (async () => {
+      loop ??= (async () => {
         while (!stopper.signal.aborted) {
           await refresh();
           await sleep(clock, refreshMs, stopper.signal);
