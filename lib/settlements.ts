@@ -43,12 +43,25 @@ export interface SettlementsOptions {
 
 /** How long the reconciler goes on asking about an invoice after it expired: a payment may have been in flight. */
 const LATE_MS = 24 * 3_600_000;
-/** First and longest wait between two questions about the same invoice: the push channel is the fast way. */
-const FIRST_ASK_MS = 2_000;
-const SLOWEST_ASK_MS = 60_000;
+/**
+ * First and longest wait between two questions about an open invoice (ms). While the push channel stands it is the fast way,
+ * and asking is only for what it lost; without it, asking is all there is. Wallets limit how often they may be asked.
+ */
+const PACE = { pushed: { first: 20_000, longest: 600_000 }, asked: { first: 2_000, longest: 60_000 } } as const;
 const ASKS_AT_ONCE = 8;
+const ASKS_PER_ROUND = 64;
 const PAGE = 500;
 const HINTS_WAITING = 10_000;
+/** More open invoices than this are not asked about one by one: the push and the look at their expiry must do. */
+const MAX_TRACKED = 100_000;
+/** Rows are in the order of their expiry, so new ones come last, but for what the clocks' seconds make of it (ms). */
+const OVERLAP_MS = 10_000;
+
+interface Ask {
+  at: number;
+  waitMs: number;
+  expiresAt: number;
+}
 
 /**
  * Notices settled invoices without any client asking: by the wallet's push, and by a reconciler for what the push missed.
@@ -59,13 +72,15 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   const reconcileMs = options.reconcileMs ?? 1_000;
   const stopper = new AbortController();
   /** When to ask about an invoice next: memory only, since asking too early or twice does no harm. */
-  const asks = new Map<string, { at: number; waitMs: number }>();
+  const asks = new Map<string, Ask>();
+  /** Expiry of the newest open invoice that was read: earlier ones are known. */
+  let readUpTo = 0;
+  let started = false;
   const hints = new Set<string>();
   let pumping: Promise<void> = Promise.resolve();
   let rounds: Promise<void> = Promise.resolve();
   let watching: Promise<void> = Promise.resolve();
   let pushConnected = false;
-  let openInvoices = 0;
   let lastWalletError: string | null = null;
 
   async function record(paymentHash: string, paidSats: number): Promise<void> {
@@ -91,10 +106,15 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function check(paymentHash: string): Promise<InvoiceState["state"]> {
     const invoice = await getInvoice(store, paymentHash);
-    if (!invoice) return "unknown";
-    if (invoice.settled) return "settled";
+    if (!invoice || invoice.settled) {
+      asks.delete(paymentHash);
+      return invoice ? "settled" : "unknown";
+    }
     const state = await ask(paymentHash);
-    if (state.state === "settled") await record(paymentHash, state.paidSats);
+    if (state.state === "settled") {
+      await record(paymentHash, state.paidSats);
+      asks.delete(paymentHash);
+    }
     return state.state;
   }
 
@@ -117,41 +137,57 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   // ---- reconciler ------------------------------------------------------------------------------------------------
 
-  async function round(): Promise<void> {
-    const now = clock.now();
-    const seen = new Set<string>();
-    const ready: string[] = [];
-    const over: string[] = [];
-    let after: Key | undefined;
-    do {
+  const pace = () => pushConnected ? PACE.pushed : PACE.asked;
+
+  /** Takes up the open invoices that were made since the last round; the first one reads them all. */
+  async function readNew(): Promise<void> {
+    let after: Key | undefined = readUpTo > 0 ? [...OPEN_INVOICES, readUpTo - OVERLAP_MS] : undefined;
+    for (;;) {
       const rows = await store.list<Versioned>(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
       for (const { key } of rows) {
         const [, expiresAt, hash] = key as [string, number, string];
-        seen.add(hash);
-        const next = asks.get(hash) ?? { at: 0, waitMs: FIRST_ASK_MS / 2 };
-        if (!asks.has(hash)) asks.set(hash, next);
-        if (next.at <= now) ready.push(hash);
-        if (now > expiresAt + LATE_MS) over.push(hash);
+        readUpTo = Math.max(readUpTo, expiresAt);
+        if (asks.has(hash) || asks.size >= MAX_TRACKED) continue;
+        // The first round asks at once: what settled while nobody watched must not wait.
+        const first = started ? pace().first : 0;
+        asks.set(hash, { at: clock.now() + first, waitMs: first, expiresAt });
       }
-      after = rows.length === PAGE ? rows[rows.length - 1]?.key : undefined;
-    } while (after);
-    openInvoices = seen.size;
-    for (const hash of asks.keys()) if (!seen.has(hash)) asks.delete(hash);
+      after = rows[rows.length - 1]?.key;
+      if (rows.length < PAGE || !after) break;
+    }
+    started = true;
+  }
+
+  async function round(): Promise<void> {
+    await readNew();
+    const now = clock.now();
+    const ready = [...asks].filter(([, ask]) => ask.at <= now).sort(([, a], [, b]) => a.at - b.at).slice(
+      0,
+      ASKS_PER_ROUND,
+    );
     for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
-      const answers = await Promise.allSettled(ready.slice(at, at + ASKS_AT_ONCE).map(askAgain));
+      const answers = await Promise.allSettled(
+        ready.slice(at, at + ASKS_AT_ONCE).map(([hash, ask]) => askAgain(hash, ask)),
+      );
       const failed = answers.find((answer) => answer.status === "rejected");
       if (failed) {
         return log.warn({ error: failed.reason }, "the wallet does not answer; open invoices are asked about again");
       }
     }
-    for (const hash of over) await store.transact((tx) => forget(tx, hash));
   }
 
-  async function askAgain(hash: string): Promise<void> {
+  async function askAgain(hash: string, ask: Ask): Promise<void> {
+    const now = clock.now();
+    if (now > ask.expiresAt + LATE_MS) {
+      await store.transact((tx) => forget(tx, hash));
+      asks.delete(hash);
+      return;
+    }
     await check(hash);
-    const { waitMs } = asks.get(hash) ?? { waitMs: FIRST_ASK_MS };
-    const next = Math.min(SLOWEST_ASK_MS, waitMs * 2);
-    asks.set(hash, { at: clock.now() + next, waitMs: next });
+    // Once it has expired, a late payment gets less likely by the hour: the waits go on doubling.
+    const longest = now > ask.expiresAt ? LATE_MS : pace().longest;
+    ask.waitMs = Math.min(longest, Math.max(pace().first, ask.waitMs * 2));
+    ask.at = clock.now() + ask.waitMs;
   }
 
   async function forget(tx: Tx, hash: string): Promise<void> {
@@ -199,11 +235,12 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   return {
     start() {
       watching = wallet.watch(hint, stopper.signal, (connected) => {
-        // What settled while the channel was down comes with the next round, not with the slow pace of old invoices.
-        if (connected && !pushConnected) {
-          for (const next of asks.values()) Object.assign(next, { at: 0, waitMs: FIRST_ASK_MS });
-        }
+        if (connected === pushConnected) return;
         pushConnected = connected;
+        // Connected again: ask about all of them once, for what was missed. Cut off: asking is all there is, so be quick.
+        const { first } = pace();
+        const at = clock.now() + (connected ? 0 : first);
+        for (const ask of asks.values()) Object.assign(ask, { at: Math.min(ask.at, at), waitMs: first });
       });
       rounds = reconcile();
     },
@@ -213,6 +250,6 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     },
     check,
     expiryTask,
-    status: () => ({ pushConnected, openInvoices, lastWalletError }),
+    status: () => ({ pushConnected, openInvoices: asks.size, lastWalletError }),
   };
 }

@@ -1,8 +1,10 @@
 import type { Usage } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import type { Backends } from "@/lib/app-deps.ts";
+import { sleep } from "@/lib/clock.ts";
 import type { Tx } from "@/lib/kv.ts";
-import type { TaskSpec } from "@/lib/queue.ts";
+import { WalletError } from "@/lib/lightning/port.ts";
+import { retryDelayMs, type TaskSpec } from "@/lib/queue.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import type { InvoiceHandler } from "@/lib/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
@@ -27,13 +29,16 @@ import { getJob, putResult, writeStep } from "./jobs.store.ts";
 /** One try and three more (economy.md §4). */
 const MODEL_ATTEMPTS = 4;
 const LEASE_MS = 60_000;
+/** How often, and at most how far apart (ms), a wallet is asked for the invoice of an accepted job. */
+const WALLET_ATTEMPTS = 90;
+const WALLET_DELAY_MS = 10_000;
 
 /** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
 export function jobTasks(backends: Backends): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
 } {
-  const { store, model, wallet, clock, settings } = backends;
+  const { store, model, wallet, clock, random, settings } = backends;
   const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
 
   /** Runs a transition under the lease; without it, or when it no longer means anything, only the task ends. */
@@ -58,23 +63,39 @@ export function jobTasks(backends: Backends): {
     const verdict = await model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs });
     const { reason, usage } = verdict;
     if (!verdict.accepted) return await close(lease, (job, _tx, now) => rejected(job, { reason, usage, terms, now }));
-    await offerWork(lease, job, reason, usage);
+    await offerWork(lease, job, reason, usage, signal);
   }
 
   /** Prices the work, has the wallet make the invoice, and only then commits both together with the new state. */
-  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage): Promise<void> {
-    const quote = quoteFor(job);
-    const created = await wallet.createInvoice({
-      amountSats: quote.sats,
-      memo: "Timmy: work",
-      expirySeconds: settings.invoiceExpirySeconds,
-    });
-    const workInvoice: InvoiceSummary = { ...created, amountSats: quote.sats };
+  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage, signal: AbortSignal): Promise<void> {
+    const { quote, workInvoice } = await invoiceForWork(job, signal);
     await close(lease, (job, tx, now) => {
       const step = accepted(job, { reason, usage, quote, workInvoice });
       if (step.outcome === "applied") addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
       return step;
     });
+  }
+
+  /**
+   * A wallet that does not answer must not cost the verdict, which was paid for: it is asked again, for a quarter of an hour,
+   * each time at the price of that moment.
+   */
+  async function invoiceForWork(job: Job, signal: AbortSignal): Promise<{ quote: Quote; workInvoice: InvoiceSummary }> {
+    for (let attempt = 0;; attempt++) {
+      const quote = quoteFor(job);
+      try {
+        const created = await wallet.createInvoice({
+          amountSats: quote.sats,
+          memo: "Timmy: work",
+          expirySeconds: settings.invoiceExpirySeconds,
+        });
+        return { quote, workInvoice: { ...created, amountSats: quote.sats } };
+      } catch (error) {
+        const passing = error instanceof WalletError && error.retryable;
+        if (!passing || attempt >= WALLET_ATTEMPTS || signal.aborted) throw error;
+        await sleep(clock, retryDelayMs(Math.min(attempt, 2), WALLET_DELAY_MS, random), signal);
+      }
+    }
   }
 
   /** The price of a job's work now; it is locked into the job with the invoice. */
