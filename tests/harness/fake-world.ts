@@ -12,12 +12,14 @@ export interface LeapingClock extends FakeClock {
    * then one step and not five million ticks of the sweeper.
    */
   leap(ms: number): void;
+  /** Time that ran, without the leaps (ms). */
+  ran(): number;
 }
 
 export function createLeapingClock(): LeapingClock {
   const fake = createFakeClock();
   let leapt = 0;
-  return { ...fake, now: () => fake.now() + leapt, leap: (ms) => void (leapt += ms) };
+  return { ...fake, now: () => fake.now() + leapt, leap: (ms) => void (leapt += ms), ran: fake.now };
 }
 
 /** A world in which only the test moves time, and the seed decides everything else. */

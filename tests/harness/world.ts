@@ -1,8 +1,8 @@
 import { createApp } from "@/app.ts";
-import { createBackground } from "@/queue.ts";
+import { type Background, createBackground } from "@/queue.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import type { AppDeps, Settings } from "@/lib/app-deps.ts";
+import type { AppDeps, Backends, Settings } from "@/lib/app-deps.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createOneAtATime } from "@/lib/idempotency.ts";
@@ -70,6 +70,8 @@ export interface WorldOptions {
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
   wrapEngine?: (engine: Engine) => Engine;
+  /** Background work in place of the real one: a naive one, which the harness must catch. */
+  background?: (backends: Backends) => Background;
   /** Where the data lies; default: memory. */
   path?: string;
   /** Opens the databases in place of Deno KV. */
@@ -179,7 +181,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       log,
       settings,
     };
-    const background = createBackground(backends, { exclusive: true });
+    const background = options.background?.(backends) ?? createBackground(backends, { exclusive: true });
     const { queue, settlements } = background;
     const deps: AppDeps = {
       ...backends,

@@ -1,0 +1,214 @@
+/**
+ * Controls: background work as it is often written. Each of these loses or doubles money in a way that the rules of
+ * `rules.ts` are there to see; a harness that lets one pass proves nothing about the real code.
+ */
+import type { Backends } from "@/lib/app-deps.ts";
+import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
+import type { Tx } from "@/lib/kv.ts";
+import type { Payouts } from "@/lib/payouts.ts";
+import { createQueue, type TaskSpec } from "@/lib/queue.ts";
+import { claim, payoutPaid } from "@/lib/rules/refunds.ts";
+import { createSettlements, type InvoiceHandler } from "@/lib/settlements.ts";
+import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import { type Invoice, invoiceKey } from "@/lib/stores/invoices.ts";
+import { post } from "@/lib/stores/ledger.ts";
+import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
+import { createBackground } from "@/queue.ts";
+import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
+
+export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
+
+/** The real background work with some of its parts changed. */
+function withTasks(
+  backends: Backends,
+  change: (spec: TaskSpec) => TaskSpec,
+  payouts?: (real: Payouts) => Payouts,
+): ReturnType<Naive> {
+  const { store, wallet, clock, random, log } = backends;
+  const real = createBackground(backends, { exclusive: true });
+  const jobs = jobTasks(backends);
+  const changed = payouts?.(real.payouts) ?? real.payouts;
+  const settlements = createSettlements({ store, wallet, clock, log, handlers: jobs.handlers });
+  const tasks = [
+    ...jobs.tasks,
+    settlements.expiryTask,
+    changed.payoutTask,
+    changed.expiryTask,
+    idempotencyExpiryTask(store),
+  ]
+    .map(change);
+  const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });
+  return { queue, settlements, payouts: changed };
+}
+
+/** A refund that is paid first and written down afterwards. */
+export const paysFirst: Naive = (backends) =>
+  withTasks(backends, (spec) => spec, (real) => ({
+    ...real,
+    async claim(refundId, invoice) {
+      const { store, wallet, clock } = backends;
+      const refund = await getRefund(store, refundId);
+      if (refund?.state !== "pending") return { outcome: "taken", paymentHash: refund?.payout?.paymentHash ?? null };
+      const { paymentHash } = invoice;
+      const state = await wallet.pay({ ...invoice, amountSats: refund.sats, maxFeeSats: 10, timeoutMs: 5_000 });
+      if (state.state !== "paid") return { outcome: "taken", paymentHash: null };
+      const now = clock.now();
+      await store.transact(async (tx) => {
+        const claimed = claim(refund, { ...invoice, maxFeeSats: 10, claimedAt: now });
+        if (claimed.outcome !== "claimed") return;
+        const paid = payoutPaid(claimed.refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
+        if (!paid) return;
+        putRefund(tx, paid.refund);
+        await post(tx, paid.moves.filter(({ sats }) => sats > 0), now);
+        tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
+        tx.task({ kind: "refund-expiry", id: refundId, dueAt: null });
+        tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid" });
+      });
+      return { outcome: "claimed" };
+    },
+  }));
+
+/** A payout whose outcome is not known counts as failed, and the claim is open again. */
+export const unknownIsFailed: Naive = (backends) => {
+  const guessing: Backends = {
+    ...backends,
+    wallet: new Proxy(backends.wallet, {
+      get(target, name) {
+        const member = Reflect.get(target, name);
+        if (name !== "pay") return member;
+        return async (input: Parameters<typeof target.pay>[0]) => {
+          const state = await target.pay(input);
+          return state.state === "unknown" ? { state: "failed", reason: state.reason } : state;
+        };
+      },
+    }),
+  };
+  return createBackground(guessing, { exclusive: true });
+};
+
+/** A settlement that is booked each time the wallet tells of it. */
+export const chargesEachHint: Naive = (backends) => {
+  const { store, wallet, clock } = backends;
+  const real = createBackground(backends, { exclusive: true });
+  const stopper = new AbortController();
+  let hints = 0;
+  const book = async (tx: Tx, invoice: Invoice) => {
+    const { paymentHash, amountSats: sats } = invoice;
+    const to = invoice.purpose === "job-eval" ? "revenue:eval" : `job:${invoice.ref}`;
+    await post(tx, [{
+      id: `hint:${++hints}:${paymentHash}`,
+      from: "lightning",
+      to,
+      sats,
+      kind: "hint",
+      ref: paymentHash,
+    }], clock.now());
+  };
+  return {
+    ...real,
+    settlements: {
+      ...real.settlements,
+      start() {
+        real.settlements.start();
+        wallet.watch((paymentHash) => {
+          store.transact(async (tx) => {
+            const invoice = await tx.get<Invoice>(invoiceKey(paymentHash));
+            if (invoice) await book(tx, invoice);
+          });
+        }, stopper.signal);
+      },
+    },
+  };
+};
+
+/** Settlements are noticed only when somebody asks for the job: here, nobody ever does. */
+export const onlyWhenPolled: Naive = (backends) => {
+  const real = createBackground(backends, { exclusive: true });
+  return { ...real, settlements: { ...real.settlements, start: () => {} } };
+};
+
+/** Work that failed for good is dropped from the queue and nobody is told. */
+export const dropsFailedWork: Naive = (backends) =>
+  withTasks(backends, (spec) => {
+    if (spec.kind !== "work") return spec;
+    return {
+      ...spec,
+      giveUp: async (lease: Lease) => {
+        await backends.store.transact(async (tx) => {
+          if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+        });
+      },
+    };
+  });
+
+/** The state is written in one commit and its money in the next. */
+export const moneyInASecondCommit: Naive = (backends) => {
+  const { store, wallet, clock, random, log } = backends;
+  const real = createBackground(backends, { exclusive: true });
+  const jobs = jobTasks(backends);
+  const late = (handler: InvoiceHandler): InvoiceHandler => ({
+    ...handler,
+    settled: (tx, invoice, paidSats, now) => {
+      const stop = store.onEvent((event) => {
+        if (event.type !== "invoice_settled" || event.handle !== invoice.ref) return;
+        stop();
+        const entry = { id: `late:${invoice.paymentHash}`, kind: "late", ref: invoice.paymentHash };
+        const move = { ...entry, from: "lightning", to: `job:${invoice.ref}`, sats: paidSats };
+        store.transact((second) => post(second, [move], now));
+      });
+      return handler.settled(withoutMoney(tx), invoice, paidSats, now);
+    },
+  });
+  const handlers = { "job-eval": jobs.handlers["job-eval"], "job-work": late(jobs.handlers["job-work"]) };
+  const settlements = createSettlements({ store, wallet, clock, log, handlers });
+  const tasks = [
+    ...jobs.tasks,
+    settlements.expiryTask,
+    real.payouts.payoutTask,
+    real.payouts.expiryTask,
+    idempotencyExpiryTask(store),
+  ];
+  return {
+    settlements,
+    payouts: real.payouts,
+    queue: createQueue({ store, clock, random, log, exclusive: true, tasks }),
+  };
+};
+
+const withoutMoney = (tx: Tx): Tx => ({
+  ...tx,
+  set: (key, value) => key[0] === "entry" || key[0] === "account" ? undefined : tx.set(key, value),
+});
+
+/** The real parts, put together here as the naive ones are: nothing may be found wrong with it. */
+export const asItIs: Naive = (backends) => withTasks(backends, (spec) => spec);
+
+/** Each with the rules of which one must be the first to break. */
+export const NAIVE: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [
+  {
+    name: "a refund that is paid first and written afterwards",
+    background: paysFirst,
+    breaks: ["a refund is paid at most once", "the wallet pays only what was claimed"],
+  },
+  {
+    name: "an unknown payout that counts as failed",
+    background: unknownIsFailed,
+    breaks: ["a refund is paid at most once", "a refund that may have been paid is not open"],
+  },
+  {
+    name: "a settlement that charges on each hint",
+    background: chargesEachHint,
+    breaks: ["every settled invoice is booked once"],
+  },
+  { name: "settlements noticed only when polled", background: onlyWhenPolled, breaks: ["every settlement is noticed"] },
+  {
+    name: "failed work that is dropped silently",
+    background: dropsFailedWork,
+    breaks: ["a job has the task of its state and no other", "paid work comes to its end"],
+  },
+  {
+    name: "a state and its money in two commits",
+    background: moneyInASecondCommit,
+    breaks: ["every job holds what its state says"],
+  },
+];
