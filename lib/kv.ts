@@ -1,7 +1,8 @@
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import { decode, encode, keyBytes, pieceKey, piecesOf, toText, type Versioned } from "@/lib/kv/codec.ts";
-import { type Engine, ENGINE_LIMITS, type EngineRow, type Key } from "@/lib/kv/engine.ts";
+import { decode, encode, keyBytes, pieceKey, toText, type Versioned } from "@/lib/kv/codec.ts";
+import { type Engine, ENGINE_LIMITS, type Key } from "@/lib/kv/engine.ts";
+import { type Cell, createRows, keyText } from "@/lib/kv/rows.ts";
 import { type Lease, placeTask, type TaskOrder } from "@/lib/stores/due.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
@@ -114,13 +115,17 @@ export interface StoreOptions {
   unknownAfterMs?: number;
   /** A transaction function that waits this long for anything but `tx` is ended (ms). */
   stuckAfterMs?: number;
-  /** Rows kept in memory. */
+  /** Rows, and characters of JSON, kept in memory. */
   cacheRows?: number;
+  cacheText?: number;
 }
 
 const HEAD: Key = ["head"];
 const RECENT_GROUPS = 16;
 const MAX_RERUNS = 50;
+/** How many waiting members are rehearsed before a group, and how many reads that follow from reads are foreseen. */
+const REHEARSED = 128;
+const REHEARSAL_ROUNDS = 4;
 const LARGE_TEXT = ENGINE_LIMITS.valueBytes;
 
 /** The one row every group checks and rewrites. `recent` lets a fence see a group that others have already built on. */
@@ -130,11 +135,6 @@ interface Head extends Versioned {
   recent: string[];
 }
 
-/** A row in memory: its JSON (null: absent) and how many pieces it has on disk. */
-interface Cell {
-  text: string | null;
-  pieces: number;
-}
 interface Write {
   key: Key;
   text: string | null;
@@ -143,6 +143,10 @@ interface Write {
 }
 interface Member {
   run(group: Group): Promise<void>;
+  /** Runs the function for nothing but the rows it asks for. */
+  rehearse(read: (key: Key) => Promise<Cell>): Promise<void>;
+  /** Since when it waits (ms of the clock). */
+  since: number;
   /** What the caller gets once the group is durable. */
   settle(): void;
   reject(error: unknown): void;
@@ -165,8 +169,6 @@ class Group {
 /** Thrown inside to move a member that no longer fits to the next group. */
 class GroupFull extends Error {}
 
-const keyText = (key: Key) => JSON.stringify(key);
-
 /** Opens a store over an engine. Reads the head row once; writes nothing. @throws {StoreError} `unavailable`. */
 export async function createStore(options: StoreOptions): Promise<Store> {
   const { engine, clock, random } = options;
@@ -176,9 +178,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   const waitTimeoutMs = options.waitTimeoutMs ?? 10_000;
   const unknownAfterMs = options.unknownAfterMs ?? 15_000;
   const stuckAfterMs = options.stuckAfterMs ?? 50;
-  const cacheRows = options.cacheRows ?? 20_000;
 
-  const cache = new Map<string, Cell>();
   const pending: Member[] = [];
   const listeners = new Set<(event: StoredEvent) => void>();
   const stats: StoreStats = {
@@ -194,6 +194,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   let claimer: Claimer | null = null;
   let head: { value: Head; versionstamp: string | null };
   let looping = false;
+  let running: { reading(): boolean; end(error: StoreError): void; idleTurns: number } | null = null;
+  let stopWatchdog = () => {};
   let closed = false;
   let fencing = false;
   let bellOut = false;
@@ -207,59 +209,20 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       ? cause
       : new StoreError("unavailable", "the database does not answer; try again", { cause });
 
+  const rows = createRows({
+    engine,
+    call,
+    stats,
+    maxRows: options.cacheRows ?? 20_000,
+    maxText: options.cacheText ?? 16 * 1024 * 1024,
+  });
+
   // ---- reading ---------------------------------------------------------------------------------------------------
-
-  async function engineGet(keys: readonly Key[]): Promise<(EngineRow | null)[]> {
-    const rows: (EngineRow | null)[] = [];
-    for (let at = 0; at < keys.length; at += ENGINE_LIMITS.getKeys) {
-      const some = keys.slice(at, at + ENGINE_LIMITS.getKeys);
-      stats.rowsRead += some.length;
-      rows.push(...await call("reading rows", engine.get(some)));
-    }
-    return rows;
-  }
-
-  async function readCell(key: Key): Promise<Cell> {
-    const [row] = await engineGet([key]);
-    return row ? await cellOf(row) : { text: null, pieces: 0 };
-  }
-
-  async function cellOf(row: EngineRow): Promise<Cell> {
-    const pieces = piecesOf(row.value);
-    if (pieces === 0) return { text: decode(row.value), pieces };
-    const keys = Array.from({ length: pieces }, (_, i) => pieceKey(row.key, i));
-    const parts = await engineGet(keys);
-    return { text: decode(row.value, parts.flatMap((part) => part ? [part.value] : [])), pieces };
-  }
-
-  function remember(id: string, cell: Cell): void {
-    cache.delete(id);
-    if (cell.text !== null && cell.text.length > LARGE_TEXT / 4) return;
-    cache.set(id, cell);
-    if (cache.size > cacheRows) {
-      const oldest = cache.keys().next().value;
-      if (oldest !== undefined) cache.delete(oldest);
-    }
-  }
-
-  /** A committed row for a running transaction. Only transactions fill the cache: they run alone, so nothing can be stale. */
-  async function committed(key: Key, id: string): Promise<Cell> {
-    const hit = cache.get(id);
-    if (hit) {
-      stats.rowsFromCache++;
-      cache.delete(id);
-      cache.set(id, hit);
-      return hit;
-    }
-    const cell = await readCell(key);
-    remember(id, cell);
-    return cell;
-  }
 
   const parse = <T>(text: string | null): T | null => text === null ? null : JSON.parse(text) as T;
 
   async function loadHead(): Promise<void> {
-    const [row] = await engineGet([HEAD]);
+    const row = await rows.engineRow(HEAD);
     head = row
       ? { value: parse<Head>(decode(row.value))!, versionstamp: row.versionstamp }
       : { value: { v: 1, seq: 0, group: "", recent: [] }, versionstamp: null };
@@ -278,7 +241,22 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       rings: [],
       events: [],
       begun: false,
+      since: clock.now(),
       reject,
+      async rehearse(read) {
+        const own = new Map<string, string | null>();
+        const tx: Tx = {
+          async get<R extends Versioned>(key: Key) {
+            const id = keyText(key);
+            return parse<R>(own.has(id) ? own.get(id) ?? null : (await read(key)).text);
+          },
+          set: (key, value) => void own.set(keyText(key), toText(value)),
+          delete: (key) => void own.set(keyText(key), null),
+          task: () => {},
+          event: () => {},
+        };
+        await fn(tx);
+      },
       settle: () => {
         if (!answer) throw new Error("a member settled before it ran");
         if ("value" in answer) resolve(answer.value);
@@ -303,7 +281,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
             if (own) return parse<R>(own.text);
             reading++;
             try {
-              return parse<R>((await committed(key, id)).text);
+              return parse<R>((await rows.committed(key, id)).text);
             } finally {
               reading--;
             }
@@ -327,12 +305,14 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         };
         try {
           const value = await guard(Promise.resolve(fn(tx)), () => reading > 0);
+          running = null;
           for (const order of orders.values()) await place(member, tx, order);
           open = false;
           await absorb(group, writes, events.length);
           member.events = events;
           answer = { value };
         } catch (error) {
+          running = null;
           open = false;
           forget(member);
           if (error instanceof GroupFull) throw error;
@@ -362,19 +342,31 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   /**
    * Ends a function that waits for something other than `tx`: it would stop every other transaction of the process.
-   * Time spent in the engine, or with the processor busy elsewhere, does not count.
+   * Time spent in the engine, or with the processor busy elsewhere, does not count: it must be found idle twice, a whole
+   * turn of the watchdog apart.
    */
   function guard<T>(promise: Promise<T>, reading: () => boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      let cancel: () => void;
-      const arm = () => {
-        cancel = clock.after(stuckAfterMs, () => {
-          if (reading()) return arm();
-          reject(new StoreError("stuck", `a transaction waited ${stuckAfterMs} ms for something that is not tx`));
-        });
-      };
-      arm();
-      promise.then(resolve, reject).finally(() => cancel());
+      running = { reading, end: reject, idleTurns: 0 };
+      promise.then(resolve, reject);
+    });
+  }
+
+  /** While there is work: looks for a function that is stuck, and for members that have waited too long for their turn. */
+  function watchdog(): void {
+    stopWatchdog = clock.after(stuckAfterMs, () => {
+      watchdog();
+      if (running) {
+        running.idleTurns = running.reading() ? 0 : running.idleTurns + 1;
+        if (running.idleTurns >= 2) {
+          running.end(new StoreError("stuck", `a transaction waited ${stuckAfterMs} ms for something that is not tx`));
+        }
+      }
+      const now = clock.now();
+      while (pending[0] && !pending[0].begun && now - pending[0].since >= waitTimeoutMs) {
+        const late = pending.shift();
+        late?.reject(new StoreError("unavailable", "the database is not keeping up; nothing was stored, try again"));
+      }
     });
   }
 
@@ -382,30 +374,30 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   async function absorb(group: Group, writes: Map<string, Write>, events: number): Promise<void> {
     let bytes = group.bytes + events * 1024;
     let keys = group.keyBytes + events * 32;
-    let rows = group.writes.size + 2 * (group.events + events) + 1;
+    let mutations = group.writes.size + 2 * (group.events + events) + 1;
     for (const [id, write] of writes) {
       const encodedBytes = write.text === null ? 0 : write.text.length * 3;
       bytes += encodedBytes;
       keys += keyBytes(write.key) * (1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes));
-      if (!group.writes.has(id)) rows += 1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes);
+      if (!group.writes.has(id)) mutations += 1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes);
     }
-    if (rows > ENGINE_LIMITS.mutations || bytes > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
+    if (mutations > ENGINE_LIMITS.mutations || bytes > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
       if (group.writes.size > 0) throw new GroupFull();
       // Alone in its group: count exactly before giving up, the figures above are upper bounds.
       let exact = 0;
       for (const write of writes.values()) {
         if (write.text !== null) exact += encode(write.text, ENGINE_LIMITS.valueBytes).bytes;
       }
-      if (rows > ENGINE_LIMITS.mutations || exact > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
+      if (mutations > ENGINE_LIMITS.mutations || exact > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
         throw new StoreError(
           "too_large",
-          `a transaction writes ${rows} rows and ${exact} bytes: more than one commit holds`,
+          `a transaction writes ${mutations} rows and ${exact} bytes: more than one commit holds`,
         );
       }
     }
     // A row written blindly may replace one that lies in pieces: that must be known before the commit is put together.
     for (const [id, write] of writes) {
-      write.had = group.writes.get(id)?.had ?? (await committed(write.key, id)).pieces;
+      write.had = group.writes.get(id)?.had ?? (await rows.committed(write.key, id)).pieces;
     }
     for (const [id, write] of writes) group.writes.set(id, write);
     group.bytes = bytes;
@@ -418,10 +410,12 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   async function loop(): Promise<void> {
     if (looping) return;
     looping = true;
+    watchdog();
     try {
       while (pending.length > 0) await runGroup();
     } finally {
       looping = false;
+      stopWatchdog();
       for (const done of idle) done();
       idle = [];
     }
@@ -429,6 +423,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   async function runGroup(): Promise<void> {
     let group = new Group();
+    await warm(pending.slice(0, REHEARSED));
     await gather(group);
     for (let rerun = 0;; rerun++) {
       if (rerun > 0) {
@@ -440,7 +435,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       if (outcome.done) break;
       // Somebody else wrote: nothing of ours landed. What we know is stale, so look again and run the members again.
       stats.reruns++;
-      cache.clear();
+      rows.clear();
       try {
         await loadHead();
         if (rerun < MAX_RERUNS) continue;
@@ -451,6 +446,35 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       }
     }
     lastGroupSize = group.members.length;
+  }
+
+  /**
+   * Members run one after another, and each would wait for the rows it reads. Where several wait, a rehearsal whose writes
+   * count for nothing finds out which rows those are, so that they are read together.
+   */
+  async function warm(members: readonly Member[]): Promise<void> {
+    if (members.length < 2) return;
+    let wanted = new Map<string, Key>();
+    let answers: (() => void)[] = [];
+    const read = async (key: Key): Promise<Cell> => {
+      const id = keyText(key);
+      if (!rows.peek(id)) {
+        wanted.set(id, key);
+        await new Promise<void>((resolve) => answers.push(resolve));
+      }
+      return rows.peek(id) ?? { text: null, pieces: 0 };
+    };
+    // Whatever a rehearsal throws is thrown again, and told, when the member runs.
+    for (const member of members) member.rehearse(read).catch(() => {});
+    for (let round = 0; round < REHEARSAL_ROUNDS && wanted.size > 0; round++) {
+      const [keys, waiting] = [wanted, answers];
+      wanted = new Map();
+      answers = [];
+      await rows.prefetch(keys);
+      for (const answer of waiting) answer();
+      // What they ask for next, they ask for before the event loop turns.
+      for (let i = 0; i < 16; i++) await null;
+    }
   }
 
   /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
@@ -547,8 +571,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       built = head.value.group !== id;
     }
 
-    if (built) cache.clear();
-    else for (const [cellId, cell] of cells) remember(cellId, cell);
+    if (built) rows.clear();
+    else for (const [cellId, cell] of cells) rows.remember(cellId, cell);
     stats.commits++;
     stats.transactions += group.members.length;
     stats.rowsWritten += set.length + remove.length;
@@ -565,7 +589,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   async function confirmReads(group: Group): Promise<{ done: boolean }> {
     if (!engine.exclusive && group.members.length > 0) {
       try {
-        const [row] = await engineGet([HEAD]);
+        const row = await rows.engineRow(HEAD);
         if ((row?.versionstamp ?? null) !== head.versionstamp) return { done: false };
       } catch (error) {
         for (const member of group.members) drop(member, unavailable(error));
@@ -613,7 +637,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           );
           if (!result) continue;
           head = { value, versionstamp: result.versionstamp };
-          cache.clear();
+          rows.clear();
           const error = new StoreError("unavailable", "the database refused the write; nothing was stored", { cause });
           for (const member of group.members) drop(member, error);
           return false;
@@ -644,47 +668,37 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T> {
       if (closed) return Promise.reject(new StoreError("unavailable", "the store is closing"));
       return new Promise<T>((resolve, reject) => {
-        const cancel = clock.after(waitTimeoutMs, () => {
-          if (member.begun) return;
-          const at = pending.indexOf(member);
-          if (at >= 0) pending.splice(at, 1);
-          reject(new StoreError("unavailable", "the database is not keeping up; nothing was stored, try again"));
-        });
-        const member = memberOf<T>(
-          fn,
-          (value) => (cancel(), resolve(value)),
-          (error) => (cancel(), reject(error)),
-        );
+        const member = memberOf<T>(fn, resolve, reject);
         pending.push(member);
         arrived?.();
         loop();
       });
     },
     async get<T extends Versioned>(key: Key): Promise<T | null> {
-      const hit = engine.exclusive ? cache.get(keyText(key)) : undefined;
+      const hit = engine.exclusive ? rows.peek(keyText(key)) : undefined;
       if (hit) {
         stats.rowsFromCache++;
         return parse<T>(hit.text);
       }
       try {
-        return parse<T>((await readCell(key)).text);
+        return parse<T>((await rows.read(key)).text);
       } catch (error) {
         throw unavailable(error);
       }
     },
     async list<T extends Versioned>(prefix: Key, options = {}) {
       try {
-        const rows = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));
-        stats.rowsRead += rows.length;
+        const found = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));
+        stats.rowsRead += found.length;
         return await Promise.all(
-          rows.map(async (row) => ({ key: row.key, value: parse<T>((await cellOf(row)).text)! })),
+          found.map(async (row) => ({ key: row.key, value: parse<T>((await rows.cellOf(row)).text)! })),
         );
       } catch (error) {
         throw unavailable(error);
       }
     },
     async version() {
-      const [row] = await engineGet([HEAD]);
+      const row = await rows.engineRow(HEAD);
       return row?.versionstamp ?? "";
     },
     onEvent(listener) {
