@@ -67,6 +67,7 @@ function programOf(args: CrashArgs, naive: boolean, folder: string, port: number
   const root = `${import.meta.dirname}/..`;
   const env = environment({
     DENO: Deno.execPath(),
+    NO_COLOR: "1",
     DATA_DIR: `${folder}/data`,
     PORT: String(port),
     LOG_LEVEL: "warn",

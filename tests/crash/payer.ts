@@ -137,19 +137,23 @@ export async function oneJob(
   async function takeRefund(): Promise<void> {
     const sats = record.seen?.refund?.sats;
     if (sats === undefined) throw new Error("nothing is owed");
-    await nervously(async () => {
-      for (let invoice = await payerInvoice(sats);;) {
-        const before = record.seen;
-        witness.claiming(record, invoice.paymentHash);
-        const answer = await once("POST", `/api/jobs/${record.jobId}/refund`, { invoice: invoice.paymentRequest });
-        if (answer && answer.status !== 503) return noteClaim(before, answer);
-        if (answer) counts.refusedForNow++;
-        if (!answer && mood.givesUp) throw new RunOver();
-        await calls.pause(dice.between(20, 80));
-        // An impatient payer tries another invoice: whatever became of the first claim, only one may be paid.
-        if (mood.newInvoice) invoice = await payerInvoice(sats);
-      }
-    });
+    // A nervous payer has two invoices ready and claims with both at the same moment.
+    const ready = await Promise.all(mood.double ? [payerInvoice(sats), payerInvoice(sats)] : [payerInvoice(sats)]);
+    await Promise.all(ready.map((invoice) => claim(invoice, sats)));
+  }
+
+  async function claim(invoice: Awaited<ReturnType<typeof payerInvoice>>, sats: number): Promise<void> {
+    for (;;) {
+      const before = record.seen;
+      witness.claiming(record, invoice.paymentHash);
+      const answer = await once("POST", `/api/jobs/${record.jobId}/refund`, { invoice: invoice.paymentRequest });
+      if (answer && answer.status !== 503) return noteClaim(before, answer);
+      if (answer) counts.refusedForNow++;
+      if (!answer && mood.givesUp) throw new RunOver();
+      await calls.pause(dice.between(20, 80));
+      // An impatient payer tries another invoice: whatever became of the first claim, only one may be paid.
+      if (mood.newInvoice) invoice = await payerInvoice(sats);
+    }
   }
 
   async function payerInvoice(amountSats: number): Promise<{ paymentRequest: string; paymentHash: string }> {
