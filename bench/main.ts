@@ -5,9 +5,11 @@
  *   deno task bench [--only NAME] [--jobs N]
  */
 import type { Bench } from "./measure.ts";
+import { commits } from "./commits.ts";
 import { transfers } from "./transfers.ts";
+import { wake } from "./wake.ts";
 
-const BENCHES: readonly Bench[] = [transfers];
+const BENCHES: readonly Bench[] = [transfers, wake, commits];
 
 const WIDTH = 62;
 
