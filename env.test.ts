@@ -63,6 +63,8 @@ Deno.test("parseEnv: settings that contradict each other are refused with what t
     [{ LNBITS_API_KEY: "k" }, /LNBITS_URL/],
     [{ LNBITS_ADMIN_KEY: "k" }, /LNBITS_ADMIN_KEY needs LNBITS_URL/],
     [{ WORK_MODEL: "local/x" }, /LOCAL_MODEL_BASE_URL/],
+    [{ AI_INTEGRATIONS_ANTHROPIC_BASE_URL: "http://127.0.0.1:1" }, /AI_INTEGRATIONS_ANTHROPIC_API_KEY/],
+    [{ KV_URL: "http://127.0.0.1:4512" }, /KV_URL needs DENO_KV_ACCESS_TOKEN/],
     [{ SHORT_MAX_CHARS: "400" }, /SHORT_MAX_CHARS/],
     [{ TRUSTED_PROXIES: "10.0.0.0/8,nonsense" }, /TRUSTED_PROXIES/],
     [{ NODE_ENV: "production" }, /NODE_ENV is production/],
@@ -84,6 +86,44 @@ Deno.test("parseEnv: a real model with simulated Lightning is fine on loopback o
   }
   for (const HOST of ["0.0.0.0", "::", "192.0.2.1", "127.0.0.1.example.com"]) {
     strictEqual(problemsOf({ HOST, AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }).length, 1, HOST);
+  }
+});
+
+Deno.test("parseEnv: no problem repeats the value of any variable, whichever holds it", () => {
+  const canary = "s3cr3t väl ue";
+  const bad = Object.fromEntries(ENV_NAMES.map((name) => [name, `${canary} ${"x".repeat(3_000)}`]));
+  throws(() => parseEnv(bad), (error) => {
+    ok(error instanceof EnvError);
+    strictEqual(error.problems.filter((problem) => !ENV_NAMES.some((name) => problem.startsWith(name))).length, 0);
+    for (const name of ENV_NAMES) ok(error.problems.some((problem) => problem.startsWith(`${name} `)), name);
+    ok(!Deno.inspect(error, { depth: 10 }).includes("s3cr3t"));
+    return true;
+  });
+});
+
+Deno.test("parseEnv: a key that no header can carry is refused at the start", () => {
+  for (const value of ["two words", "line\nbreak", "schlüssel"]) {
+    const problems = problemsOf({ AI_INTEGRATIONS_ANTHROPIC_API_KEY: value });
+    strictEqual(problems.length, 1, JSON.stringify(value));
+    match(problems[0] ?? "", /^AI_INTEGRATIONS_ANTHROPIC_API_KEY must be a key/);
+  }
+});
+
+Deno.test("parseEnv: an address with a user or password in it is refused", () => {
+  for (
+    const value of ["http://user:word@127.0.0.1:1", "https://user@example.com/", "ftp://example.com", "example.com"]
+  ) {
+    strictEqual(problemsOf({ BTC_PRICE_URL: value }).length, 1, value);
+  }
+});
+
+Deno.test("parseEnv: CORS_ORIGINS is * or a list of exact origins", () => {
+  deepStrictEqual(parseEnv({ CORS_ORIGINS: "https://a.example, http://localhost:3000" }).corsOrigins, [
+    "https://a.example",
+    "http://localhost:3000",
+  ]);
+  for (const value of [",", "*,https://a.example", "a.example", "https://a.example/", "https://*.example.com/x"]) {
+    strictEqual(problemsOf({ CORS_ORIGINS: value }).length, 1, value);
   }
 });
 

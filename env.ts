@@ -22,13 +22,12 @@ const whole = (min: number, max: number) =>
     return z.NEVER;
   });
 
+/** A name or password in an address would be shown wherever the address is. */
 const url = z.string().refine((text) => {
-  try {
-    return ["http:", "https:"].includes(new URL(text).protocol);
-  } catch {
-    return false;
-  }
-}, "must be an http(s) address").transform((text) => text.replace(/\/+$/, ""));
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  return ["http:", "https:"].includes(protocol) && username === "" && password === "";
+}, "must be an http(s) address without a user or password in it").transform((text) => text.replace(/\/+$/, ""));
 
 const origin = url.refine((text) => new URL(text).pathname === "/" && new URL(text).search === "", {
   message: "must be an origin: scheme, host and port, nothing behind it",
@@ -43,7 +42,14 @@ const proxies = list.refine((entries) => {
     return false;
   }
 }, "must be addresses or CIDR ranges, separated by commas");
+const isOrigin = (text: string) => URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
+const origins = list.refine(
+  (entries) => entries.length > 0 && (entries.every(isOrigin) || (entries.length === 1 && entries[0] === "*")),
+  "must be * or origins (scheme, host and port, nothing behind it), separated by commas",
+);
 const text = z.string().max(2_000);
+/** Goes into a header, which holds no blanks and nothing beyond ASCII: better said at the start than at the first call. */
+const key = z.string().regex(/^[\x21-\x7e]{1,2000}$/, "must be a key: letters, digits and signs, no blanks");
 const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
 const MAX_SATS = 100_000_000;
 const MAX_USD = 1e9;
@@ -54,7 +60,7 @@ const VARIABLES = {
   PORT: [whole(1, 65_535), "8080"],
   DATA_DIR: [text, "./data"],
   KV_URL: [url, null],
-  DENO_KV_ACCESS_TOKEN: [text, null],
+  DENO_KV_ACCESS_TOKEN: [key, null],
   PUBLIC_ORIGIN: [origin, null],
   NODE_ENV: [z.enum(["development", "test", "production"], "must be development, test or production"), "development"],
   LOG_LEVEL: [
@@ -62,22 +68,22 @@ const VARIABLES = {
     "info",
   ],
   TRUSTED_PROXIES: [proxies, null],
-  CORS_ORIGINS: [list, "*"],
+  CORS_ORIGINS: [origins, "*"],
   RATE_LIMIT_PER_MINUTE: [whole(0, 1_000_000), "300"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
 
   LNBITS_URL: [url, null],
-  LNBITS_API_KEY: [text, null],
-  LNBITS_ADMIN_KEY: [text, null],
-  LNBITS_DEV_PAYER_KEY: [text, null],
+  LNBITS_API_KEY: [key, null],
+  LNBITS_ADMIN_KEY: [key, null],
+  LNBITS_DEV_PAYER_KEY: [key, null],
   INVOICE_EXPIRY_SECONDS: [whole(60, 86_400), "600"],
   PAYOUT_TIMEOUT_SECONDS: [whole(5, 300), "30"],
 
-  AI_INTEGRATIONS_ANTHROPIC_API_KEY: [text, null],
+  AI_INTEGRATIONS_ANTHROPIC_API_KEY: [key, null],
   AI_INTEGRATIONS_ANTHROPIC_BASE_URL: [url, null],
   LOCAL_MODEL_BASE_URL: [url, null],
-  LOCAL_MODEL_API_KEY: [text, null],
+  LOCAL_MODEL_API_KEY: [key, null],
   EVAL_MODEL: [modelName, "claude-haiku-4-5"],
   WORK_MODEL: [modelName, "claude-sonnet-4-6"],
   MODEL_DEADLINE_SECONDS: [whole(5, 3_600), "120"],
@@ -199,6 +205,12 @@ function contradictions(v: Partial<Values>): string[] {
     found.push("LNBITS_URL and LNBITS_API_KEY belong together: set both or neither");
   }
   if (v.LNBITS_ADMIN_KEY !== undefined && v.LNBITS_URL === undefined) found.push("LNBITS_ADMIN_KEY needs LNBITS_URL");
+  if (v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined) {
+    found.push(
+      "AI_INTEGRATIONS_ANTHROPIC_BASE_URL needs AI_INTEGRATIONS_ANTHROPIC_API_KEY: without it models are simulated",
+    );
+  }
+  if (v.KV_URL !== undefined && v.DENO_KV_ACCESS_TOKEN === undefined) found.push("KV_URL needs DENO_KV_ACCESS_TOKEN");
   for (const name of ["EVAL_MODEL", "WORK_MODEL"] as const) {
     if (v[name]?.startsWith("local/") && v.LOCAL_MODEL_BASE_URL === undefined) {
       found.push(`${name} is a local model: set LOCAL_MODEL_BASE_URL to the server that has it`);
