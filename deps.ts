@@ -11,6 +11,7 @@ import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/kv.ts";
 import { type DataDir, openDataDir } from "@/lib/kv/data-dir.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+import { createLiveText } from "@/lib/live-text.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
@@ -56,6 +57,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       store,
       wallet: lightning.wallet,
       model: await openModel(env, clock),
+      liveText: createLiveText(),
       btcPrice,
       clock,
       random,

@@ -4,6 +4,7 @@ import type { Clock } from "@/lib/clock.ts";
 import type { OneAtATime } from "@/lib/idempotency.ts";
 import type { Capabilities, Random } from "@/lib/ids.ts";
 import type { Store } from "@/lib/kv.ts";
+import type { LiveText } from "@/lib/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Payouts } from "@/lib/payouts.ts";
@@ -35,6 +36,7 @@ export interface Backends {
   store: Store;
   wallet: Wallet;
   model: Model;
+  liveText: LiveText;
   btcPrice: BtcPriceFeed;
   clock: Clock;
   random: Random;

@@ -154,7 +154,7 @@ const isPayoutOutcome = (event: StoredEvent, handle: string): boolean =>
   event.type === "refund_state" && event.handle === handle && event.state !== "paying";
 
 /** The job an id opens. An id that was not made here and one whose job is gone look the same. */
-async function jobOf(deps: AppDeps, id: string): Promise<Job> {
+export async function jobOf(deps: AppDeps, id: string): Promise<Job> {
   const handle = deps.capabilities.handleOf("job", id);
   const job = handle ? await readJob(deps.store, handle) : null;
   if (!job) throw notFound("There is no such job. Check the id that creating it returned.", "job_not_found");

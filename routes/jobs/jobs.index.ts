@@ -1,5 +1,6 @@
 import type { AppDeps } from "@/lib/app-deps.ts";
 import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import { jobEvents } from "./jobs.events.ts";
 import * as handlers from "./jobs.handlers.ts";
 import * as routes from "./jobs.routes.ts";
 
@@ -8,5 +9,6 @@ export function jobsRouter(): AppRouter<AppDeps> {
   return createRouter<AppDeps>()
     .openapi(routes.createJob, handlers.createJob)
     .openapi(routes.getJob, handlers.getJob)
+    .openapi(routes.jobEvents, jobEvents())
     .openapi(routes.refundJob, handlers.refundJob);
 }

@@ -139,6 +139,20 @@ export const getJob = createRoute({
   responses: { 200: json(jobSchema, "The job"), ...errorResponses(404, 503) },
 });
 
+export const jobEvents = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/events",
+  tags,
+  summary: "Follow a job",
+  description: "Server-sent events: `state` (the present one first), `result_chunk` while the answer is written " +
+    "(`result_restart` when it begins anew), and at the end `result` and `cost_ledger`. The stream ends with the job.",
+  request: { params: idParam },
+  responses: {
+    200: { description: "The events", content: { "text/event-stream": { schema: z.string() } } },
+    ...errorResponses(404, 503),
+  },
+});
+
 const refundSchema = z.object({
   refundState: z.enum(["paid", "paying"]),
   refundPaymentHash: hash,
@@ -180,5 +194,6 @@ export const refundJob = createRoute({
 });
 
 export type CreateJobRoute = typeof createJob;
+export type JobEventsRoute = typeof jobEvents;
 export type GetJobRoute = typeof getJob;
 export type RefundJobRoute = typeof refundJob;

@@ -1,4 +1,4 @@
-import type { Usage } from "@/lib/ai/port.ts";
+import type { Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import type { Backends } from "@/lib/app-deps.ts";
 import { sleep } from "@/lib/clock.ts";
@@ -38,7 +38,7 @@ export function jobTasks(backends: Backends): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
 } {
-  const { store, model, wallet, clock, random, settings } = backends;
+  const { store, model, liveText, wallet, clock, random, settings } = backends;
   const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
 
   /** Runs a transition under the lease; without it, or when it no longer means anything, only the task ends. */
@@ -117,18 +117,30 @@ export function jobTasks(backends: Backends): {
   async function work(lease: Lease, signal: AbortSignal): Promise<void> {
     const job = await getJob(store, lease.id);
     if (job?.state !== "executing" || !job.quote) return await nothingToDo(lease);
-    const { text, usage, finish } = await model.work({
-      model: job.workModel,
-      request: job.request,
-      maxOutputTokens: job.quote.maxOutputTokens,
-      signal,
-      deadlineMs: settings.modelDeadlineMs,
-    });
+    const { text, usage, finish } = await write(job, job.quote.maxOutputTokens, signal);
     await close(lease, (job, tx, now) => {
       const step = workDone(job, { usage, terms, now });
       if (step.outcome === "applied") putResult(tx, job.handle, { text, finish });
       return step;
     });
+  }
+
+  /** Asks the model, and lets whoever follows the job see the text as it comes. */
+  async function write(job: Job, maxOutputTokens: number, signal: AbortSignal): Promise<WorkResult> {
+    liveText.begin(job.handle);
+    try {
+      return await model.work({
+        model: job.workModel,
+        request: job.request,
+        maxOutputTokens,
+        signal,
+        deadlineMs: settings.modelDeadlineMs,
+        // Some servers count no tokens in a stream, and a count is worth more than a show without an audience.
+        ...(liveText.followed(job.handle) && { onText: (piece) => liveText.append(job.handle, piece) }),
+      });
+    } finally {
+      liveText.end(job.handle);
+    }
   }
 
   const settled =

@@ -11,6 +11,7 @@ import { createStore, type Key, type Store, type StoreOptions, type Versioned } 
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
 import type { Engine } from "@/lib/kv/engine.ts";
 import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
+import { createLiveText } from "@/lib/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
@@ -174,6 +175,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       store,
       wallet: life.tied(options.wrapWallet?.(wallet) ?? wallet),
       model: life.tied(model),
+      liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
       clock: life.clock,
       random,
