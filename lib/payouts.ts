@@ -47,6 +47,9 @@ export interface PayoutsOptions {
   timeoutMs: number;
 }
 
+/** A first call within this time of its claim counts as made with it (ms); small against the time that a failure is doubted. */
+const PROMPT_MS = 1_000;
+
 /** Nobody knows yet what became of the payment: the task looks again later, and never gives up. */
 class OutcomeUnknown extends Error {
   override name = "OutcomeUnknown";
@@ -60,6 +63,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
 
   async function claimRefund(refundId: string, invoice: PayoutInvoice): Promise<ClaimOutcome> {
     const now = clock.now();
+    const known = fresh.has(invoice.paymentHash); // by another call at the same time, whose claim it may be
     fresh.add(invoice.paymentHash);
     let claimed = false;
     try {
@@ -83,17 +87,31 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       claimed = result.outcome === "claimed";
       return result;
     } finally {
-      if (!claimed) fresh.delete(invoice.paymentHash);
+      if (!claimed && !known) fresh.delete(invoice.paymentHash);
     }
   }
 
-  async function pay(payout: Payout, sats: number): Promise<{ state: PaymentState; firstCall: boolean }> {
+  /**
+   * Asks the wallet, and has it pay unless it knows the payment already.
+   * @returns its word, and since when another call may be under way (null: none can be); null when the lease was lost.
+   */
+  async function pay(
+    lease: Lease,
+    payout: Payout,
+    sats: number,
+  ): Promise<{ state: PaymentState; doubtSince: number | null } | null> {
     const { paymentHash, paymentRequest } = payout;
     const firstCall = fresh.delete(paymentHash);
+    const doubtSince = firstCall ? payout.doubtfulAt : payout.doubtfulAt ?? payout.claimedAt;
     if (!firstCall) {
       const known = await wallet.lookupPayment(paymentHash);
-      if (known.state !== "unknown") return { state: known, firstCall };
+      if (known.state !== "unknown") return { state: known, doubtSince };
       // The wallet may never have heard of it. The same invoice again is safe: it pays a hash at most once.
+    }
+    // The claim's own commit says that a call follows at once. Any other call is written down before it is made: should this
+    // process die during it, the next one must not take a failure of its own call for the end of this one.
+    if (!firstCall || clock.now() > payout.claimedAt + PROMPT_MS) {
+      if (!(await noteCall(lease, paymentHash))) return null;
     }
     const state = await wallet.pay({
       paymentHash,
@@ -102,15 +120,29 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       maxFeeSats: payout.maxFeeSats,
       timeoutMs,
     });
-    return { state, firstCall };
+    return { state, doubtSince };
+  }
+
+  /** @returns false when the lease was lost. */
+  async function noteCall(lease: Lease, paymentHash: string): Promise<boolean> {
+    const now = clock.now();
+    return await store.transact(async (tx) => {
+      if (!(await holdsLease(tx, lease))) return false;
+      const refund = await getRefund(tx, lease.id);
+      const next = refund && payoutDoubtful(refund, paymentHash, now);
+      if (next) putRefund(tx, next);
+      return next !== null;
+    });
   }
 
   async function payOut(lease: Lease): Promise<void> {
     const refund = await getRefund(store, lease.id);
     if (!refund?.payout || refund.state !== "paying") return await close(lease, () => {});
     const { payout } = refund;
-    const { state, firstCall } = await pay(payout, refund.sats);
-    const done = await close(lease, async (tx) => await recordOutcome(tx, lease, payout, state, firstCall));
+    const called = await pay(lease, payout, refund.sats);
+    if (!called) return;
+    const { state, doubtSince } = called;
+    const done = await close(lease, async (tx) => await recordOutcome(tx, lease, payout, state, doubtSince));
     if (done === "look again") {
       throw new OutcomeUnknown(`a payout is ${state.state}: it is looked up until the wallet knows`);
     }
@@ -122,7 +154,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     lease: Lease,
     payout: Payout,
     state: PaymentState,
-    firstCall: boolean,
+    doubtSince: number | null,
   ): Promise<"look again" | void> {
     const now = clock.now();
     const refund = await getRefund(tx, lease.id);
@@ -136,10 +168,10 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       tx.task({ kind: "refund-expiry", id: refund.id, dueAt: null });
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
     } else if (state.state === "failed") {
-      const next = payoutFailed(refund, { paymentHash, reason: state.reason, now, firstCall });
-      if (next?.outcome === "doubtful") return "look again";
+      const next = payoutFailed(refund, { paymentHash, reason: state.reason, now, doubtSince });
       if (!next) return;
       putRefund(tx, next.refund);
+      if (next.outcome === "doubtful") return "look again";
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "pending" });
     } else {
       const next = payoutDoubtful(refund, paymentHash, now);

@@ -12,7 +12,7 @@ export interface Payout {
   paymentRequest: string;
   maxFeeSats: number;
   claimedAt: number;
-  /** Last time a call to the wallet ended without a certain outcome (ms since the epoch). */
+  /** Last time a call to the wallet ended without a certain outcome, or a repeated one began (ms since the epoch). */
   doubtfulAt: number | null;
 }
 
@@ -111,19 +111,22 @@ export function payoutPaid(
 
 /**
  * `paying → pending` after a definite failure: the claim is open again.
- * @returns `doubtful` while an earlier call may still pay; null when this payout is not the one being paid.
+ * @param input.doubtSince time of the last call whose outcome nobody knows, the failed one left out; null: there is none.
+ * @returns `doubtful` while such a call may still pay, with that time kept; null when this payout is not the one being paid.
  */
 export function payoutFailed(
   refund: Refund,
-  input: { paymentHash: string; reason: string; now: number; firstCall: boolean },
-): { outcome: "reopened"; refund: Refund } | { outcome: "doubtful" } | null {
+  input: { paymentHash: string; reason: string; now: number; doubtSince: number | null },
+): { outcome: "reopened" | "doubtful"; refund: Refund } | null {
   if (refund.state !== "paying" || !refund.payout || refund.payout.paymentHash !== input.paymentHash) return null;
-  const doubtSince = refund.payout.doubtfulAt ?? (input.firstCall ? -Infinity : refund.payout.claimedAt);
-  if (input.now < doubtSince + DOUBT_MS) return { outcome: "doubtful" };
-  return { outcome: "reopened", refund: { ...refund, state: "pending", payout: null, lastFailure: input.reason } };
+  const { doubtSince, now, reason } = input;
+  if (doubtSince !== null && now < doubtSince + DOUBT_MS) {
+    return { outcome: "doubtful", refund: { ...refund, payout: { ...refund.payout, doubtfulAt: doubtSince } } };
+  }
+  return { outcome: "reopened", refund: { ...refund, state: "pending", payout: null, lastFailure: reason } };
 }
 
-/** A call to the wallet ended without a certain outcome. */
+/** A call to the wallet ended without a certain outcome, or one that is not the first is about to begin. */
 export function payoutDoubtful(refund: Refund, paymentHash: string, now: number): Refund | null {
   if (refund.state !== "paying" || !refund.payout || refund.payout.paymentHash !== paymentHash) return null;
   return { ...refund, payout: { ...refund.payout, doubtfulAt: now } };
