@@ -178,16 +178,18 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function askAgain(hash: string, ask: Ask): Promise<void> {
     const now = clock.now();
-    if (now > ask.expiresAt + LATE_MS) {
+    const last = ask.expiresAt + LATE_MS;
+    await check(hash);
+    if (now > last) {
       await store.transact((tx) => forget(tx, hash));
       asks.delete(hash);
       return;
     }
-    await check(hash);
     // Once it has expired, a late payment gets less likely by the hour: the waits go on doubling.
     const longest = now > ask.expiresAt ? LATE_MS : pace().longest;
     ask.waitMs = Math.min(longest, Math.max(pace().first, ask.waitMs * 2));
-    ask.at = clock.now() + ask.waitMs;
+    // The last question is asked when the day is over, not before: a payment of its last hours counts.
+    ask.at = Math.min(clock.now() + ask.waitMs, Math.max(last, now) + 1);
   }
 
   async function forget(tx: Tx, hash: string): Promise<void> {
