@@ -6,10 +6,12 @@
  */
 import type { Bench } from "./measure.ts";
 import { commits } from "./commits.ts";
+import { creations } from "./creations.ts";
+import { start } from "./start.ts";
 import { transfers } from "./transfers.ts";
 import { wake } from "./wake.ts";
 
-const BENCHES: readonly Bench[] = [transfers, wake, commits];
+const BENCHES: readonly Bench[] = [transfers, wake, creations, commits, start];
 
 const WIDTH = 62;
 
