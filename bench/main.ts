@@ -8,10 +8,11 @@ import type { Bench } from "./measure.ts";
 import { commits } from "./commits.ts";
 import { creations } from "./creations.ts";
 import { start } from "./start.ts";
+import { stored } from "./stored.ts";
 import { transfers } from "./transfers.ts";
 import { wake } from "./wake.ts";
 
-const BENCHES: readonly Bench[] = [transfers, wake, creations, commits, start];
+const BENCHES: readonly Bench[] = [transfers, wake, creations, stored, commits, start];
 
 const WIDTH = 62;
 
