@@ -6,6 +6,7 @@ import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
+import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
 
 export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin">;
 
@@ -20,6 +21,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, healthRouter());
   mount(app, jobsRouter());
   mount(app, estimateRouter());
+  mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));
   configureOpenApi(app, { version: deps.version });

@@ -66,7 +66,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       settings: settingsOf(env),
     },
     exclusive: engine.exclusive,
-    dev: env.production ? null : lightning.dev,
+    dev: env.devRoutes ? lightning.dev : null,
     freeBytes: () => dir.freeBytes(),
     start: () => btcPrice.start(),
     async close() {
@@ -91,10 +91,15 @@ async function openWallet(
 ): Promise<OpenedWallet> {
   const { dir, clock, random, log } = parts;
   if (env.lightning.kind === "lnbits") {
-    const { url, invoiceKey, adminKey, devPayerKey } = env.lightning;
+    const { url, invoiceKey, adminKey, devPayerKey, webhookUrl } = env.lightning;
     const report = (level: "info" | "warn", message: string) => log[level]({ backend: "lnbits" }, message);
     const base = { url, clock, random, log: report };
-    const wallet = createLnbitsWallet({ ...base, invoiceKey, ...(adminKey !== undefined && { adminKey }) });
+    const wallet = createLnbitsWallet({
+      ...base,
+      invoiceKey,
+      ...(adminKey !== undefined && { adminKey }),
+      ...(webhookUrl !== undefined && { webhookUrl }),
+    });
     const payerKey = devPayerKey ?? adminKey;
     const payer = payerKey === undefined
       ? null

@@ -127,6 +127,16 @@ Deno.test("parseEnv: CORS_ORIGINS is * or a list of exact origins", () => {
   }
 });
 
+Deno.test("parseEnv: with a real wallet, nobody but this machine may pay invoices through the development routes", () => {
+  const real = { LNBITS_URL: "http://127.0.0.1:5000", LNBITS_API_KEY: "k" };
+  strictEqual(parseEnv({}).devRoutes, true);
+  strictEqual(parseEnv({ HOST: "0.0.0.0" }).devRoutes, true);
+  strictEqual(parseEnv(real).devRoutes, true);
+  strictEqual(parseEnv({ ...real, HOST: "0.0.0.0" }).devRoutes, false);
+  strictEqual(parseEnv({ ...real, PUBLIC_ORIGIN: "https://timmy.example" }).devRoutes, false);
+  strictEqual(parseEnv({ ...real, NODE_ENV: "production" }).devRoutes, false);
+});
+
 Deno.test("secretsOf: names every key there is", () => {
   const keys = {
     LNBITS_API_KEY: "a1",

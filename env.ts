@@ -76,6 +76,7 @@ const VARIABLES = {
   LNBITS_URL: [url, null],
   LNBITS_API_KEY: [key, null],
   LNBITS_ADMIN_KEY: [key, null],
+  LNBITS_WEBHOOK_URL: [url, null],
   LNBITS_DEV_PAYER_KEY: [key, null],
   INVOICE_EXPIRY_SECONDS: [whole(60, 86_400), "600"],
   PAYOUT_TIMEOUT_SECONDS: [whole(5, 300), "30"],
@@ -141,6 +142,8 @@ export interface Env {
   kvUrl: string | undefined;
   publicOrigin: string;
   production: boolean;
+  /** Whether the routes that pay our own invoices are there: never in production, nor where real money meets strangers. */
+  devRoutes: boolean;
   logLevel: Values["LOG_LEVEL"];
   trustedProxies: string[];
   corsOrigins: string[];
@@ -149,7 +152,7 @@ export interface Env {
   limits: { ratePerMinute: number };
   lightning:
     | { kind: "simulated" }
-    | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string };
+    | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string; webhookUrl?: string };
   invoiceExpirySeconds: number;
   payouts: { timeoutMs: number };
   models: {
@@ -220,6 +223,9 @@ function contradictions(v: Partial<Values>): string[] {
     found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
   }
   const simulatedMoney = v.LNBITS_URL === undefined;
+  for (const name of ["LNBITS_WEBHOOK_URL", "LNBITS_DEV_PAYER_KEY"] as const) {
+    if (v[name] !== undefined && simulatedMoney) found.push(`${name} needs LNBITS_URL`);
+  }
   if (v.NODE_ENV === "production" && simulatedMoney) {
     found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
   }
@@ -233,6 +239,11 @@ function contradictions(v: Partial<Values>): string[] {
   return found;
 }
 
+/** Nobody but this machine is meant to reach the program. */
+function onlyHere(v: Values): boolean {
+  return LOOPBACK.test(v.HOST) && (v.PUBLIC_ORIGIN === undefined || LOOPBACK.test(new URL(v.PUBLIC_ORIGIN).hostname));
+}
+
 function grouped(v: Values): Env {
   const host = v.HOST.includes(":") && !v.HOST.startsWith("[") ? `[${v.HOST}]` : v.HOST;
   return {
@@ -242,6 +253,7 @@ function grouped(v: Values): Env {
     kvUrl: v.KV_URL,
     publicOrigin: v.PUBLIC_ORIGIN ?? `http://${host}:${v.PORT}`,
     production: v.NODE_ENV === "production",
+    devRoutes: v.NODE_ENV !== "production" && (v.LNBITS_URL === undefined || onlyHere(v)),
     logLevel: v.LOG_LEVEL,
     trustedProxies: v.TRUSTED_PROXIES ?? [],
     corsOrigins: v.CORS_ORIGINS,
@@ -254,6 +266,7 @@ function grouped(v: Values): Env {
       invoiceKey: v.LNBITS_API_KEY,
       ...(v.LNBITS_ADMIN_KEY !== undefined && { adminKey: v.LNBITS_ADMIN_KEY }),
       ...(v.LNBITS_DEV_PAYER_KEY !== undefined && { devPayerKey: v.LNBITS_DEV_PAYER_KEY }),
+      ...(v.LNBITS_WEBHOOK_URL !== undefined && { webhookUrl: v.LNBITS_WEBHOOK_URL }),
     },
     invoiceExpirySeconds: v.INVOICE_EXPIRY_SECONDS,
     payouts: { timeoutMs: v.PAYOUT_TIMEOUT_SECONDS * 1_000 },

@@ -24,6 +24,8 @@ export interface Settlements {
   /** Watches the wallet's push channel and runs the reconciler. */
   start(): void;
   stop(): Promise<void>;
+  /** Somebody says that this was paid: the wallet is asked soon. A hash that is none of ours is ignored. Never throws. */
+  hint(paymentHash: string): void;
   /** Asks the wallet about one invoice now and records what it says. @throws {WalletError} when it does not answer. */
   check(paymentHash: string): Promise<InvoiceState["state"]>;
   /** The look at an invoice when it expires. */
@@ -250,6 +252,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       stopper.abort();
       await Promise.all([pumping, rounds, watching]);
     },
+    hint,
     check,
     expiryTask,
     status: () => ({ pushConnected, openInvoices: asks.size, lastWalletError }),

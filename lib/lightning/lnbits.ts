@@ -34,6 +34,8 @@ export interface LnbitsOptions {
   invoiceKey: string;
   /** The admin key of the **same** wallet; without it every payment is refused. */
   adminKey?: string;
+  /** Where LNbits posts a settlement, once and as a hint only; it refuses addresses that its settings do not allow. */
+  webhookUrl?: string;
   clock: Clock;
   /** Spreads reconnects. */
   random?: Random;
@@ -206,7 +208,8 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
     if (utf8ToBytes(memo).length > MAX_MEMO_BYTES) {
       throw new WalletError(`an invoice's memo has at most ${MAX_MEMO_BYTES} bytes`, false);
     }
-    const request = { out: false, unit: "sat", amount: amountSats, memo, expiry: expirySeconds };
+    const webhook = options.webhookUrl === undefined ? {} : { webhook: options.webhookUrl };
+    const request = { out: false, unit: "sat", amount: amountSats, memo, expiry: expirySeconds, ...webhook };
     const created = Created.safeParse((await ask("POST", "/payments", request)).body);
     if (!created.success) throw new WalletError("LNbits' answer to a new invoice has another shape than known", true);
     const { payment_hash: paymentHash, bolt11: paymentRequest } = created.data;
