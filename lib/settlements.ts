@@ -1,6 +1,6 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/kv.ts";
-import type { InvoiceState, InvoiceWallet } from "@/lib/lightning/port.ts";
+import { type InvoiceState, type InvoiceWallet, WalletError } from "@/lib/lightning/port.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { TaskSpec } from "@/lib/queue.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
@@ -98,10 +98,16 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   async function ask(paymentHash: string): Promise<InvoiceState> {
     try {
       const state = await wallet.lookupInvoice(paymentHash);
+      if (lastWalletError !== null) log.info({ backend: wallet.name }, "the wallet answers again");
       lastWalletError = null;
       return state;
     } catch (error) {
-      lastWalletError = (error as Error).message;
+      const reason = (error as Error).message;
+      // Said when it begins and when it is over; in between readiness tells.
+      if (lastWalletError === null) {
+        log.warn({ backend: wallet.name, reason }, "the wallet does not answer; open invoices are asked about again");
+      }
+      lastWalletError = reason;
       throw error;
     }
   }
@@ -129,12 +135,18 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   async function pump(): Promise<void> {
     while (hints.size > 0 && !stopper.signal.aborted) {
       const some = [...hints].slice(0, ASKS_AT_ONCE * 4);
-      await Promise.all(some.map((hash) =>
-        check(hash)
-          .catch((error) => log.warn({ error }, "a settlement could not be confirmed; the reconciler asks again"))
-          .finally(() => hints.delete(hash))
-      ));
+      // Off the list before the question: a hint that comes while it is asked is about what happened since.
+      for (const hash of some) hints.delete(hash);
+      const answers = await Promise.allSettled(some.map(check));
+      answers.forEach((answer, i) => answer.status === "rejected" && askSoon(some[i] as string, answer.reason));
     }
+  }
+
+  /** A hint that could not be confirmed: the next round of the reconciler asks. */
+  function askSoon(hash: string, error: unknown): void {
+    if (!(error instanceof WalletError)) log.error({ error }, "a settlement could not be recorded; it is tried again");
+    const now = clock.now();
+    asks.set(hash, { waitMs: pace().first, expiresAt: now + LATE_MS, ...asks.get(hash), at: now });
   }
 
   // ---- reconciler ------------------------------------------------------------------------------------------------
@@ -173,7 +185,8 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       );
       const failed = answers.find((answer) => answer.status === "rejected");
       if (failed) {
-        return log.warn({ error: failed.reason }, "the wallet does not answer; open invoices are asked about again");
+        if (!(failed.reason instanceof WalletError)) throw failed.reason;
+        return; // no use in asking about the others now
       }
     }
   }
@@ -181,6 +194,8 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   async function askAgain(hash: string, ask: Ask): Promise<void> {
     const now = clock.now();
     const last = ask.expiresAt + LATE_MS;
+    // Should the wallet fail on this one, the others have their turn before it comes again.
+    ask.at = now + PACE.asked.first;
     await check(hash);
     if (now > last) {
       await store.transact((tx) => forget(tx, hash));

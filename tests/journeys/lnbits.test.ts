@@ -7,7 +7,7 @@ import { systemClock } from "@/lib/clock.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import { startFakeLnbits } from "@/lib/lightning/testing/fake-lnbits.ts";
 import { type FlakyProxy, startFlakyProxy } from "../harness/flaky-proxy.ts";
-import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { freePort, type RunningProcess, startProcess } from "../harness/process.ts";
 
 interface Bank {
   url: string;
@@ -48,7 +48,11 @@ interface Setup {
 }
 
 /** Runs `journey` with a program that reaches LNbits through a proxy, and a payer that reaches it directly. */
-async function withTimmy(bank: Bank, journey: (setup: Setup) => Promise<void>): Promise<void> {
+async function withTimmy(
+  bank: Bank,
+  journey: (setup: Setup) => Promise<void>,
+  env: Record<string, string> = {},
+): Promise<void> {
   const proxy = startFlakyProxy(bank.url);
   const payer = createLnbitsWallet({
     url: bank.url,
@@ -61,6 +65,7 @@ async function withTimmy(bank: Bank, journey: (setup: Setup) => Promise<void>): 
     LNBITS_API_KEY: bank.invoiceKey,
     LNBITS_ADMIN_KEY: bank.adminKey,
     LNBITS_DEV_PAYER_KEY: bank.payerKey,
+    ...env,
   });
   try {
     await journey({ timmy, proxy, payer });
@@ -202,3 +207,37 @@ for (const [name, ignore, open] of banks) {
     });
   });
 }
+
+Deno.test("real LNbits: with the websocket cut, its webhook is the hint", { ignore: real === null }, async () => {
+  const port = String(freePort());
+  await withTimmy(realBank()!, async (setup) => {
+    setup.proxy.cutWebsockets(true);
+    await completeJob(setup);
+    const heard = setup.timmy.output().split("\n").filter((line) => line.includes("/api/lightning/webhook"));
+    assert.ok(heard.length >= 2 && heard.every((line) => line.includes('"status":204')), heard.join("\n"));
+  }, { PORT: port, LNBITS_WEBHOOK_URL: `http://127.0.0.1:${port}/api/lightning/webhook` });
+});
+
+/** A shell command that stops that very LNbits and starts it again. */
+const restart = Deno.env.get("TIMMY_TEST_LNBITS_RESTART");
+
+Deno.test("real LNbits: restarted under a running job, it costs the job nothing but time", {
+  ignore: real === null || !restart,
+}, () =>
+  withTimmy(realBank()!, async (setup) => {
+    const { timmy, payer } = setup;
+    const { body: created } = await timmy.call("POST", "/api/jobs", { request: "Back already? [slow:3000]" });
+    await payTo(payer, created.evalInvoice);
+    const path = `/api/jobs/${created.jobId}`;
+    const offered = await timmy.poll(path, (job) => job.state === "awaiting_work_payment", 60_000);
+    await payTo(payer, offered.workInvoice); // before the restart: FakeWallet forgets invoices that nobody has paid
+    const { code } = await new Deno.Command("bash", { args: ["-c", restart!] }).output();
+    assert.equal(code, 0);
+    const done = await timmy.poll(path, (job) => job.state === "complete", 60_000);
+    const refund = await timmy.call(
+      "POST",
+      `${path}/refund`,
+      await refundInvoice(payer, done.costLedger.refundAmountSats),
+    );
+    assert.equal(refund.body.refundState, "paid", JSON.stringify(refund.body));
+  }));
