@@ -130,13 +130,14 @@ export function createQueue(options: QueueOptions): Queue {
         release();
       }
       await leftOpen(lease);
-    })().catch((error) =>
-      log.error({ task: lease.kind, error }, "a task could not record how it ended; its lease will run out")
-    )
-      .finally(() => {
-        if (running.get(id)?.done === done) running.delete(id);
-        sweepSoon();
-      });
+    })().catch(async (error) => {
+      log.error({ task: lease.kind, error }, "a task could not record how it ended; it will run again");
+      // Its lease counts as void once it does not run: without a pause it would be taken over as fast as the machine can.
+      await sleep(clock, STORE_RETRY_MS, stopper.signal);
+    }).finally(() => {
+      if (running.get(id)?.done === done) running.delete(id);
+      sweepSoon();
+    });
     running.set(id, { done, abort });
   }
 
@@ -178,13 +179,25 @@ export function createQueue(options: QueueOptions): Queue {
     const attempt = lease.attempt + 1;
     if (trouble.permanent === true || attempt >= spec.maxAttempts) {
       log.warn({ task: lease.kind, attempt, error }, "a task failed for good");
-      await spec.giveUp(lease, error);
+      await giveUp(spec, lease, error);
       return;
     }
     const delay = retryDelayMs(lease.attempt, spec.maxDelayMs, random, trouble.retryAfterMs);
     log.info({ task: lease.kind, attempt, delayMs: delay, error }, "a task failed and will be tried again");
     await store.transact((tx) => releaseLease(tx, lease, now + delay, attempt));
     wake(now + delay);
+  }
+
+  /** A task whose end cannot be recorded is not dropped: it comes again, each time as late as any other that failed. */
+  async function giveUp(spec: TaskSpec, lease: Lease, cause: unknown): Promise<void> {
+    try {
+      await spec.giveUp(lease, cause);
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      log.error({ task: lease.kind, error }, "a task that failed for good could not record it; it will run again");
+      const delay = retryDelayMs(lease.attempt, spec.maxDelayMs, random);
+      await store.transact((tx) => releaseLease(tx, lease, clock.now() + delay, lease.attempt));
+    }
   }
 
   /** A run that returned without closing its task is a defect: say so, and do not let the task hang on a dead lease. */

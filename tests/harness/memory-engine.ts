@@ -65,7 +65,8 @@ export function createMemoryEngine(random: Random): MemoryEngine {
       }),
     commit: ({ check, set, delete: remove }) =>
       during(() => {
-        const fate = engine.cutAt?.(++commits) ?? null;
+        commits++;
+        const fate = engine.cutAt?.(commits) ?? null;
         if (fate === "before") return cut();
         if ((find(check.key)?.versionstamp ?? null) !== check.versionstamp) return null;
         const versionstamp = String(++version).padStart(20, "0");
