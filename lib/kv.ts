@@ -1,6 +1,6 @@
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import { decode, encode, keyBytes, pieceKey, toText, type Versioned } from "@/lib/kv/codec.ts";
+import { checkKey, decode, encode, keyBytes, pieceKey, toText, utf8Bytes, type Versioned } from "@/lib/kv/codec.ts";
 import { type Engine, ENGINE_LIMITS, type Key } from "@/lib/kv/engine.ts";
 import { type Cell, createRows, keyText } from "@/lib/kv/rows.ts";
 import { type Lease, placeTask, type TaskOrder } from "@/lib/stores/due.ts";
@@ -118,23 +118,67 @@ export interface StoreOptions {
   /** Rows, and characters of JSON, kept in memory. */
   cacheRows?: number;
   cacheText?: number;
+  /** Hears what a listener or the claimer threw: their defects stop no commit. Default: the process's uncaught errors. */
+  onDefect?: (error: unknown) => void;
 }
 
 const HEAD: Key = ["head"];
-const RECENT_GROUPS = 16;
+/** First parts of keys only the store itself writes. */
+const RESERVED: readonly unknown[] = ["head", "event", "~"];
+/** How many processes the head row remembers. */
+const KNOWN_PROCESSES = 16;
 const MAX_RERUNS = 50;
 /** How many waiting members are rehearsed before a group, and how many reads that follow from reads are foreseen. */
 const REHEARSED = 128;
 const REHEARSAL_ROUNDS = 4;
 const LARGE_TEXT = ENGINE_LIMITS.valueBytes;
 
-/** The one row every group checks and rewrites. `recent` lets a fence see a group that others have already built on. */
+/**
+ * The one row every group checks and rewrites. `last` has the last group of each process, which has one under way at most:
+ * so a fence sees its own, however many groups others have built on it.
+ */
 interface Head extends Versioned {
   seq: number;
   group: string;
-  recent: string[];
+  last: [process: string, group: string][];
 }
 
+/** What something takes of one commit. */
+interface Cost {
+  mutations: number;
+  valueBytes: number;
+  keyBytes: number;
+}
+/** The head row and, as the engine counts it, the bell. */
+const FIXED_COST: Cost = { mutations: 2, valueBytes: 4 * 1024, keyBytes: 64 };
+
+const plus = (a: Cost, b: Cost, sign: 1 | -1 = 1): Cost => ({
+  mutations: a.mutations + sign * b.mutations,
+  valueBytes: a.valueBytes + sign * b.valueBytes,
+  keyBytes: a.keyBytes + sign * b.keyBytes,
+});
+const fits = (cost: Cost): boolean =>
+  cost.mutations <= ENGINE_LIMITS.mutations && cost.valueBytes <= ENGINE_LIMITS.commitBytes &&
+  cost.keyBytes <= ENGINE_LIMITS.keyBytes;
+
+/** A row set or deleted, with its pieces and those of the row it replaces. */
+function costOf({ key, text, had }: Write): Cost {
+  const valueBytes = text === null ? 0 : utf8Bytes(text);
+  const pieces = valueBytes <= ENGINE_LIMITS.valueBytes ? 0 : Math.ceil(valueBytes / ENGINE_LIMITS.valueBytes);
+  const beside = Math.max(pieces, had);
+  const own = keyBytes(key);
+  return {
+    mutations: 1 + beside,
+    valueBytes: valueBytes + (pieces > 0 ? 64 : 0),
+    keyBytes: own + beside * (own + 16),
+  };
+}
+
+/** An event and what it takes, together with the old one it pushes out. */
+interface Announced {
+  body: EventBody;
+  cost: Cost;
+}
 interface Write {
   key: Key;
   text: string | null;
@@ -152,7 +196,7 @@ interface Member {
   reject(error: unknown): void;
   slots: { slot: Slot; lease: Lease }[];
   rings: { kind: string; dueAt: number }[];
-  events: EventBody[];
+  events: Announced[];
   begun: boolean;
 }
 
@@ -162,8 +206,7 @@ class Group {
   /** Members that ran; one that threw or only read is among them, since its answer rests on this group too. */
   readonly members: Member[] = [];
   events = 0;
-  bytes = 0;
-  keyBytes = 0;
+  cost: Cost = FIXED_COST;
 }
 
 /** Thrown inside to move a member that no longer fits to the next group. */
@@ -178,6 +221,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   const waitTimeoutMs = options.waitTimeoutMs ?? 10_000;
   const unknownAfterMs = options.unknownAfterMs ?? 15_000;
   const stuckAfterMs = options.stuckAfterMs ?? 50;
+  const onDefect = options.onDefect ?? reportError;
+  const self = bytesToHex(random.bytes(8));
 
   const pending: Member[] = [];
   const listeners = new Set<(event: StoredEvent) => void>();
@@ -197,13 +242,32 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   let running: { reading(): boolean; end(error: StoreError): void; idleTurns: number } | null = null;
   let stopWatchdog = () => {};
   let closed = false;
+  /** The engine was closed although an outcome was not known yet. */
+  let abandoned = false;
   let fencing = false;
+  let answering = true;
   let bellOut = false;
   let lastGroupSize = 0;
   let arrived: (() => void) | null = null;
   let idle: (() => void)[] = [];
 
-  const call = <T>(what: string, promise: Promise<T>) => withDeadline(clock, callTimeoutMs, what, promise);
+  async function call<T>(what: string, promise: Promise<T>): Promise<T> {
+    try {
+      const answer = await withDeadline(clock, callTimeoutMs, what, promise);
+      answering = true;
+      return answer;
+    } catch (error) {
+      answering = false;
+      throw error;
+    }
+  }
+  const safely = (fn: () => void): void => {
+    try {
+      fn();
+    } catch (error) {
+      onDefect(error);
+    }
+  };
   const unavailable = (cause: unknown) =>
     cause instanceof StoreError
       ? cause
@@ -225,8 +289,17 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     const row = await rows.engineRow(HEAD);
     head = row
       ? { value: parse<Head>(decode(row.value))!, versionstamp: row.versionstamp }
-      : { value: { v: 1, seq: 0, group: "", recent: [] }, versionstamp: null };
+      : { value: { v: 1, seq: 0, group: "", last: [] }, versionstamp: null };
   }
+
+  /** Whether our group `id` is part of what the head row, as last read, stands for. */
+  const hasLanded = (id: string) =>
+    (head.value.last ?? []).some(([process, group]) => process === self && group === id);
+  const writable = (key: Key): Key => {
+    checkKey(key);
+    if (RESERVED.includes(key[0])) throw new TypeError(`keys under ${key[0]} are the store's own`);
+    return key;
+  };
 
   // ---- one member ------------------------------------------------------------------------------------------------
 
@@ -267,7 +340,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         forget(member);
         const writes = new Map<string, Write>();
         const orders = new Map<string, TaskOrder>();
-        const events: EventBody[] = [];
+        const events: Announced[] = [];
         let open = true;
         let reading = 0;
         const alive = () => {
@@ -282,17 +355,19 @@ export async function createStore(options: StoreOptions): Promise<Store> {
             reading++;
             try {
               return parse<R>((await rows.committed(key, id)).text);
+            } catch (error) {
+              throw unavailable(error);
             } finally {
               reading--;
             }
           },
           set(key, value) {
             alive();
-            writes.set(keyText(key), { key, text: toText(value), had: 0 });
+            writes.set(keyText(writable(key)), { key, text: toText(value), had: 0 });
           },
           delete(key) {
             alive();
-            writes.set(keyText(key), { key, text: null, had: 0 });
+            writes.set(keyText(writable(key)), { key, text: null, had: 0 });
           },
           task(order) {
             alive();
@@ -300,7 +375,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           },
           event(body) {
             alive();
-            events.push(body);
+            events.push(announce(body));
           },
         };
         try {
@@ -308,7 +383,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           running = null;
           for (const order of orders.values()) await place(member, tx, order);
           open = false;
-          await absorb(group, writes, events.length);
+          await absorb(group, writes, events);
           member.events = events;
           answer = { value };
         } catch (error) {
@@ -323,9 +398,20 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     return member;
   }
 
+  /** An event as it was when `tx.event` was called. @throws {TypeError} {@link StoreError} when it cannot be stored. */
+  function announce(body: EventBody): Announced {
+    const event: StoredEvent = { ...body, v: 1, seq: Number.MAX_SAFE_INTEGER, at: clock.now() };
+    const text = toText(event);
+    const valueBytes = utf8Bytes(text);
+    if (valueBytes > ENGINE_LIMITS.valueBytes) {
+      throw new StoreError("too_large", `an event of ${valueBytes} bytes: the log takes ${ENGINE_LIMITS.valueBytes}`);
+    }
+    return { body: JSON.parse(text) as EventBody, cost: { mutations: 2, valueBytes, keyBytes: 64 } };
+  }
+
   /** Gives back what a run reserved, before it runs again or when it came to nothing. */
   function forget(member: Member): void {
-    for (const { slot } of member.slots) slot.release();
+    for (const { slot } of member.slots) safely(() => slot.release());
     member.slots = [];
     member.rings = [];
     member.events = [];
@@ -335,7 +421,13 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   async function place(member: Member, tx: Tx, order: TaskOrder): Promise<void> {
     const now = clock.now();
     const slot = order.dueAt !== null && order.dueAt <= now ? claimer?.reserve(order.kind) ?? null : null;
-    const lease = await placeTask(tx, order, slot);
+    let lease: Lease | null;
+    try {
+      lease = await placeTask(tx, order, slot);
+    } catch (error) {
+      if (slot) safely(() => slot.release());
+      throw error;
+    }
     if (slot && lease) member.slots.push({ slot, lease });
     else if (order.dueAt !== null) member.rings.push({ kind: order.kind, dueAt: order.dueAt });
   }
@@ -371,38 +463,39 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   }
 
   /** Adds a member's writes to the group. @throws {GroupFull} when they no longer fit, {StoreError} when they never will. */
-  async function absorb(group: Group, writes: Map<string, Write>, events: number): Promise<void> {
-    let bytes = group.bytes + events * 1024;
-    let keys = group.keyBytes + events * 32;
-    let mutations = group.writes.size + 2 * (group.events + events) + 1;
+  async function absorb(group: Group, writes: Map<string, Write>, events: readonly Announced[]): Promise<void> {
+    // A row written blindly may replace one that lies in pieces: they are part of what this commit takes.
     for (const [id, write] of writes) {
-      const encodedBytes = write.text === null ? 0 : write.text.length * 3;
-      bytes += encodedBytes;
-      keys += keyBytes(write.key) * (1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes));
-      if (!group.writes.has(id)) mutations += 1 + Math.ceil(encodedBytes / ENGINE_LIMITS.valueBytes);
-    }
-    if (mutations > ENGINE_LIMITS.mutations || bytes > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
-      if (group.writes.size > 0) throw new GroupFull();
-      // Alone in its group: count exactly before giving up, the figures above are upper bounds.
-      let exact = 0;
-      for (const write of writes.values()) {
-        if (write.text !== null) exact += encode(write.text, ENGINE_LIMITS.valueBytes).bytes;
-      }
-      if (mutations > ENGINE_LIMITS.mutations || exact > ENGINE_LIMITS.commitBytes || keys > ENGINE_LIMITS.keyBytes) {
-        throw new StoreError(
-          "too_large",
-          `a transaction writes ${mutations} rows and ${exact} bytes: more than one commit holds`,
-        );
+      try {
+        write.had = group.writes.get(id)?.had ?? (await rows.committed(write.key, id)).pieces;
+      } catch (error) {
+        throw unavailable(error);
       }
     }
-    // A row written blindly may replace one that lies in pieces: that must be known before the commit is put together.
+    let own = FIXED_COST;
+    let together = group.cost;
+    for (const { cost } of events) {
+      own = plus(own, cost);
+      together = plus(together, cost);
+    }
     for (const [id, write] of writes) {
-      write.had = group.writes.get(id)?.had ?? (await rows.committed(write.key, id)).pieces;
+      const cost = costOf(write);
+      const replaced = group.writes.get(id);
+      own = plus(own, cost);
+      together = plus(together, cost);
+      if (replaced) together = plus(together, costOf(replaced), -1);
+    }
+    if (!fits(together)) {
+      if (fits(own)) throw new GroupFull();
+      throw new StoreError(
+        "too_large",
+        `a transaction writes ${own.mutations} rows, ${own.valueBytes} bytes and ${own.keyBytes} bytes of keys: ` +
+          "more than one commit holds",
+      );
     }
     for (const [id, write] of writes) group.writes.set(id, write);
-    group.bytes = bytes;
-    group.keyBytes = keys;
-    group.events += events;
+    group.cost = together;
+    group.events += events.length;
   }
 
   // ---- one group -------------------------------------------------------------------------------------------------
@@ -429,21 +522,26 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       if (rerun > 0) {
         const members = group.members;
         group = new Group();
-        for (const member of members) await runInto(group, member);
+        for (const [i, member] of members.entries()) {
+          if (await runInto(group, member)) continue;
+          // Those behind it go with it, so that the order stays.
+          for (const behind of members.slice(i + 1)) {
+            forget(behind);
+            behind.begun = false;
+          }
+          pending.splice(1, 0, ...members.slice(i + 1));
+          break;
+        }
       }
       const outcome = await commitGroup(group);
       if (outcome.done) break;
-      // Somebody else wrote: nothing of ours landed. What we know is stale, so look again and run the members again.
+      // Somebody else wrote: nothing of ours landed. What we know is stale (but the head), so run the members again.
       stats.reruns++;
       rows.clear();
-      try {
-        await loadHead();
-        if (rerun < MAX_RERUNS) continue;
-        throw new StoreError("unavailable", "another process writes to this database all the time: only one may");
-      } catch (error) {
-        for (const member of group.members) drop(member, unavailable(error));
-        break;
-      }
+      if (rerun < MAX_RERUNS) continue;
+      const error = new StoreError("unavailable", "another process writes to this database all the time: only one may");
+      for (const member of group.members) drop(member, error);
+      break;
     }
     lastGroupSize = group.members.length;
   }
@@ -456,12 +554,16 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     if (members.length < 2) return;
     let wanted = new Map<string, Key>();
     let answers: (() => void)[] = [];
+    let over = false;
     const read = async (key: Key): Promise<Cell> => {
       const id = keyText(key);
+      // A rehearsal that is late must not go on beside, or after, the run that counts: what both assign outside would be its.
+      if (over) return await new Promise<never>(() => {});
       if (!rows.peek(id)) {
         wanted.set(id, key);
         await new Promise<void>((resolve) => answers.push(resolve));
       }
+      if (over) return await new Promise<never>(() => {});
       return rows.peek(id) ?? { text: null, pieces: 0 };
     };
     // Whatever a rehearsal throws is thrown again, and told, when the member runs.
@@ -475,6 +577,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       // What they ask for next, they ask for before the event loop turns.
       for (let i = 0; i < 16; i++) await null;
     }
+    over = true;
   }
 
   /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
@@ -532,9 +635,10 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     let seq = head.value.seq;
     const events: StoredEvent[] = [];
     for (const member of group.members) {
-      for (const body of member.events) events.push({ ...body, v: 1, seq: ++seq, at });
+      for (const { body } of member.events) events.push({ ...body, v: 1, seq: ++seq, at });
     }
-    const next: Head = { v: 1, seq, group: id, recent: [...head.value.recent, id].slice(-RECENT_GROUPS) };
+    const others = (head.value.last ?? []).filter(([process]) => process !== self);
+    const next: Head = { v: 1, seq, group: id, last: [...others.slice(1 - KNOWN_PROCESSES), [self, id]] };
     const set: { key: Key; value: Uint8Array }[] = [{ key: HEAD, value: encode(toText(next), LARGE_TEXT).value }];
     const remove: Key[] = [];
     const cells = new Map<string, Cell>();
@@ -564,8 +668,14 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         "a commit",
         engine.commit({ check: { key: HEAD, versionstamp: head.versionstamp }, set, delete: remove, bell }),
       );
-      if (!result) return { done: false };
-      head = { value: next, versionstamp: result.versionstamp };
+      if (result) {
+        head = { value: next, versionstamp: result.versionstamp };
+      } else {
+        // Somebody else has written, or the engine's client sent this twice by itself and the first time landed.
+        await loadHead();
+        if (!hasLanded(id)) return { done: false };
+        built = head.value.group !== id;
+      }
     } catch (cause) {
       if (!(await fence(group, id, cause))) return { done: true };
       built = head.value.group !== id;
@@ -579,18 +689,19 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     for (const row of set) stats.bytesWritten += row.value.length;
     if (bell) bellOut = true;
     for (const member of group.members) member.settle();
-    for (const event of events) for (const listener of listeners) listener(event);
-    for (const member of group.members) for (const { slot, lease } of member.slots) slot.start(lease);
-    for (const ring of unclaimed) claimer?.ring(ring.kind, ring.dueAt);
+    for (const event of events) for (const listener of listeners) safely(() => listener(event));
+    for (const member of group.members) for (const { slot, lease } of member.slots) safely(() => slot.start(lease));
+    for (const ring of unclaimed) safely(() => claimer?.ring(ring.kind, ring.dueAt));
     return { done: true };
   }
 
   /** Nothing to write: on a database others may write to, what was read must still be the newest. */
   async function confirmReads(group: Group): Promise<{ done: boolean }> {
     if (!engine.exclusive && group.members.length > 0) {
+      const before = head.versionstamp;
       try {
-        const row = await rows.engineRow(HEAD);
-        if ((row?.versionstamp ?? null) !== head.versionstamp) return { done: false };
+        await loadHead();
+        if (head.versionstamp !== before) return { done: false };
       } catch (error) {
         for (const member of group.members) drop(member, unavailable(error));
         return { done: true };
@@ -609,8 +720,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   async function fence(group: Group, id: string, cause: unknown): Promise<boolean> {
     stats.fences++;
     fencing = true;
-    // Whoever waits for a turn is refused in time by transact(); the members of this group get "unknown" after a while.
-    const cancel = clock.after(unknownAfterMs, () => {
+    const tellUnknown = () => {
       for (const member of group.members) {
         member.reject(
           new StoreError("unknown", "the database does not answer; whether this was stored is not known yet", {
@@ -618,12 +728,14 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           }),
         );
       }
-    });
+    };
+    // Whoever waits for a turn is refused in time by the watchdog; the members of this group get "unknown" after a while.
+    const cancel = clock.after(unknownAfterMs, tellUnknown);
     try {
-      for (let attempt = 0;; attempt++) {
+      for (let attempt = 0; !abandoned; attempt++) {
         try {
           await loadHead();
-          if (head.value.recent.includes(id)) return true;
+          if (hasLanded(id)) return true;
           const fenceId = `fence-${bytesToHex(random.bytes(8))}`;
           const value: Head = { ...head.value, group: fenceId };
           const result = await call(
@@ -642,9 +754,12 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           for (const member of group.members) drop(member, error);
           return false;
         } catch {
+          if (abandoned) break;
           await new Promise<void>((resolve) => clock.after(Math.min(2_000, 50 * 2 ** Math.min(attempt, 6)), resolve));
         }
       }
+      tellUnknown();
+      return false;
     } finally {
       cancel();
       fencing = false;
@@ -690,16 +805,26 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       try {
         const found = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));
         stats.rowsRead += found.length;
-        return await Promise.all(
-          found.map(async (row) => ({ key: row.key, value: parse<T>((await rows.cellOf(row)).text)! })),
-        );
+        const listed: { key: Key; value: T }[] = [];
+        for (
+          const { key, cell } of await Promise.all(
+            found.map(async (row) => ({ key: row.key, cell: await rows.cellOf(row) })),
+          )
+        ) {
+          const value = parse<T>(cell.text);
+          if (value) listed.push({ key, value }); // null: a large row deleted since
+        }
+        return listed;
       } catch (error) {
         throw unavailable(error);
       }
     },
     async version() {
-      const row = await rows.engineRow(HEAD);
-      return row?.versionstamp ?? "";
+      try {
+        return (await rows.engineRow(HEAD))?.versionstamp ?? "";
+      } catch (error) {
+        throw unavailable(error);
+      }
     },
     onEvent(listener) {
       listeners.add(listener);
@@ -707,7 +832,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     },
     setClaimer: (next) => void (claimer = next),
     stats: () => ({ ...stats }),
-    healthy: () => !fencing && !closed,
+    healthy: () => !fencing && !closed && answering,
     async close() {
       if (closed) return;
       closed = true;
@@ -716,6 +841,9 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         await withDeadline(clock, waitTimeoutMs, "closing the store", new Promise<void>((done) => idle.push(done)))
           .catch((error) => {
             if (!(error instanceof DeadlineExceeded)) throw error;
+            abandoned = true;
+            const silent = new StoreError("unavailable", "the database does not answer; nothing was stored");
+            for (const member of pending.splice(0)) member.reject(silent);
           });
       }
       engine.close();

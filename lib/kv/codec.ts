@@ -1,4 +1,5 @@
-import type { Key } from "./engine.ts";
+import { Buffer } from "node:buffer";
+import { ENGINE_LIMITS, type Key } from "./engine.ts";
 
 /** Every stored record carries the version of its own shape, so that a newer program can read an older row. */
 export interface Versioned {
@@ -18,10 +19,14 @@ export interface EncodedRow {
   bytes: number;
 }
 
-/** JSON text of a record. @throws when it is no object with a whole `v`, or holds what JSON would silently change. */
+/**
+ * JSON text of a record.
+ * @throws {TypeError} when it is no object with a whole `v` of at least 1 (0 marks a value in pieces), or holds what JSON
+ * would silently change.
+ */
 export function toText(value: Versioned): string {
-  if (typeof value !== "object" || value === null || !Number.isInteger(value.v)) {
-    throw new TypeError("a stored record must be an object with a whole number v");
+  if (typeof value !== "object" || value === null || !Number.isInteger(value.v) || value.v < 1) {
+    throw new TypeError("a stored record must be an object with a whole number v of at least 1");
   }
   return JSON.stringify(value, (name, part) => {
     if (typeof part === "number" && !Number.isFinite(part)) {
@@ -68,9 +73,26 @@ export function decode(value: Uint8Array, pieces: readonly Uint8Array[] = []): s
   return decoder.decode(whole);
 }
 
-/** Upper bound of what a key takes in the engine's own encoding. */
+export const utf8Bytes = (text: string): number => Buffer.byteLength(text);
+
+/** Upper bound of what a key takes in the engine's own encoding (a zero byte in a text takes two). */
 export function keyBytes(key: Key): number {
   let bytes = 0;
-  for (const part of key) bytes += typeof part === "number" ? 9 : part.length * 3 + 2;
+  for (const part of key) {
+    bytes += 2 + (typeof part === "number" ? 8 : utf8Bytes(part));
+    if (typeof part === "string" && part.includes("\0")) bytes += part.split("\0").length - 1;
+  }
   return bytes;
+}
+
+/** @throws {TypeError} when the engine cannot hold this key, or not tell it from another. */
+export function checkKey(key: Key): void {
+  if (key.length === 0) throw new TypeError("a key needs at least one part");
+  for (const part of key) {
+    if (typeof part === "number" && !Number.isFinite(part)) throw new TypeError(`a key cannot have the part ${part}`);
+  }
+  const bytes = keyBytes(key);
+  if (bytes > ENGINE_LIMITS.oneKeyBytes) {
+    throw new TypeError(`a key of ${bytes} bytes: at most ${ENGINE_LIMITS.oneKeyBytes} can be stored`);
+  }
 }

@@ -30,8 +30,9 @@ export interface Engine {
   /** Rows under `prefix` in key order; `after` is exclusive. Pages are not one snapshot. */
   list(prefix: Key, options: { limit: number; after?: Key; reverse?: boolean }): Promise<EngineRow[]>;
   /**
-   * Applies everything or nothing. Resolves only when the result is durable. `null`: the check failed, nothing was written.
-   * A rejection says nothing about the outcome: the write may have landed, or may land later.
+   * Applies everything or nothing. Resolves only when the result is durable. `null`: the check failed, this call wrote
+   * nothing (but a client that repeats calls by itself may have landed it before). A rejection says nothing about the
+   * outcome: the write may have landed, or may land later.
    */
   commit(commit: Commit): Promise<{ versionstamp: string } | null>;
   /** Calls `ring` for each bell that arrives, from this or an earlier process; at least once or never. */
@@ -39,11 +40,12 @@ export interface Engine {
   close(): void;
 }
 
-/** Deno KV's limits with room to spare: 1,000 mutations, 800 KiB of values and 80 KiB of keys a commit, 64 KiB a value. */
+/** Deno KV's limits with room to spare: 1,000 mutations, 800 KiB of values, 80 KiB of keys a commit, 64 KiB a value, 2 KiB a key. */
 export const ENGINE_LIMITS = {
   mutations: 1_000,
   commitBytes: 760 * 1024,
   keyBytes: 72 * 1024,
   valueBytes: 60 * 1024,
+  oneKeyBytes: 2_000,
   getKeys: 10,
 } as const;

@@ -12,6 +12,10 @@ export const keyText = (key: Key): string => JSON.stringify(key);
 
 /** Longer rows are read anew each time (characters). */
 const MAX_CACHED_TEXT = 16 * 1024;
+/** Pieces read together with their row. */
+const BATCH = ENGINE_LIMITS.getKeys - 1;
+/** How often a large row that changes while it is read is read again. */
+const MAX_READS = 20;
 
 export interface RowsOptions {
   engine: Engine;
@@ -40,6 +44,7 @@ export interface Rows {
   clear(): void;
   /** From the database, whatever is in memory; not kept. */
   read(key: Key): Promise<Cell>;
+  /** The whole of a row: of the newest one when it lies in pieces and was rewritten since. */
   cellOf(row: EngineRow): Promise<Cell>;
   engineRow(key: Key): Promise<EngineRow | null>;
 }
@@ -47,6 +52,8 @@ export interface Rows {
 export function createRows({ engine, call, stats, maxRows, maxText }: RowsOptions): Rows {
   const cache = new Map<string, Cell>();
   let cached = 0;
+  /** Counts commits: a row read before one and answered after it (a read nobody awaited) is not kept. */
+  let era = 0;
 
   async function getAll(keys: readonly Key[]): Promise<(EngineRow | null)[]> {
     const some: Promise<(EngineRow | null)[]>[] = [];
@@ -57,11 +64,29 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
     return (await Promise.all(some)).flat();
   }
 
+  /** Each batch of pieces is read with the row they belong to: all must show the same row, or it was rewritten between. */
   async function cellOf(row: EngineRow): Promise<Cell> {
-    const pieces = piecesOf(row.value);
-    if (pieces === 0) return { text: decode(row.value), pieces };
-    const parts = await getAll(Array.from({ length: pieces }, (_, i) => pieceKey(row.key, i)));
-    return { text: decode(row.value, parts.flatMap((part) => part ? [part.value] : [])), pieces };
+    const { key } = row;
+    for (let attempt = 0; attempt < MAX_READS; attempt++) {
+      const pieces = piecesOf(row.value);
+      if (pieces === 0) return { text: decode(row.value), pieces };
+      const batches: Promise<(EngineRow | null)[]>[] = [];
+      for (let at = 0; at < pieces; at += BATCH) {
+        const size = Math.min(BATCH, pieces - at);
+        batches.push(getAll([key, ...Array.from({ length: size }, (_, i) => pieceKey(key, at + i))]));
+      }
+      const parts: Uint8Array[] = [];
+      let same = true;
+      for (const [own, ...some] of await Promise.all(batches)) {
+        if (own?.versionstamp !== row.versionstamp) same = false;
+        for (const part of some) if (part) parts.push(part.value);
+      }
+      if (same) return { text: decode(row.value, parts), pieces };
+      const newest = (await getAll([key]))[0];
+      if (!newest) return { text: null, pieces: 0 };
+      row = newest;
+    }
+    throw new Error(`the row ${keyText(key)} was rewritten ${MAX_READS} times while it was read`);
   }
 
   const cellOrNone = async (row: EngineRow | null): Promise<Cell> =>
@@ -73,7 +98,7 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
     cache.delete(id);
   }
 
-  function remember(id: string, cell: Cell): void {
+  function keep(id: string, cell: Cell): void {
     forget(id);
     const length = cell.text?.length ?? 0;
     if (length > MAX_CACHED_TEXT) return;
@@ -95,8 +120,9 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
         cache.set(id, hit);
         return hit;
       }
+      const before = era;
       const cell = await read(key);
-      remember(id, cell);
+      if (era === before) keep(id, cell);
       return cell;
     },
     peek: (id) => cache.get(id),
@@ -107,11 +133,15 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
         const [id] = missing[i] as [string, Key];
         const row = rows[i] ?? null;
         // A large row is read when it is needed: its pieces would not be kept.
-        if (!row || piecesOf(row.value) === 0) remember(id, await cellOrNone(row));
+        if (!row || piecesOf(row.value) === 0) keep(id, await cellOrNone(row));
       }
     },
-    remember,
+    remember(id, cell) {
+      era++;
+      keep(id, cell);
+    },
     clear() {
+      era++;
       cache.clear();
       cached = 0;
     },
