@@ -156,6 +156,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   /** Takes up the open invoices that were made since the last round; the first one reads them all. */
   async function readNew(): Promise<void> {
     let after: Key | undefined = readUpTo > 0 ? [...OPEN_INVOICES, readUpTo - OVERLAP_MS] : undefined;
+    const now = clock.now();
     for (;;) {
       const rows = await store.list<Versioned>(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
       for (const { key } of rows) {
@@ -164,7 +165,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
         if (asks.has(hash) || asks.size >= MAX_TRACKED) continue;
         // The first round asks at once: what settled while nobody watched must not wait.
         const first = started ? pace().first : 0;
-        asks.set(hash, { at: clock.now() + first, waitMs: first, expiresAt });
+        asks.set(hash, { at: now + first, waitMs: first, expiresAt });
       }
       after = rows[rows.length - 1]?.key;
       if (rows.length < PAGE || !after) break;
@@ -175,10 +176,10 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   async function round(): Promise<void> {
     await readNew();
     const now = clock.now();
-    const ready = [...asks].filter(([, ask]) => ask.at <= now).sort(([, a], [, b]) => a.at - b.at).slice(
-      0,
-      ASKS_PER_ROUND,
-    );
+    // After a start all are due at once: the newest come first, since most payers pay soon or never.
+    const ready = [...asks].filter(([, ask]) => ask.at <= now)
+      .sort(([, a], [, b]) => a.at - b.at || b.expiresAt - a.expiresAt)
+      .slice(0, ASKS_PER_ROUND);
     for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
       const answers = await Promise.allSettled(
         ready.slice(at, at + ASKS_AT_ONCE).map(([hash, ask]) => askAgain(hash, ask)),
