@@ -3,8 +3,8 @@ import { startBare, startTimmy } from "./program.ts";
 
 const ROUNDS = 3;
 const CONNECTIONS = [16, 64];
-const REQUESTS = 3_000;
-const WARM_UP = 500;
+const LOAD_MS = 1_500;
+const WARM_UP_MS = 1_000;
 
 const BODY = JSON.stringify({ request: "What is a hold invoice, and who holds what?" });
 
@@ -19,11 +19,11 @@ export const creations: Bench = {
     const signing = await startBare([`${dir}/signing.kv`, "invoice"]);
     const servers = [timmy, bare, signing];
     try {
-      for (const { port } of servers) await load(port, 16, WARM_UP);
+      for (const { port } of servers) await load(port, 16, WARM_UP_MS);
       for (const connections of CONNECTIONS) {
         const rates = servers.map((): number[] => []);
         for (let round = 0; round < ROUNDS; round++) {
-          for (const [i, { port }] of servers.entries()) rates[i]!.push(await load(port, connections, REQUESTS));
+          for (const [i, { port }] of servers.entries()) rates[i]!.push(await load(port, connections, LOAD_MS));
         }
         const [ours = NaN, least = NaN, withInvoice = NaN] = rates.map(median);
         const on = `${connections} connections`;
@@ -42,24 +42,25 @@ export const creations: Bench = {
   },
 };
 
-/** Creates `total` jobs over so many kept-alive connections. @returns jobs a second. @throws unless all are answered 201. */
-async function load(port: number, connections: number, total: number): Promise<number> {
+/** Creates jobs for `ms` over so many kept-alive connections. @returns jobs a second. @throws unless all are answered 201. */
+async function load(port: number, connections: number, ms: number): Promise<number> {
   const request = new TextEncoder().encode(
     `POST /api/jobs HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\n` +
       `content-length: ${BODY.length}\r\n\r\n${BODY}`,
   );
-  let left = total;
+  let created = 0;
+  const until = performance.now() + ms;
   const took = await timed(() =>
     Promise.all(Array.from({ length: connections }, async () => {
       const connection = await Deno.connect({ hostname: "127.0.0.1", port });
       try {
-        while (left-- > 0) await exchange(connection, request);
+        for (; performance.now() < until; created++) await exchange(connection, request);
       } finally {
         connection.close();
       }
     }))
   );
-  return total / took * 1_000;
+  return created / took * 1_000;
 }
 
 const decoder = new TextDecoder();
