@@ -12,6 +12,8 @@ export interface MemoryEngine extends Engine {
   onCut: () => void;
   /** Commits that were asked for so far. */
   commits(): number;
+  /** First parts of the keys under which rows lie. */
+  tables(): KeyPart[];
 }
 
 /**
@@ -54,6 +56,7 @@ export function createMemoryEngine(random: Random): MemoryEngine {
     onCut: () => {},
     busy: () => calls > 0,
     commits: () => commits,
+    tables: () => [...tables].filter(([, rows]) => rows.size > 0).map(([first]) => first),
     get: (keys) => during(() => keys.map(find)),
     list: (prefix, { limit, after, reverse = false }) =>
       during(() => {
