@@ -50,10 +50,11 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
     throw new DataDirError(`another Timmy already runs on ${path}: stop it, or set DATA_DIR to another folder`);
   }
 
-  const secret = async (name: string, length: number): Promise<Uint8Array> => {
+  const readOrMakeSecret = async (name: string, length: number): Promise<Uint8Array> => {
     const file = `${path}/${name}`;
     try {
       const bytes = await Deno.readFile(file);
+      await keepPrivate(file);
       if (bytes.length !== length) {
         throw new DataDirError(`${file} has ${bytes.length} bytes, expected ${length}: restore it from your backup`);
       }
@@ -68,6 +69,14 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
     await draft.syncData();
     draft.close();
     await Deno.rename(`${file}.new`, file);
+    return bytes;
+  };
+
+  // One after another: two that find none at the same moment would each make one, and one of them would be lost.
+  let turn: Promise<unknown> = Promise.resolve();
+  const secret = (name: string, length: number): Promise<Uint8Array> => {
+    const bytes = turn.then(() => readOrMakeSecret(name, length));
+    turn = bytes.catch(() => {});
     return bytes;
   };
 
@@ -86,7 +95,7 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
  */
 async function takeLock(file: string): Promise<{ release(): void } | null> {
   const { DatabaseSync } = await import("node:sqlite");
-  (await Deno.open(file, { create: true, read: true, write: true, mode: 0o600 })).close();
+  await makePrivate(file);
   const database = new DatabaseSync(file);
   try {
     database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
@@ -98,8 +107,37 @@ async function takeLock(file: string): Promise<{ release(): void } | null> {
   }
 }
 
+/**
+ * Makes the file, for its owner alone, when it is missing. One that is there is not opened: closing any handle of a file
+ * gives up all locks this process has on it (POSIX).
+ */
+async function makePrivate(file: string): Promise<void> {
+  try {
+    (await Deno.open(file, { createNew: true, write: true, mode: 0o600 })).close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
+/** Takes away what others may do with a file, as with one that was copied back. */
+async function keepPrivate(file: string): Promise<void> {
+  const { mode } = await Deno.stat(file);
+  if (mode !== null && (mode & 0o077) !== 0) await Deno.chmod(file, 0o600);
+}
+
 async function openFileEngine(file: string): Promise<Engine> {
-  const engine = await openDenoEngine(file, { exclusive: true });
+  // Before SQLite sees it: the files it puts beside get the same mode, and they hold the same data.
+  await makePrivate(file);
+  await keepPrivate(file);
+  let engine: Engine;
+  try {
+    engine = await openDenoEngine(file, { exclusive: true });
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new DataDirError(`${file} cannot be opened (${why}): restore it from your backup, or move it away`, {
+      cause,
+    });
+  }
   // SQLite writes to the log beside the file first: both together must have grown by what was written.
   const size = async () => (await sizeOf(file)) + (await sizeOf(`${file}-wal`));
   const [row] = await engine.get([PROBE]);
@@ -116,7 +154,6 @@ async function openFileEngine(file: string): Promise<Engine> {
     engine.close();
     throw new DataDirError(`${file} did not grow when written to: the database is not on this disk`);
   }
-  await Deno.chmod(file, 0o600);
   return engine;
 }
 
