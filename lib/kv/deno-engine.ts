@@ -13,6 +13,25 @@ export function overridingVariables(env: (name: string) => string | undefined): 
   return KV_VARIABLES.filter((name) => env(name) !== undefined);
 }
 
+/** How often, and how long apart (ms), a commit is repeated while somebody else holds SQLite's write lock. */
+const BUSY_TRIES = 50;
+const BUSY_WAIT_MS = 10;
+
+/**
+ * Commits, and again while another handle on the file is writing at that very moment. A repeat can do no harm: with the
+ * check, it applies only where the first did not.
+ */
+async function committed(atomic: Deno.AtomicOperation): Promise<Deno.KvCommitResult | Deno.KvCommitError> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await atomic.commit();
+    } catch (error) {
+      if (attempt >= BUSY_TRIES || !(error instanceof Error && /database is locked/.test(error.message))) throw error;
+      await new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS));
+    }
+  }
+}
+
 interface BellMessage {
   bell: 1;
 }
@@ -57,7 +76,7 @@ export async function openDenoEngine(target: string, options: { exclusive: boole
       for (const { key, value } of set) atomic.set([...key], value);
       for (const key of remove) atomic.delete([...key]);
       if (bell && !remote) atomic.enqueue({ bell: 1 } satisfies BellMessage);
-      const result = await atomic.commit();
+      const result = await committed(atomic);
       return result.ok ? { versionstamp: result.versionstamp } : null;
     },
     onBell(ring) {
