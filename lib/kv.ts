@@ -1,126 +1,35 @@
-import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
-import type { Random } from "@/lib/ids.ts";
-import { checkKey, decode, encode, keyBytes, pieceKey, toText, utf8Bytes, type Versioned } from "@/lib/kv/codec.ts";
-import { type Engine, ENGINE_LIMITS, type Key } from "@/lib/kv/engine.ts";
+import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
+import { checkKey, decode, encode, pieceKey, toText } from "@/lib/kv/codec.ts";
+import { ENGINE_LIMITS } from "@/lib/kv/engine.ts";
+import {
+  announce,
+  type Announced,
+  costOf,
+  fits,
+  FIXED_COST,
+  Group,
+  GroupFull,
+  type Member,
+  plus,
+  rehearse,
+  type Write,
+} from "@/lib/kv/group.ts";
 import { type Cell, createRows, keyText } from "@/lib/kv/rows.ts";
+import {
+  type Claimer,
+  type Key,
+  type Store,
+  type StoredEvent,
+  StoreError,
+  type StoreOptions,
+  type StoreStats,
+  type Tx,
+  type Versioned,
+} from "@/lib/kv/types.ts";
 import { type Lease, placeTask, type TaskOrder } from "@/lib/stores/due.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
-export type { Key, Versioned };
-
-/** A JSON object without `v`; the store adds `v`, `seq` and `at`. `type` names what happened. */
-export type EventBody = { type: string } & Record<string, unknown>;
-export type StoredEvent = EventBody & { v: 1; seq: number; at: number };
-
-/**
- * What a transaction function may do. It awaits nothing else, has no effect outside, and may run twice: time,
- * randomness and ids are its arguments.
- */
-export interface Tx {
-  /** The row as this transaction sees it: its own writes, then those of the transactions before it. */
-  get<T extends Versioned>(key: Key): Promise<T | null>;
-  set<T extends Versioned>(key: Key, value: T): void;
-  delete(key: Key): void;
-  /** Plans background work (or ends it: `dueAt: null`) in the same commit; the last order for a kind and id counts. */
-  task(order: TaskOrder): void;
-  /** Appends to the event log in the same commit. */
-  event(body: EventBody): void;
-}
-
-/** The reading half of {@link Tx}, for code that serves both a transaction and a plain read. */
-export type Reader = Pick<Tx, "get">;
-
-/** Lets the task runner start work that is due at once without a second commit: the lease is part of the first one. */
-export interface Claimer {
-  /** A free place for a task of this kind, or null. */
-  reserve(kind: string): Slot | null;
-  /** Work was committed that nobody has claimed; `dueAt` is the earliest. */
-  ring(kind: string, dueAt: number): void;
-}
-export interface Slot {
-  owner: string;
-  token: string;
-  until: number;
-  /** The commit is durable: run the task. */
-  start(lease: Lease): void;
-  /** The transaction came to nothing: give the place back. */
-  release(): void;
-}
-
-export interface Store {
-  /**
-   * Runs `fn` alone, after every transaction before it, and commits what it wrote together with its neighbours' writes.
-   * Settles only when the group is durable. Whatever `fn` throws is thrown here, and leaves no trace.
-   * @throws {StoreError} `unavailable`: it did not happen. `unknown`: the database stopped answering in the middle; it
-   * happened or not, never half. `too_large`, `stuck`: a defect in `fn`.
-   */
-  transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T>;
-  /** A committed row. @throws {StoreError} `unavailable`. */
-  get<T extends Versioned>(key: Key): Promise<T | null>;
-  /** Committed rows under a prefix, in key order, at most `limit` (default 100); `after` is exclusive. Not one snapshot. */
-  list<T extends Versioned>(
-    prefix: Key,
-    options?: { limit?: number; after?: Key; reverse?: boolean },
-  ): Promise<{ key: Key; value: T }[]>;
-  /** Names the present state: changes with every commit and with nothing else. */
-  version(): Promise<string>;
-  /** Called after the commit, in order, once for each event. */
-  onEvent(listener: (event: StoredEvent) => void): () => void;
-  /** One claimer; set by the task runner. */
-  setClaimer(claimer: Claimer): void;
-  stats(): Readonly<StoreStats>;
-  /** False while the outcome of a commit is being found out or the database does not answer. */
-  healthy(): boolean;
-  /** Refuses new transactions, finishes the waiting ones, closes the engine. */
-  close(): Promise<void>;
-}
-
-export interface StoreStats {
-  /** Durable groups: one fsync each. */
-  commits: number;
-  transactions: number;
-  /** Rows asked of the engine, and rows answered from memory. */
-  rowsRead: number;
-  rowsFromCache: number;
-  rowsWritten: number;
-  bytesWritten: number;
-  /** Groups run again because somebody else had written, and commits whose outcome had to be found out. */
-  reruns: number;
-  fences: number;
-}
-
-export class StoreError extends Error {
-  override name = "StoreError";
-  constructor(
-    readonly code: "unavailable" | "unknown" | "too_large" | "stuck",
-    message: string,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
-}
-
-export interface StoreOptions {
-  engine: Engine;
-  clock: Clock;
-  random: Random;
-  /** Events kept; older ones are dropped in the commit that adds new ones. */
-  eventLogSize?: number;
-  /** How long a busy store waits for as many members as the group before had (ms). An idle one never waits. */
-  gatherMs?: number;
-  /** Limit of one engine call, and of a transaction's wait for its turn (ms). */
-  callTimeoutMs?: number;
-  waitTimeoutMs?: number;
-  /** How long callers wait while a commit's outcome is being found out, before they get `unknown` (ms). */
-  unknownAfterMs?: number;
-  /** A transaction function that waits this long for anything but `tx` is ended (ms). */
-  stuckAfterMs?: number;
-  /** Rows, and characters of JSON, kept in memory. */
-  cacheRows?: number;
-  cacheText?: number;
-  /** Hears what a listener or the claimer threw: their defects stop no commit. Default: the process's uncaught errors. */
-  onDefect?: (error: unknown) => void;
-}
+export * from "@/lib/kv/types.ts";
 
 const HEAD: Key = ["head"];
 /** First parts of keys only the store itself writes. */
@@ -128,9 +37,8 @@ const RESERVED: readonly unknown[] = ["head", "event", "~"];
 /** How many processes the head row remembers. */
 const KNOWN_PROCESSES = 16;
 const MAX_RERUNS = 50;
-/** How many waiting members are rehearsed before a group, and how many reads that follow from reads are foreseen. */
+/** How many waiting members are rehearsed before a group. */
 const REHEARSED = 128;
-const REHEARSAL_ROUNDS = 4;
 const LARGE_TEXT = ENGINE_LIMITS.valueBytes;
 
 /**
@@ -142,75 +50,6 @@ interface Head extends Versioned {
   group: string;
   last: [process: string, group: string][];
 }
-
-/** What something takes of one commit. */
-interface Cost {
-  mutations: number;
-  valueBytes: number;
-  keyBytes: number;
-}
-/** The head row and, as the engine counts it, the bell. */
-const FIXED_COST: Cost = { mutations: 2, valueBytes: 4 * 1024, keyBytes: 64 };
-
-const plus = (a: Cost, b: Cost, sign: 1 | -1 = 1): Cost => ({
-  mutations: a.mutations + sign * b.mutations,
-  valueBytes: a.valueBytes + sign * b.valueBytes,
-  keyBytes: a.keyBytes + sign * b.keyBytes,
-});
-const fits = (cost: Cost): boolean =>
-  cost.mutations <= ENGINE_LIMITS.mutations && cost.valueBytes <= ENGINE_LIMITS.commitBytes &&
-  cost.keyBytes <= ENGINE_LIMITS.keyBytes;
-
-/** A row set or deleted, with its pieces and those of the row it replaces. */
-function costOf({ key, text, had }: Write): Cost {
-  const valueBytes = text === null ? 0 : utf8Bytes(text);
-  const pieces = valueBytes <= ENGINE_LIMITS.valueBytes ? 0 : Math.ceil(valueBytes / ENGINE_LIMITS.valueBytes);
-  const beside = Math.max(pieces, had);
-  const own = keyBytes(key);
-  return {
-    mutations: 1 + beside,
-    valueBytes: valueBytes + (pieces > 0 ? 64 : 0),
-    keyBytes: own + beside * (own + 16),
-  };
-}
-
-/** An event and what it takes, together with the old one it pushes out. */
-interface Announced {
-  body: EventBody;
-  cost: Cost;
-}
-interface Write {
-  key: Key;
-  text: string | null;
-  /** Pieces the committed row lies in now: those the new one does not overwrite are deleted with it. */
-  had: number;
-}
-interface Member {
-  run(group: Group): Promise<void>;
-  /** Runs the function for nothing but the rows it asks for. */
-  rehearse(read: (key: Key) => Promise<Cell>): Promise<void>;
-  /** Since when it waits (ms of the clock). */
-  since: number;
-  /** What the caller gets once the group is durable. */
-  settle(): void;
-  reject(error: unknown): void;
-  slots: { slot: Slot; lease: Lease }[];
-  rings: { kind: string; dueAt: number }[];
-  events: Announced[];
-  begun: boolean;
-}
-
-/** Writes of the members that have run and wait for the commit. */
-class Group {
-  readonly writes = new Map<string, Write>();
-  /** Members that ran; one that threw or only read is among them, since its answer rests on this group too. */
-  readonly members: Member[] = [];
-  events = 0;
-  cost: Cost = FIXED_COST;
-}
-
-/** Thrown inside to move a member that no longer fits to the next group. */
-class GroupFull extends Error {}
 
 /** Opens a store over an engine. Reads the head row once; writes nothing. @throws {StoreError} `unavailable`. */
 export async function createStore(options: StoreOptions): Promise<Store> {
@@ -375,7 +214,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           },
           event(body) {
             alive();
-            events.push(announce(body));
+            events.push(announce(body, clock.now()));
           },
         };
         try {
@@ -396,17 +235,6 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       },
     };
     return member;
-  }
-
-  /** An event as it was when `tx.event` was called. @throws {TypeError} {@link StoreError} when it cannot be stored. */
-  function announce(body: EventBody): Announced {
-    const event: StoredEvent = { ...body, v: 1, seq: Number.MAX_SAFE_INTEGER, at: clock.now() };
-    const text = toText(event);
-    const valueBytes = utf8Bytes(text);
-    if (valueBytes > ENGINE_LIMITS.valueBytes) {
-      throw new StoreError("too_large", `an event of ${valueBytes} bytes: the log takes ${ENGINE_LIMITS.valueBytes}`);
-    }
-    return { body: JSON.parse(text) as EventBody, cost: { mutations: 2, valueBytes, keyBytes: 64 } };
   }
 
   /** Gives back what a run reserved, before it runs again or when it came to nothing. */
@@ -516,7 +344,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   async function runGroup(): Promise<void> {
     let group = new Group();
-    await warm(pending.slice(0, REHEARSED));
+    await rehearse(pending.slice(0, REHEARSED), rows);
     await gather(group);
     for (let rerun = 0;; rerun++) {
       if (rerun > 0) {
@@ -544,40 +372,6 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       break;
     }
     lastGroupSize = group.members.length;
-  }
-
-  /**
-   * Members run one after another, and each would wait for the rows it reads. Where several wait, a rehearsal whose writes
-   * count for nothing finds out which rows those are, so that they are read together.
-   */
-  async function warm(members: readonly Member[]): Promise<void> {
-    if (members.length < 2) return;
-    let wanted = new Map<string, Key>();
-    let answers: (() => void)[] = [];
-    let over = false;
-    const read = async (key: Key): Promise<Cell> => {
-      const id = keyText(key);
-      // A rehearsal that is late must not go on beside, or after, the run that counts: what both assign outside would be its.
-      if (over) return await new Promise<never>(() => {});
-      if (!rows.peek(id)) {
-        wanted.set(id, key);
-        await new Promise<void>((resolve) => answers.push(resolve));
-      }
-      if (over) return await new Promise<never>(() => {});
-      return rows.peek(id) ?? { text: null, pieces: 0 };
-    };
-    // Whatever a rehearsal throws is thrown again, and told, when the member runs.
-    for (const member of members) member.rehearse(read).catch(() => {});
-    for (let round = 0; round < REHEARSAL_ROUNDS && wanted.size > 0; round++) {
-      const [keys, waiting] = [wanted, answers];
-      wanted = new Map();
-      answers = [];
-      await rows.prefetch(keys);
-      for (const answer of waiting) answer();
-      // What they ask for next, they ask for before the event loop turns.
-      for (let i = 0; i < 16; i++) await null;
-    }
-    over = true;
   }
 
   /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
