@@ -1,5 +1,6 @@
 /** The README's own commands, as a reader would type them. */
 import assert from "node:assert/strict";
+import { VERSION } from "@/version.ts";
 import { startProcess } from "../harness/process.ts";
 
 const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
@@ -34,4 +35,9 @@ Deno.test("README: every task it names exists, and every file it links to", asyn
   for (const [, file] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
     await Deno.stat(new URL(`../../${file}`, import.meta.url));
   }
+});
+
+Deno.test("CHANGELOG: its newest version is the program's", async () => {
+  const changelog = await Deno.readTextFile(new URL("../../CHANGELOG.md", import.meta.url));
+  assert.equal(/^## (\d+\.\d+\.\d+)/m.exec(changelog)?.[1], VERSION);
 });
