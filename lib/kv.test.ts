@@ -1,8 +1,12 @@
+import assert from "node:assert/strict";
+import { createStore } from "@/lib/kv.ts";
 import { type OpenDatabase, storeContract, storeProperty, type TestDatabase } from "@/lib/kv.contract.ts";
 import { openDataDir } from "@/lib/kv/data-dir.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
 import { prefixEngine } from "@/lib/kv/testing/faulty-engine.ts";
 import { systemRandom } from "@/lib/ids.ts";
+import type { Engine } from "@/lib/kv/engine.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createMemoryEngine } from "@/tests/harness/memory-engine.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 
@@ -39,6 +43,29 @@ storeContract("the harness's own engine", inProcess);
 storeProperty(":memory:", inMemory(true), 100);
 storeProperty("a shared :memory:", inMemory(false), 60);
 storeProperty("a file", onFile, 10);
+
+Deno.test("store: rings the engine's bell for work nobody has claimed, once until it arrives", async () => {
+  const memory = createMemoryEngine(createSeededRandom(7));
+  const bells: boolean[] = [];
+  let ring = () => {};
+  const engine: Engine = {
+    ...memory,
+    commit: (commit) => (bells.push(commit.bell), memory.commit(commit)),
+    onBell: (arrive) => void (ring = arrive),
+  };
+  const clock = createFakeClock();
+  const store = await createStore({ engine, clock, random: createSeededRandom(8) });
+  const plan = (id: string, dueAt: number) => store.transact((tx) => tx.task({ kind: "work", id, dueAt }));
+  const rings: string[] = [];
+  await plan("later", clock.now() + 1);
+  await plan("a", clock.now());
+  await plan("b", clock.now());
+  store.setClaimer({ reserve: () => null, ring: (kind) => void rings.push(kind) });
+  ring();
+  await plan("c", clock.now());
+  assert.deepEqual([bells, rings], [[false, true, false, true], ["*", "work"]]);
+  await store.close();
+});
 
 const remote = Deno.env.get("TIMMY_TEST_KV_URL");
 if (remote && Deno.env.get("DENO_KV_ACCESS_TOKEN")) {
