@@ -196,6 +196,19 @@ test("payouts: a failure after a doubtful call is believed only when that call c
   assert.equal(states.at(-1)?.[1], "pending");
 });
 
+test("payouts: the doubt begins when the call was given up, not when it was made", async (owed) => {
+  owed.payFaults.push({ kind: "delay", until: new Promise(() => {}) });
+  for (let i = 0; i < 50; i++) owed.payFaults.push({ kind: "refuse" });
+  await owed.claim();
+  await owed.clock.advance(30_000); // the call's own limit
+  for (let passed = 0; passed < DOUBT_MS; passed += 2_000) {
+    assert.equal((await owed.refund()).state, "paying", `${passed} ms after the call was given up`);
+    await owed.clock.advance(2_000);
+  }
+  await owed.clock.advance(65_000);
+  assert.equal((await owed.refund()).state, "pending");
+});
+
 test("payouts: a payout that fails after it was in flight opens the claim again, and the next one pays", async (owed) => {
   owed.payFaults.push({ kind: "hold" });
   const first = await owed.claim();

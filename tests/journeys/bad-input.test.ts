@@ -259,6 +259,14 @@ refused(
   }),
 );
 refused(
+  "a claim on a refund that was paid, with an invoice that is wrong as well",
+  { status: 409, code: "refund_claimed", says: /claimed before/ },
+  claiming(async (owed) => {
+    assert.equal((await claimRefund(owed.world, owed.call, owed.jobId, owed.sats)).status, 200);
+    return { invoice: "lnbcrt-please" };
+  }),
+);
+refused(
   "a claim on a refund that nobody claimed in time",
   { status: 409, code: "refund_expired", says: /in time/ },
   claiming(async (owed) => {
