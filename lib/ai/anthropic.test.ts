@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
+import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
 import { createAnthropicModel } from "./anthropic.ts";
 import { evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
 import { type AnthropicServer, type AnthropicStep, startAnthropicServer } from "./testing/anthropic-server.ts";
-import { createFakeClock, type FakeClock } from "./testing/fake-clock.ts";
 
 const KEY = "sk-ant-very-secret";
 const LONG = "All happy families are alike; every unhappy family is unhappy in its own way. ".repeat(4);
@@ -218,7 +218,7 @@ for (const method of ["evaluate", "work"] as const) {
   test(`${method}: an answer that stops coming ends with the deadline`, async (it) => {
     const failure = failing(it, method, { kind: "slow-body" });
     const request = await it.server.received(1);
-    it.clock.advance(30_000);
+    await it.clock.advance(30_000);
     assert.match((await failure).message, /did not answer within/);
     await request.closedByClient;
   });

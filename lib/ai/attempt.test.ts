@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { attempt } from "./attempt.ts";
 import { failureOf } from "./model.contract.ts";
-import { createFakeClock } from "./testing/fake-clock.ts";
 
 /** A signal that counts who listens to it. */
 function countedSignal() {
@@ -22,10 +22,10 @@ Deno.test("attempt: a signal that outlives many calls keeps no listener and the 
   await failureOf(attempt(clock, "the model", limits, () => Promise.reject(new Error("no"))));
   const late = failureOf(attempt(clock, "the model", limits, () => new Promise(() => {})));
   assert.equal(count.listeners, 1);
-  clock.advance(1000);
+  await clock.advance(1000);
   await late;
   assert.equal(count.listeners, 0);
-  assert.equal(clock.waiting, 0);
+  assert.equal(clock.pending(), 0);
 });
 
 Deno.test("attempt: an unexpected error becomes a passing ModelError that names its class and quotes nothing", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import type { FakeClock } from "@/tests/harness/fake-clock.ts";
 import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
-import type { FakeClock } from "./testing/fake-clock.ts";
 
 export type Method = "evaluate" | "work";
 
@@ -105,22 +105,22 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
       assert.equal(error.permanent, false);
       assert.match(error.message, /aborted/);
       await harness.abandoned();
-      assert.equal(harness.clock.waiting, 0);
+      assert.equal(harness.clock.pending(), 0);
     });
 
     test(`${method}: a call that is aborted already asks nobody`, async (harness) => {
       const error = await failureOf(run(harness, harness.willHang(method), AbortSignal.abort()));
       assert.equal(error.permanent, false);
       assert.equal(harness.asked(), 0);
-      assert.equal(harness.clock.waiting, 0);
+      assert.equal(harness.clock.pending(), 0);
     });
 
     test(`${method}: the deadline ends the call here and upstream, not a millisecond early`, async (harness) => {
       const failure = failureOf(run(harness, harness.willHang(method)));
       await harness.reached();
-      harness.clock.advance(DEADLINE_MS - 1);
-      assert.equal(harness.clock.waiting, 1);
-      harness.clock.advance(1);
+      await harness.clock.advance(DEADLINE_MS - 1);
+      assert.equal(harness.clock.pending(), 1);
+      await harness.clock.advance(1);
       const error = await failure;
       assert.equal(error.permanent, false);
       assert.equal(error.causedByRequest, false);
@@ -132,7 +132,7 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
       const error = await failureOf(run(harness, harness.willFailForNow(method)));
       assert.equal(error.permanent, false);
       assert.equal(error.causedByRequest, false);
-      assert.equal(harness.clock.waiting, 0);
+      assert.equal(harness.clock.pending(), 0);
     });
 
     test(`${method}: a failure that would come again is permanent, and tried once`, async (harness) => {

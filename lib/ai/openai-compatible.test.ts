@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
-import { createFakeClock } from "./testing/fake-clock.ts";
 import { type OpenAiServerOptions, type OpenAiStep, startOpenAiServer } from "./testing/openai-server.ts";
 
 const KEY = "local-very-secret";
@@ -249,7 +249,7 @@ for (const way of WAYS) {
   test(`${way}: an answer that stops coming ends with the deadline`, async (it) => {
     const failure = failing(it, way, { kind: "slow-body" });
     const request = await it.server.received(1);
-    it.clock.advance(30_000);
+    await it.clock.advance(30_000);
     assert.match((await failure).message, /did not answer within/);
     await request.closedByClient;
   });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { evaluation, failureOf, job } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { createModelRouter } from "./router.ts";
 import { createSimulatedModel } from "./simulated.ts";
-import { createFakeClock } from "./testing/fake-clock.ts";
 import { startOpenAiServer } from "./testing/openai-server.ts";
 
 function setUp() {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { assertUsage, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
 import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFaults } from "./simulated.ts";
-import { createFakeClock } from "./testing/fake-clock.ts";
 
 function setUp() {
   const clock = createFakeClock();
@@ -27,7 +27,10 @@ modelContract("createSimulatedModel", () => {
     willHang: (method) => plan(method, { kind: "hang" }),
     willFailForNow: (method) => plan(method, { kind: "passing" }),
     willFailForGood: (method) => plan(method, { kind: "permanent" }),
-    reached: () => clock.untilWaiting(1),
+    reached: async () => {
+      await clock.settle();
+      assert.equal(clock.pending(), 1);
+    },
     abandoned: () => Promise.resolve(),
     // A call takes its fault when it really runs.
     asked: () => planned - faults.evaluate.length - faults.work.length,
@@ -102,11 +105,10 @@ for (const [marker, ms] of [["[slow:1500]", 1500], ["a poem [slow:1]", 1]] as co
       onText: (piece) => void pieces.push(piece),
       deadlineMs: 100_000,
     });
-    await it.clock.untilWaiting(2);
-    it.clock.advance(ms - 1);
-    assert.equal(it.clock.waiting, 2);
+    await it.clock.advance(ms - 1);
+    assert.equal(it.clock.pending(), 2);
     assert.deepEqual(pieces, []);
-    it.clock.advance(60_000);
+    await it.clock.advance(60_000);
     const { text } = await working;
     assert.equal(pieces.join(""), text);
   });
@@ -115,10 +117,9 @@ for (const [marker, ms] of [["[slow:1500]", 1500], ["a poem [slow:1]", 1]] as co
 Deno.test("createSimulatedModel: [slow:MS] waits at most 60 seconds", async () => {
   const it = setUp();
   const working = it.model.work({ ...job(it, "[slow:600000]"), deadlineMs: 1_000_000 });
-  await it.clock.untilWaiting(2);
-  it.clock.advance(59_999);
-  assert.equal(it.clock.waiting, 2);
-  it.clock.advance(1);
+  await it.clock.advance(59_999);
+  assert.equal(it.clock.pending(), 2);
+  await it.clock.advance(1);
   assert.match((await working).text, /^\[simulated\]/);
 });
 
@@ -126,10 +127,11 @@ Deno.test("createSimulatedModel: an abort ends [slow:MS] at once and leaves no t
   const it = setUp();
   const controller = new AbortController();
   const failure = failureOf(it.model.work({ ...job(it, "[slow:5000]"), signal: controller.signal }));
-  await it.clock.untilWaiting(2);
+  await it.clock.settle();
+  assert.equal(it.clock.pending(), 2);
   controller.abort();
   assert.equal((await failure).permanent, false);
-  assert.equal(it.clock.waiting, 0);
+  assert.equal(it.clock.pending(), 0);
 });
 
 Deno.test("createSimulatedModel: faults are taken one a call, in order, with what they carry", async () => {
@@ -147,8 +149,9 @@ Deno.test("createSimulatedModel: faults are taken one a call, in order, with wha
   assert.deepEqual([second.permanent, second.causedByRequest, second.usage], [true, true, undefined]);
   assert.equal((await it.model.work(job(it, "x"))).finish, "stop");
   const delayed = it.model.work(job(it, "x"));
-  await it.clock.untilWaiting(2);
-  it.clock.advance(250);
+  await it.clock.advance(249);
+  assert.equal(it.clock.pending(), 2);
+  await it.clock.advance(1);
   assert.equal((await delayed).finish, "stop");
   assert.equal(it.faults.work.length, 0);
 });

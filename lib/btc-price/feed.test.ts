@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { setImmediate } from "node:timers";
-import { createFakeClock } from "@/lib/ai/testing/fake-clock.ts";
 import { collectingLogger } from "@/lib/logger.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createBtcPriceFeed } from "./feed.ts";
 import type { BtcPriceSource } from "./port.ts";
 import { coinbase, coingecko } from "./sources.ts";
@@ -48,9 +47,6 @@ function setUp(first: ScriptedSource["answer"] = 97_000, second: ScriptedSource[
   return { clock, log, one, two, feed };
 }
 
-/** Lets everything run that waits for no timer. */
-const turn = () => new Promise<void>((resolve) => void setImmediate(resolve));
-
 /** Serves one answer a path on a local port: what the real services send. */
 function priceServer(answers: Record<string, () => Response>) {
   const server = Deno.serve(
@@ -71,7 +67,7 @@ Deno.test("createBtcPriceFeed: current answers with the fallback before the firs
 Deno.test("createBtcPriceFeed: the first source's price counts, with its name and the time it was read", async () => {
   const { feed, clock, two } = setUp();
   await feed.refresh();
-  clock.advance(REFRESH_MS);
+  await clock.advance(REFRESH_MS);
   assert.deepEqual(feed.current(), { usd: 97_000, source: "coingecko", at: START_MS });
   assert.equal(two.asked, 0);
 });
@@ -109,27 +105,26 @@ Deno.test("createBtcPriceFeed: both real answer shapes over HTTP, the second aft
 Deno.test("createBtcPriceFeed: a source that does not answer in time is given up and told so", async () => {
   const { feed, clock, one, log } = setUp("silent");
   const round = feed.refresh();
-  await clock.untilWaiting(1);
-  clock.advance(TIMEOUT_MS - 1);
+  await clock.advance(TIMEOUT_MS - 1);
   assert.equal(one.aborted, 0);
-  clock.advance(1);
+  await clock.advance(1);
   await round;
   assert.equal(one.aborted, 1);
   assert.deepEqual(feed.current(), { usd: 97_500, source: "coinbase", at: START_MS + TIMEOUT_MS });
   assert.match(String(log.lines[0]?.fields.reason), /coingecko took longer than 5000 ms/);
-  assert.equal(clock.waiting, 0, "no timer is left behind");
+  assert.equal(clock.pending(), 0, "no timer is left behind");
 });
 
 Deno.test("createBtcPriceFeed: the last good price stays with its source and time until it is too old", async () => {
   const { feed, clock, one, two } = setUp();
   await feed.refresh();
   one.answer = two.answer = new Error("down");
-  clock.advance(MAX_AGE_MS - 1);
+  await clock.advance(MAX_AGE_MS - 1);
   await feed.refresh();
   assert.deepEqual(feed.current(), { usd: 97_000, source: "coingecko", at: START_MS });
-  clock.advance(1);
+  await clock.advance(1);
   assert.deepEqual(feed.current(), { usd: FALLBACK_USD, source: "fallback", at: START_MS + MAX_AGE_MS });
-  clock.advance(5);
+  await clock.advance(5);
   assert.equal(feed.current().at, START_MS + MAX_AGE_MS + 5);
 });
 
@@ -154,17 +149,15 @@ Deno.test("createBtcPriceFeed: start asks at once and then every minute, however
   const { feed, clock, one } = setUp();
   feed.start();
   feed.start();
-  await turn();
+  await clock.settle();
   assert.equal(one.asked, 1);
   for (let minute = 1; minute <= 3; minute++) {
     one.answer = 97_000 + minute;
-    clock.advance(REFRESH_MS - 1);
-    await turn();
+    await clock.advance(REFRESH_MS - 1);
     assert.equal(one.asked, minute, "not before the minute is over");
-    clock.advance(1);
-    await turn();
+    await clock.advance(1);
     assert.equal(one.asked, minute + 1);
-    assert.equal(clock.waiting, 1, "one loop");
+    assert.equal(clock.pending(), 1, "one loop");
     assert.equal(feed.current().usd, 97_000 + minute);
   }
   await feed.stop();
@@ -173,12 +166,13 @@ Deno.test("createBtcPriceFeed: start asks at once and then every minute, however
 Deno.test("createBtcPriceFeed: stop ends a round under way and leaves no timer", async () => {
   const { feed, clock, one, two, log } = setUp("silent");
   feed.start();
-  await clock.untilWaiting(1);
+  await clock.settle();
+  assert.equal(clock.pending(), 1);
   await feed.stop();
   assert.equal(one.aborted, 1);
   assert.equal(two.asked, 0);
-  assert.equal(clock.waiting, 0);
-  clock.advance(10 * REFRESH_MS);
+  assert.equal(clock.pending(), 0);
+  await clock.advance(10 * REFRESH_MS);
   assert.equal(one.asked, 1);
   assert.deepEqual(log.lines, [], "an end that was asked for is no failure");
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { systemClock } from "@/lib/clock.ts";
+import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
 import { createLnbitsWallet, type LnbitsOptions } from "./lnbits.ts";
 import { hashOf, payment, strange, walletContract, type WalletHarness } from "./lightning.contract.ts";
 import { WalletError } from "./port.ts";
 import { type Call, type FakeLnbits, type ServerFault, startFakeLnbits } from "./testing/fake-lnbits.ts";
-import { manualClock } from "./testing/manual-clock.ts";
 
 const open = (server: FakeLnbits, options: Partial<LnbitsOptions> = {}) =>
   createLnbitsWallet({
@@ -282,14 +282,14 @@ test("lookupPayment: asks with the key that pays", async ({ server, harness, wal
 });
 
 Deno.test("pay: an expired invoice is not paid even where LNbits would, but one paid before stays paid", async () => {
-  const clock = manualClock(Date.now());
+  const clock = createFakeClock(Date.now());
   const { server, harness, wallet } = setUp({ clock });
   try {
     await harness.receive(await wallet.createInvoice({ ...ask, amountSats: 100 }));
     const [early, late] = [await harness.theirInvoice(10), await harness.theirInvoice(10)];
     const outcome = await wallet.pay(payment(early, 10));
     assert.equal(outcome.state, "paid");
-    clock.advance(601_000);
+    await clock.advance(601_000);
     assert.equal((await wallet.pay(payment(late, 10))).state, "failed");
     assert.deepEqual(await wallet.pay(payment(early, 10)), outcome);
     assert.equal(await wallet.balanceSats(), 90);
@@ -320,7 +320,7 @@ test("pay: without an admin key nothing is sent", async ({ server, harness }) =>
 });
 
 Deno.test("pay: a call that ran out of time is unknown, and a refusal after it proves nothing for a while", async () => {
-  const clock = manualClock(Date.now());
+  const clock = createFakeClock(Date.now());
   const { server, harness, wallet } = setUp({ clock });
   try {
     const theirs = await harness.theirInvoice(10);
@@ -328,12 +328,12 @@ Deno.test("pay: a call that ran out of time is unknown, and a refusal after it p
     const arrived = server.arrived("pay");
     const outcome = wallet.pay({ ...payment(theirs, 10), timeoutMs: 5_000 });
     await arrived;
-    clock.advance(5_000);
+    await clock.advance(5_000);
     assert.deepEqual(await outcome, { state: "unknown", reason: "LNbits did not answer within 5000 ms" });
     // The wallet is empty: LNbits refuses, but the first call may still come through.
     const soon = await wallet.pay(payment(theirs, 10));
     assert.ok(soon.state === "unknown" && /earlier call/.test(soon.reason));
-    clock.advance(600_000);
+    await clock.advance(600_000);
     // By now the invoice has expired by our clock.
     assert.equal((await wallet.pay(payment(theirs, 10))).state, "failed");
   } finally {
@@ -342,7 +342,7 @@ Deno.test("pay: a call that ran out of time is unknown, and a refusal after it p
 });
 
 Deno.test("pay: a call that timed out after paying is found by the next lookup", async () => {
-  const clock = manualClock(Date.now());
+  const clock = createFakeClock(Date.now());
   const { server, harness, wallet } = setUp({ clock });
   try {
     await harness.receive(await wallet.createInvoice({ ...ask, amountSats: 100 }));
@@ -351,7 +351,7 @@ Deno.test("pay: a call that timed out after paying is found by the next lookup",
     const arrived = server.arrived("pay");
     const outcome = wallet.pay({ ...payment(theirs, 10), timeoutMs: 5_000 });
     await arrived;
-    clock.advance(5_000);
+    await clock.advance(5_000);
     assert.equal((await outcome).state, "unknown");
     const found = await wallet.lookupPayment(theirs.paymentHash);
     assert.ok(found.state === "paid" && hashOf(found.preimage) === theirs.paymentHash);
@@ -363,7 +363,7 @@ Deno.test("pay: a call that timed out after paying is found by the next lookup",
 
 for (const call of ["create", "lookup", "wallet"] satisfies Call[]) {
   Deno.test(`LNbits wallet: a ${call} that is not answered ends at its deadline`, async () => {
-    const clock = manualClock(Date.now());
+    const clock = createFakeClock(Date.now());
     const { server, wallet } = setUp({ clock, timeouts: { requestMs: 1_000 } });
     try {
       server.failNext(call, { how: "hang" });
@@ -375,7 +375,7 @@ for (const call of ["create", "lookup", "wallet"] satisfies Call[]) {
         : wallet.lookupInvoice("a".repeat(64));
       const rejected = assert.rejects(asked, failure(true, /1000 ms/));
       await arrived;
-      clock.advance(1_000);
+      await clock.advance(1_000);
       await rejected;
     } finally {
       await server.close();
@@ -395,11 +395,11 @@ Deno.test("LNbits wallet: a server that is not there is an error without its add
   assert.equal((await wallet.pay(payment(theirs, 1))).state, "unknown");
 });
 
-/** Watches with a manual clock. `states` resolves in turn for every change. */
+/** Watches with a fake clock. `states` resolves in turn for every change. */
 async function watched(
   run: (
     parts: ReturnType<typeof setUp> & {
-      clock: ReturnType<typeof manualClock>;
+      clock: FakeClock;
       next: () => Promise<boolean>;
       hint: () => Promise<string>;
       hints: string[];
@@ -407,7 +407,7 @@ async function watched(
   ) => Promise<void>,
   timeouts: LnbitsOptions["timeouts"] = {},
 ) {
-  const clock = manualClock(Date.now());
+  const clock = createFakeClock(Date.now());
   const parts = setUp({ clock, timeouts: timeouts ?? {}, random: { bytes: (length) => new Uint8Array(length) } });
   const stop = new AbortController();
   const states = queue<boolean>();
@@ -467,8 +467,8 @@ Deno.test("watch: a closed websocket is reported and opened again, later each ti
       await server.connected();
       server.closeSockets();
       assert.equal(await next(), false);
-      clock.advance(delay - 1);
-      clock.advance(1);
+      await clock.advance(delay - 1);
+      await clock.advance(1);
     }
     assert.equal(await next(), true);
     const invoice = await wallet.createInvoice(ask);
@@ -479,7 +479,7 @@ Deno.test("watch: a closed websocket is reported and opened again, later each ti
 Deno.test("watch: a websocket that has been silent is replaced without being reported as down", () =>
   watched(async ({ clock, next, wallet, harness, hint }) => {
     assert.equal(await next(), true);
-    clock.advance(60_000);
+    await clock.advance(60_000);
     assert.equal(await next(), true);
     const invoice = await wallet.createInvoice(ask);
     await harness.receive(invoice);
@@ -489,7 +489,7 @@ Deno.test("watch: a websocket that has been silent is replaced without being rep
 Deno.test("watch: a server that is not there is tried again with growing delays until told to stop", async () => {
   const server = startFakeLnbits();
   await server.close();
-  const clock = manualClock(0);
+  const clock = createFakeClock(0);
   const delays: unknown[] = [];
   const states = queue<boolean>();
   const wallet = open(server, {
@@ -499,12 +499,13 @@ Deno.test("watch: a server that is not there is tried again with growing delays 
   });
   const stop = new AbortController();
   const done = wallet.watch(() => assert.fail("no hint is due"), stop.signal, states.push);
-  for (let attempt = 0; attempt < 9; attempt++) {
+  const expected = [375, 750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500, 22_500];
+  for (const delay of expected) {
     assert.equal(await states.next(), false);
-    clock.advance(30_000);
+    await clock.advance(delay);
   }
   assert.equal(await states.next(), false);
   stop.abort();
   await done;
-  assert.deepEqual(delays.slice(0, 9), [375, 750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500, 22_500]);
+  assert.deepEqual(delays.slice(0, 9), expected);
 });

@@ -4,11 +4,11 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { systemClock } from "@/lib/clock.ts";
 import { createStore } from "@/lib/kv.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { decodeInvoice, encodeInvoice } from "./bolt11.ts";
 import { hashOf, payment, strange, walletContract, type WalletHarness } from "./lightning.contract.ts";
 import { WalletError } from "./port.ts";
 import { createSimulatedWallet, type SimStore, type SimulatedFaults } from "./simulated.ts";
-import { manualClock } from "./testing/manual-clock.ts";
 import { memoryStore } from "./testing/memory-store.ts";
 
 const START = Date.UTC(2026, 0, 1);
@@ -20,7 +20,7 @@ function countingRandom(): { bytes(length: number): Uint8Array } {
 }
 
 function setUp(options: { feeSats?: number; store?: SimStore } = {}) {
-  const clock = manualClock(START);
+  const clock = createFakeClock(START);
   const store = memoryStore();
   const faults: SimulatedFaults = {};
   const common = { seed: SEED, clock, random: countingRandom(), store, ...options };
@@ -59,7 +59,7 @@ walletContract("simulated wallet on Deno KV", async () => {
 });
 
 Deno.test("createSimulatedWallet: refuses a seed that is too short", () => {
-  const options = { store: memoryStore(), clock: manualClock(START), random: countingRandom() };
+  const options = { store: memoryStore(), clock: createFakeClock(START), random: countingRandom() };
   assert.throws(() => createSimulatedWallet({ ...options, seed: new Uint8Array(16) }), /32 bytes/);
 });
 
@@ -78,7 +78,7 @@ Deno.test("simulated wallet: the store holds no preimage and no key", async () =
 Deno.test("simulated wallet: another seed on the same store knows the rows but not the preimages", async () => {
   const { wallet, store, create } = setUp();
   const { paymentHash } = await create();
-  const clock = manualClock(START);
+  const clock = createFakeClock(START);
   const other = createSimulatedWallet({ store, seed: sha256(SEED), clock, random: countingRandom() });
   const guess = await other.payInvoice(paymentHash);
   assert.ok(guess.ok && hashOf(guess.preimage) !== paymentHash);
@@ -96,7 +96,7 @@ Deno.test("payInvoice: says why an invoice cannot be paid", async () => {
   assert.deepEqual(await wallet.payInvoice(paymentHash), { ok: false, reason: "already-paid" });
   assert.equal(await wallet.balanceSats(), 100);
   const late = await create();
-  clock.advance(600_000);
+  await clock.advance(600_000);
   assert.deepEqual(await wallet.lookupInvoice(late.paymentHash), { state: "expired" });
   assert.deepEqual(await wallet.payInvoice(late.paymentHash), { ok: false, reason: "expired" });
   assert.equal((await wallet.payInvoice(late.paymentHash, { late: true })).ok, true);
@@ -235,11 +235,11 @@ Deno.test("faults: a delayed payment is unknown at its deadline and happens all 
   const theirs = await wallet.createExternalInvoice({ amountSats: 10 });
   faults.pay = { kind: "delay", ms: 30_000 };
   const outcome = wallet.pay({ ...payment(theirs, 10), timeoutMs: 20_000 });
-  clock.advance(20_000);
+  await clock.advance(20_000);
   assert.equal((await outcome).state, "unknown");
   assert.equal((await wallet.lookupPayment(theirs.paymentHash)).state, "unknown");
   faults.pay = undefined;
-  clock.advance(10_000);
+  await clock.advance(10_000);
   assert.equal((await wallet.pay(payment(theirs, 10))).state, "paid");
   assert.equal(await wallet.balanceSats(), 90);
 });
