@@ -25,7 +25,7 @@ import {
 } from "@/routes/jobs/jobs.machine.ts";
 import { putJob, putResult } from "@/routes/jobs/jobs.store.ts";
 import { newInvoice } from "@/routes/jobs/jobs.tasks.ts";
-import { TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 /** Jobs in a commit: what fits in one. */
@@ -146,7 +146,7 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
     return job = step.job;
   };
 
-  const rates = TEST_SETTINGS.ratesFor(workModel);
+  const rates = TEST_RATES;
   const btc = { usd: 100_000, source: "test", at };
   const quoted = quotePrice({ request, rates, config: price, btcUsd: btc.usd });
   const { inputTokens, outputTokens, totalUsd: usd, sats } = quoted;
