@@ -1,7 +1,7 @@
 import type { Backends, DevTools, Settings } from "@/lib/app-deps.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import { ratesFor } from "@/lib/ai/prices.ts";
+import { configuredRates } from "@/lib/ai/rates.ts";
 import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
@@ -16,6 +16,7 @@ import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Logger } from "@/lib/logger.ts";
+import type { Rates } from "@/lib/rules/pricing.ts";
 import type { Env } from "./env.ts";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -41,6 +42,7 @@ const SEED_BYTES = 32;
 export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   const clock = systemClock;
   const random = systemRandom;
+  await ratesFor(env.models.workModel, env); // a model without a price stops the start, not the first job
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openDenoEngine(env.kvUrl, { exclusive: false }) : await dir.openEngine(STORE_FILE);
   const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
@@ -161,6 +163,23 @@ async function anthropicModel(options: { apiKey: string; baseURL?: string }, clo
   return createAnthropicModel({ ...options, clock });
 }
 
+/** The price list is loaded only for a model that needs it. @throws {SettingError} for a model nobody knows a price of. */
+async function ratesFor(model: string, env: Env): Promise<Rates> {
+  const configured = configuredRates(model, env.modelRates);
+  if (configured) return configured;
+  const prices = await import("@/lib/ai/prices.ts");
+  try {
+    return prices.ratesFor(model, env.modelRates);
+  } catch (cause) {
+    throw new SettingError((cause as Error).message, { cause });
+  }
+}
+
+/** A setting that turns out to be unusable only when it is used. */
+export class SettingError extends Error {
+  override name = "SettingError";
+}
+
 function settingsOf(env: Env): Settings {
   return {
     publicOrigin: env.publicOrigin,
@@ -170,7 +189,7 @@ function settingsOf(env: Env): Settings {
     invoiceExpirySeconds: env.invoiceExpirySeconds,
     requestMaxChars: env.requestMaxChars,
     price: env.price,
-    ratesFor: (model) => ratesFor(model, env.modelRates),
+    ratesFor: (model) => ratesFor(model, env),
     modelDeadlineMs: env.models.deadlineMs,
     refundDustSats: env.refunds.dustSats,
     refundClaimDays: env.refunds.claimDays,

@@ -1,6 +1,6 @@
 import { createApp } from "./app.ts";
 import { auditInstance } from "./audit.ts";
-import { type Instance, openInstance } from "./deps.ts";
+import { type Instance, openInstance, SettingError } from "./deps.ts";
 import { type Env, ENV_NAMES, EnvError, parseEnv } from "./env.ts";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import { sleep, systemClock } from "@/lib/clock.ts";
@@ -45,7 +45,9 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === "health") return await health(env);
     return await serve(env);
   } catch (error) {
-    if (error instanceof DataDirError || error instanceof StoreError) return fail(error.message);
+    if ([DataDirError, StoreError, SettingError].some((kind) => error instanceof kind)) {
+      return fail((error as Error).message);
+    }
     throw error;
   }
 }

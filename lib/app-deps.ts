@@ -22,8 +22,8 @@ export interface Settings {
   invoiceExpirySeconds: number;
   requestMaxChars: number;
   price: PriceConfig;
-  /** @throws an Error that says what to set, for a model without a price. */
-  ratesFor(model: string): Rates;
+  /** Rejects with an Error that says what to set, for a model without a price. */
+  ratesFor(model: string): Promise<Rates>;
   modelDeadlineMs: number;
   refundDustSats: number;
   refundClaimDays: number;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type RateOverrides, ratesFor } from "./prices.ts";
+import { ratesFor } from "./prices.ts";
+import type { RateOverrides } from "./rates.ts";
 
 const overrides: RateOverrides = {
   haiku: { inputUsdPer1k: 0.0008, outputUsdPer1k: 0.004 },

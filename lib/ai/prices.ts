@@ -1,21 +1,5 @@
 import { calcPrice } from "@pydantic/genai-prices";
-import { isLocalModel } from "./model-name.ts";
-
-/** USD per 1,000 tokens. */
-export interface Rates {
-  inputUsdPer1k: number;
-  outputUsdPer1k: number;
-}
-
-/** Rates from the configuration (economy.md §3): each is used for all models of its family. */
-export interface RateOverrides {
-  /** `HAIKU_INPUT_COST_PER_1K_TOKENS`, `HAIKU_OUTPUT_COST_PER_1K_TOKENS` */
-  haiku: Rates;
-  /** `SONNET_INPUT_COST_PER_1K_TOKENS`, `SONNET_OUTPUT_COST_PER_1K_TOKENS` */
-  sonnet: Rates;
-  /** `LOCAL_INPUT_COST_PER_1K_TOKENS`, `LOCAL_OUTPUT_COST_PER_1K_TOKENS`: may be 0, electricity is in the infrastructure's share */
-  local: Rates;
-}
+import { configuredRates, type RateOverrides, type Rates } from "./rates.ts";
 
 /**
  * What a model costs, in USD per 1,000 tokens: `local/…` by the local rates, names that contain `haiku` or `sonnet` by
@@ -29,11 +13,8 @@ export function ratesFor(
   overrides: RateOverrides,
   atMs?: number,
 ): Rates & { source: "env" | "genai-prices" } {
-  if (isLocalModel(model)) return { ...overrides.local, source: "env" };
-  const name = model.toLowerCase();
-  for (const family of ["haiku", "sonnet"] as const) {
-    if (name.includes(family)) return { ...overrides[family], source: "env" };
-  }
+  const configured = configuredRates(model, overrides);
+  if (configured) return { ...configured, source: "env" };
   const options = atMs === undefined ? {} : { timestamp: new Date(atMs) };
   const price = calcPrice({ input_tokens: 1000, output_tokens: 1000 }, model, options);
   if (!price || !(price.input_price > 0) || !(price.output_price > 0)) {

@@ -8,14 +8,14 @@ import type { GetEstimateRoute } from "./estimate.routes.ts";
 /** The estimate is the prior: nothing has been learnt from finished jobs, and the confidence says so. */
 const PRIOR_CONFIDENCE = 10;
 
-export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = (c) => {
+export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c) => {
   const { settings, btcPrice, clock, model, wallet } = c.get("deps");
   const { request } = c.req.valid("query");
   const wrong = checkRequest(request, settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
 
   const btc = btcPrice.current();
-  const rates = settings.ratesFor(settings.workModel);
+  const rates = await settings.ratesFor(settings.workModel);
   const { inputTokens, outputTokens, totalUsd, sats } = quote({
     request,
     rates,

@@ -82,7 +82,7 @@ export function jobTasks(backends: Backends): {
    */
   async function invoiceForWork(job: Job, signal: AbortSignal): Promise<{ quote: Quote; workInvoice: InvoiceSummary }> {
     for (let attempt = 0;; attempt++) {
-      const quote = quoteFor(job);
+      const quote = await quoteFor(job);
       try {
         const created = await wallet.createInvoice({
           amountSats: quote.sats,
@@ -99,8 +99,8 @@ export function jobTasks(backends: Backends): {
   }
 
   /** The price of a job's work now; it is locked into the job with the invoice. */
-  function quoteFor(job: Pick<Job, "request" | "workModel">): Quote {
-    const rates = settings.ratesFor(job.workModel);
+  async function quoteFor(job: Pick<Job, "request" | "workModel">): Promise<Quote> {
+    const rates = await settings.ratesFor(job.workModel);
     const btc = backends.btcPrice.current();
     const config = settings.price;
     const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({

@@ -23,7 +23,7 @@ import { jobBody } from "@/routes/jobs/jobs.body.ts";
 import * as machine from "@/routes/jobs/jobs.machine.ts";
 import { getJob, getResult, putJob, putResult } from "@/routes/jobs/jobs.store.ts";
 import { newInvoice } from "@/routes/jobs/jobs.tasks.ts";
-import { TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 
 /** How long the wallet's answer is on its way (ms): what a real one takes at least. */
 const WALLET_ANSWER_MS = 30;
@@ -124,7 +124,7 @@ async function openNaiveServer(dataDir: string): Promise<(request: Request) => P
   }
 
   function quoteFor(job: machine.Job): machine.Quote {
-    const rates = TEST_SETTINGS.ratesFor(job.workModel);
+    const rates = TEST_RATES;
     const config = TEST_SETTINGS.price;
     const btc = { usd: 100_000, source: "naive", at: clock.now() };
     const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({

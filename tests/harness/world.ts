@@ -17,6 +17,9 @@ import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
 import { readinessOf } from "@/lib/readiness.ts";
 
+/** Of the default work model. */
+export const TEST_RATES = { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 };
+
 /** Figures of the specification's default settings. */
 export const TEST_SETTINGS: Settings = {
   publicOrigin: "http://127.0.0.1:8080",
@@ -36,7 +39,7 @@ export const TEST_SETTINGS: Settings = {
     mediumMaxChars: 300,
     systemPromptTokens: 50,
   },
-  ratesFor: () => ({ inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 }),
+  ratesFor: () => Promise.resolve(TEST_RATES),
   modelDeadlineMs: 120_000,
   refundDustSats: 1,
   refundClaimDays: 30,

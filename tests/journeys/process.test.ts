@@ -119,3 +119,19 @@ Deno.test("process: bad settings are all named at once before anything is opened
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("process: a model nobody knows a price of stops the start, and the message says what to set", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "timmy-" });
+  try {
+    const unknown = await run([], `${folder}/data`, { WORK_MODEL: "a-model-of-tomorrow" });
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.said, /no price is known[\s\S]*WORK_MODEL/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  await withProcess({ WORK_MODEL: "gpt-4o" }, async (timmy) => {
+    const { status, body } = await timmy.call("GET", "/api/estimate?request=hello");
+    assert.equal(status, 200);
+    assert.equal(body.model, "gpt-4o");
+  });
+});
