@@ -567,6 +567,19 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   // ---- the surface -----------------------------------------------------------------------------------------------
 
+  async function getMany(keys: readonly Key[]): Promise<(Versioned | null)[]> {
+    const hits = engine.exclusive ? keys.map((key) => rows.peek(keyText(key))) : [];
+    if (hits.length > 0 && hits.every((hit) => hit !== undefined)) {
+      stats.rowsFromCache += hits.length;
+      return hits.map((hit) => parse<Versioned>(hit.text));
+    }
+    try {
+      return (await rows.read(keys)).map(({ text }) => parse<Versioned>(text));
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
   engine.onBell(() => {
     bellOut = false;
     claimer?.ring("*", clock.now());
@@ -589,17 +602,9 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       });
     },
     async get<T extends Versioned>(key: Key): Promise<T | null> {
-      const hit = engine.exclusive ? rows.peek(keyText(key)) : undefined;
-      if (hit) {
-        stats.rowsFromCache++;
-        return parse<T>(hit.text);
-      }
-      try {
-        return parse<T>((await rows.read(key)).text);
-      } catch (error) {
-        throw unavailable(error);
-      }
+      return (await getMany([key]))[0] as T | null;
     },
+    getMany,
     async list<T extends Versioned>(prefix: Key, options = {}) {
       try {
         const found = await call("listing rows", engine.list(prefix, { limit: 100, ...options }));

@@ -51,7 +51,7 @@ const LATE_MS = 24 * 3_600_000;
  */
 const PACE = { pushed: { first: 20_000, longest: 600_000 }, asked: { first: 2_000, longest: 60_000 } } as const;
 const ASKS_AT_ONCE = 8;
-const ASKS_PER_ROUND = 64;
+const ASKS_PER_ROUND = 500;
 const PAGE = 500;
 const HINTS_WAITING = 10_000;
 /** More open invoices than this are not asked about one by one: the push and the look at their expiry must do. */

@@ -42,8 +42,8 @@ export interface Rows {
   remember(id: string, cell: Cell): void;
   /** Somebody else has written: nothing in memory can be trusted. */
   clear(): void;
-  /** From the database, whatever is in memory; not kept. */
-  read(key: Key): Promise<Cell>;
+  /** From the database, whatever is in memory; not kept. Up to 10 are of one moment. */
+  read(keys: readonly Key[]): Promise<Cell[]>;
   /** The whole of a row: of the newest one when it lies in pieces and was rewritten since. */
   cellOf(row: EngineRow): Promise<Cell>;
   engineRow(key: Key): Promise<EngineRow | null>;
@@ -91,7 +91,7 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
 
   const cellOrNone = async (row: EngineRow | null): Promise<Cell> =>
     row ? await cellOf(row) : { text: null, pieces: 0 };
-  const read = async (key: Key): Promise<Cell> => await cellOrNone((await getAll([key]))[0] ?? null);
+  const read = async (keys: readonly Key[]): Promise<Cell[]> => await Promise.all((await getAll(keys)).map(cellOrNone));
 
   function forget(id: string): void {
     cached -= cache.get(id)?.text?.length ?? 0;
@@ -121,7 +121,7 @@ export function createRows({ engine, call, stats, maxRows, maxText }: RowsOption
         return hit;
       }
       const before = era;
-      const cell = await read(key);
+      const [cell = { text: null, pieces: 0 }] = await read([key]);
       if (era === before) keep(id, cell);
       return cell;
     },

@@ -56,6 +56,8 @@ export interface Store {
   transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T>;
   /** A committed row. @throws {StoreError} `unavailable`. */
   get<T extends Versioned>(key: Key): Promise<T | null>;
+  /** Up to 10 committed rows of one moment, in the order of `keys`. @throws {StoreError} `unavailable`. */
+  getMany(keys: readonly Key[]): Promise<(Versioned | null)[]>;
   /** Committed rows under a prefix, in key order, at most `limit` (default 100); `after` is exclusive. Not one snapshot. */
   list<T extends Versioned>(
     prefix: Key,

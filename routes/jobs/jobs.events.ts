@@ -2,12 +2,11 @@ import { streamSSE } from "hono/streaming";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { unavailable } from "@/lib/errors.ts";
-import { getRefund } from "@/lib/stores/refunds.ts";
 import { jobBody } from "./jobs.body.ts";
 import { jobOf } from "./jobs.handlers.ts";
 import { TERMINAL } from "./jobs.machine.ts";
 import type { JobEventsRoute } from "./jobs.routes.ts";
-import { getJob, getResult } from "./jobs.store.ts";
+import { getJob, readWhole } from "./jobs.store.ts";
 
 /** A line now and then keeps proxies from closing a quiet stream (ms). */
 const KEEP_ALIVE_MS = 15_000;
@@ -38,12 +37,9 @@ export function jobEvents(): AppRouteHandler<JobEventsRoute, AppDeps> {
             ? stream.write(": still here\n\n")
             : stream.writeSSE({ event, data: JSON.stringify(data) }));
         }
-        const job = await jobOf(deps, id);
-        const [result, refund] = await Promise.all([
-          getResult(deps.store, handle),
-          job.refundId ? getRefund(deps.store, job.refundId) : null,
-        ]);
-        const { result: text, finishReason, costLedger } = jobBody(id, job, result, refund);
+        const whole = await readWhole(deps.store, handle);
+        if (!whole) return;
+        const { result: text, finishReason, costLedger } = jobBody(id, whole.job, whole.result, whole.refund);
         if (text !== undefined) {
           await stream.writeSSE({ event: "result", data: JSON.stringify({ result: text, finishReason }) });
         }

@@ -15,7 +15,7 @@ import { getRefund } from "@/lib/stores/refunds.ts";
 import { invoiceBody, jobBody } from "./jobs.body.ts";
 import { createJob as newJob, type Job } from "./jobs.machine.ts";
 import type { CreateJobRoute, GetJobRoute, RefundJobRoute } from "./jobs.routes.ts";
-import { getJob as readJob, getResult, jobKey, putJob } from "./jobs.store.ts";
+import { getJob as readJob, jobKey, putJob, readWhole } from "./jobs.store.ts";
 import { newInvoice } from "./jobs.tasks.ts";
 
 /** How long a refund claim waits for the wallet before it answers 202 (ms). */
@@ -97,11 +97,10 @@ async function known(deps: AppDeps, handle: string): Promise<Job> {
 export const getJob: AppRouteHandler<GetJobRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const { id } = c.req.valid("param");
-  const job = await jobOf(deps, id);
-  const [result, refund] = await Promise.all([
-    job.state === "complete" ? getResult(deps.store, job.handle) : null,
-    job.refundId ? getRefund(deps.store, job.refundId) : null,
-  ]);
+  const handle = deps.capabilities.handleOf("job", id);
+  const whole = handle ? await readWhole(deps.store, handle) : null;
+  if (!whole) throw noSuchJob();
+  const { job, result, refund } = whole;
   return c.json(jobBody(id, job, result, refund), 200);
 };
 
@@ -157,9 +156,11 @@ const isPayoutOutcome = (event: StoredEvent, handle: string): boolean =>
 export async function jobOf(deps: AppDeps, id: string): Promise<Job> {
   const handle = deps.capabilities.handleOf("job", id);
   const job = handle ? await readJob(deps.store, handle) : null;
-  if (!job) throw notFound("There is no such job. Check the id that creating it returned.", "job_not_found");
+  if (!job) throw noSuchJob();
   return job;
 }
+
+const noSuchJob = () => notFound("There is no such job. Check the id that creating it returned.", "job_not_found");
 
 /** Everything about a payer's invoice that can be wrong, before a single sat moves (economy.md §5). */
 function checkInvoice(text: string, refund: Refund, job: Job, now: number): PayoutInvoice {

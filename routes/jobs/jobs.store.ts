@@ -1,6 +1,7 @@
-import type { Key, Reader, Tx } from "@/lib/kv.ts";
+import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
+import type { Refund } from "@/lib/rules/refunds.ts";
 import { post } from "@/lib/stores/ledger.ts";
-import { putRefund } from "@/lib/stores/refunds.ts";
+import { putRefund, refundKey } from "@/lib/stores/refunds.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
 
 export const jobKey = (handle: string): Key => ["job", handle];
@@ -16,6 +17,16 @@ export interface JobResult {
 export const getJob = (reader: Reader, handle: string): Promise<Job | null> => reader.get<Job>(jobKey(handle));
 export const getResult = (reader: Reader, handle: string): Promise<JobResult | null> =>
   reader.get<JobResult>(resultKey(handle));
+
+/** Everything a job's holder may see, in one read. */
+export async function readWhole(
+  store: Pick<Store, "getMany">,
+  handle: string,
+): Promise<{ job: Job; result: JobResult | null; refund: Refund | null } | null> {
+  // A refund has the handle of its job.
+  const [job, result, refund] = await store.getMany([jobKey(handle), resultKey(handle), refundKey(handle)]);
+  return job ? { job: job as Job, result: result as JobResult | null, refund: refund as Refund | null } : null;
+}
 
 export function putJob(tx: Tx, job: Job): void {
   tx.set(jobKey(job.handle), job);
