@@ -173,6 +173,19 @@ test("settlements: a payment within a day of the expiry is found even if its hin
   assert.equal(await fee(watched), 10, "paid money was ignored");
 });
 
+test("settlements: an invoice whose payment is held when its day is over is found when it settles, its hint lost", async (watched) => {
+  watched.walletFaults.settle = { kind: "hold" };
+  await watched.world.wallet.payInvoice(watched.paymentHash);
+  await watched.hours(30);
+  watched.walletFaults.hints = { kind: "lose" };
+  const before = watched.asked();
+  await watched.hours(1);
+  assert.ok(watched.asked() - before < 80, "a held payment is asked about all the time");
+  assert.ok(await watched.world.wallet.releaseInvoice(watched.paymentHash, "settle"));
+  await watched.hours(1);
+  assert.equal(await fee(watched), 10);
+});
+
 test("settlements: an invoice that is expired for more than a day is asked about no more", async (watched) => {
   await watched.hours(60);
   assert.deepEqual(await watched.world.rows(["open_invoice"]), []);

@@ -197,17 +197,18 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     const last = ask.expiresAt + LATE_MS;
     // Should the wallet fail on this one, the others have their turn before it comes again.
     ask.at = now + PACE.asked.first;
-    await check(hash);
-    if (now > last) {
+    const state = await check(hash);
+    // A payment that is held may settle whenever its holder likes: such an invoice is not forgotten.
+    if (now > last && state !== "held") {
       await store.transact((tx) => forget(tx, hash));
       asks.delete(hash);
       return;
     }
-    // Once it has expired, a late payment gets less likely by the hour: the waits go on doubling.
-    const longest = now > ask.expiresAt ? LATE_MS : pace().longest;
+    // Once it has expired, a late payment gets less likely by the hour, unless it is held: the waits go on doubling.
+    const longest = now > ask.expiresAt && state !== "held" ? LATE_MS : pace().longest;
     ask.waitMs = Math.min(longest, Math.max(pace().first, ask.waitMs * 2));
     // The last question is asked when the day is over, not before: a payment of its last hours counts.
-    ask.at = Math.min(clock.now() + ask.waitMs, Math.max(last, now) + 1);
+    ask.at = Math.min(clock.now() + ask.waitMs, now > last ? Infinity : last + 1);
   }
 
   async function forget(tx: Tx, hash: string): Promise<void> {
