@@ -101,6 +101,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     simulated: ["lightning"],
     evalInvoice: EVAL,
     evalPaid: false,
+    evalFeeSats: 0,
     workInvoice: null,
     quote: null,
     paidSats: 0,
@@ -350,4 +351,12 @@ Deno.test("every move has an id of its own: a repeat of the whole history is rec
     }
     assert.equal(new Set(ids).size, ids.length);
   }
+});
+
+Deno.test("evaluationFailed: gives back what was paid of the fee, not what was asked", () => {
+  const paid = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 7, now: NOW });
+  assert.equal(paid.outcome, "applied");
+  if (paid.outcome !== "applied") return;
+  const failed = evaluationFailed(paid.job, { message: "no", usage: null, terms: TERMS, now: NOW });
+  assert.equal(failed.outcome === "applied" && failed.refund?.sats, 7);
 });

@@ -60,6 +60,8 @@ export interface Job {
   simulated: string[];
   evalInvoice: InvoiceSummary;
   evalPaid: boolean;
+  /** What of it was earned as the fee: given back when the evaluation fails. */
+  evalFeeSats: number;
   workInvoice: InvoiceSummary | null;
   quote: Quote | null;
   /** Sats that came into the job's account from the payer, and from the pool. */
@@ -124,6 +126,7 @@ export function createJob(input: {
     simulated,
     evalInvoice,
     evalPaid: false,
+    evalFeeSats: 0,
     workInvoice: null,
     quote: null,
     paidSats: 0,
@@ -146,7 +149,7 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
   const fee = Math.min(paidSats, job.evalInvoice.amountSats);
   const surplus = paidSats - fee;
   const account = jobAccount(job.handle);
-  return applied({ ...job, state: "evaluating", evalPaid: true, paidSats: job.paidSats + surplus }, {
+  return applied({ ...job, state: "evaluating", evalPaid: true, evalFeeSats: fee, paidSats: job.paidSats + surplus }, {
     moves: [
       {
         id: `settle:${paymentHash}`,
@@ -199,7 +202,7 @@ export function evaluationFailed(
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
   const { message, usage, terms, now } = input;
-  const fee = job.evalInvoice.amountSats;
+  const fee = job.evalFeeSats;
   const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
   const back: Move = {
     id: `eval-failed:${job.handle}`,
