@@ -4,6 +4,7 @@ import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { createStore, type Key, type Store, type Versioned } from "@/lib/kv.ts";
+import { DataDirError } from "@/lib/kv/data-dir.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
 
 /** A payout that finishes between the two looks makes the wallet seem short: only a lasting difference counts. */
@@ -28,14 +29,25 @@ export async function auditInstance(env: Env, print: (line: string) => void): Pr
 }
 
 async function lookOnce(env: Env): Promise<AuditCheck[]> {
-  if (!env.kvUrl) {
-    return await withCopy(`${env.dataDir}/${STORE_FILE}`, async (store) => audit(source(store), await walletSats(env)));
-  }
-  // A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile.
-  const store = await openStore(env.kvUrl, false);
+  // The ledger is proven whether or not the wallet answers; that it does not is a failure of its own, at the end.
+  const wallet = await walletSats(env).then(
+    (sats) => ({ sats, failure: null }),
+    (error) => ({ sats: null, failure: error }),
+  );
+  const checks = env.kvUrl
+    ? await remoteChecks(env.kvUrl, wallet.sats)
+    : await withCopy(`${env.dataDir}/${STORE_FILE}`, (store) => audit(source(store), wallet.sats));
+  if (wallet.failure === null) return checks;
+  const detail = `the wallet does not tell its balance: ${(wallet.failure as Error).message}`;
+  return [...checks.slice(0, -1), { name: "the wallet holds what the ledger says", ok: false, detail }];
+}
+
+/** A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile. */
+async function remoteChecks(url: string, sats: number | null): Promise<AuditCheck[]> {
+  const store = await openStore(url, false);
   try {
     const before = await store.version();
-    const checks = await audit(source(store), await walletSats(env));
+    const checks = await audit(source(store), sats);
     const quiet = await store.version() === before;
     const name = "the database was quiet while it was read";
     return [{ name, ok: quiet, detail: quiet ? "yes" : "no: stop the instance and run the audit again" }, ...checks];
@@ -46,13 +58,11 @@ async function lookOnce(env: Env): Promise<AuditCheck[]> {
 
 /** The wallet's own word. The simulated one is asked in a copy of its own database, since a process may be using it. */
 async function walletSats(env: Env): Promise<number | null> {
-  if (env.lightning.kind === "simulated") {
-    return await withCopy(
-      `${env.dataDir}/${WALLET_FILE}`,
-      (store) => openWalletCopy(env, store).then((w) => w.balanceSats()),
-    );
-  }
-  return await openWalletCopy(env, null).then((wallet) => wallet.balanceSats());
+  if (env.lightning.kind !== "simulated") return await (await openWalletCopy(env, null)).balanceSats();
+  return await withCopy(
+    `${env.dataDir}/${WALLET_FILE}`,
+    async (store) => await (await openWalletCopy(env, store)).balanceSats(),
+  );
 }
 
 const openStore = async (target: string, exclusive: boolean): Promise<Store> =>
@@ -61,6 +71,9 @@ const openStore = async (target: string, exclusive: boolean): Promise<Store> =>
 /** Backs a live database file up, reads the copy, and removes it. */
 async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Promise<T> {
   const { backup, DatabaseSync } = await import("node:sqlite");
+  await Deno.stat(file).catch((cause) => {
+    throw new DataDirError(`${file} cannot be read: is DATA_DIR the folder of an instance?`, { cause });
+  });
   const copy = `${file}.audit-${Deno.pid}`;
   const live = new DatabaseSync(file, { readOnly: true });
   try {

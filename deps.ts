@@ -68,7 +68,9 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       settings: settingsOf(env),
     },
     exclusive: engine.exclusive,
-    dev: env.devRoutes ? lightning.dev : null,
+    dev: env.devRoutes
+      ? { ...lightning.dev, localOnly: !lightning.wallet.simulated || env.models.anthropic !== undefined }
+      : null,
     freeBytes: () => dir.freeBytes(),
     start: () => btcPrice.start(),
     async close() {
@@ -82,7 +84,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
 
 interface OpenedWallet {
   wallet: Wallet;
-  dev: DevTools;
+  dev: Omit<DevTools, "localOnly">;
   /** The simulated wallet's own database: it stands for another system, so it shares no transaction with ours. */
   store?: Store;
 }
@@ -111,7 +113,7 @@ async function openWallet(
   const seed = await dir.secret(WALLET_SEED, SEED_BYTES);
   const store = await createStore({ engine: await dir.openEngine(WALLET_FILE), clock, random, gatherMs: env.gatherMs });
   const wallet = createSimulatedWallet({ store, seed, clock, random });
-  const dev: DevTools = {
+  const dev: OpenedWallet["dev"] = {
     async pay({ paymentHash }) {
       const result = await wallet.payInvoice(paymentHash);
       if (result.ok) return { outcome: "paid", preimage: result.preimage };
@@ -124,7 +126,7 @@ async function openWallet(
 }
 
 /** Pays our invoices from another wallet of the same LNbits (or, without one, from the wallet itself). */
-function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): DevTools {
+function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["dev"] {
   return {
     async pay({ paymentHash, paymentRequest, amountSats, expiresAt, settled }) {
       if (settled) return { outcome: "paid", preimage: null };

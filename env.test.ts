@@ -68,7 +68,7 @@ Deno.test("parseEnv: settings that contradict each other are refused with what t
     [{ SHORT_MAX_CHARS: "400" }, /SHORT_MAX_CHARS/],
     [{ TRUSTED_PROXIES: "10.0.0.0/8,nonsense" }, /TRUSTED_PROXIES/],
     [{ NODE_ENV: "production" }, /NODE_ENV is production/],
-    [{ HOST: "0.0.0.0", AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }, /HOST is not loopback/],
+    [{ HOST: "0.0.0.0", AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }, /HOST or PUBLIC_ORIGIN is not loopback/],
     [{ DENO_KV_DB_MODE: "memory" }, /DENO_KV_DB_MODE must not be set/],
     [{ DENO_KV_PATH_PREFIX: "" }, /DENO_KV_PATH_PREFIX must not be set/],
     [{ DENO_KV_DEFAULT_PATH: "/x" }, /DENO_KV_DEFAULT_PATH must not be set/],
@@ -158,7 +158,7 @@ Deno.test(".env.example: lists every setting with its default, and nothing else"
   const lines = (await Deno.readTextFile(new URL(".env.example", import.meta.url))).split("\n");
   const listed = Object.fromEntries(lines.flatMap((line) => {
     const found = /^(# )?([A-Z][A-Z0-9_]+)=(.*)$/.exec(line);
-    return found ? [[found[2], found[1] ? null : found[3]]] : [];
+    return found ? [[found[2], found[1] ? null : found[3]?.replace(/^"(.*)"$/, "$1")]] : [];
   }));
   deepStrictEqual(listed, ENV_DEFAULTS);
   parseEnv(

@@ -230,9 +230,9 @@ function contradictions(v: Partial<Values>): string[] {
     found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
   }
   const realKey = v.AI_INTEGRATIONS_ANTHROPIC_API_KEY ?? v.LOCAL_MODEL_API_KEY;
-  if (realKey !== undefined && simulatedMoney && v.HOST !== undefined && !LOOPBACK.test(v.HOST)) {
+  if (realKey !== undefined && simulatedMoney && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {
     found.push(
-      "HOST is not loopback while a real model key is set and Lightning is simulated: anyone could spend your model " +
+      "HOST or PUBLIC_ORIGIN is not loopback while a real model key is set and Lightning is simulated: anyone could spend your model " +
         "budget with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
     );
   }
@@ -240,7 +240,7 @@ function contradictions(v: Partial<Values>): string[] {
 }
 
 /** Nobody but this machine is meant to reach the program. */
-function onlyHere(v: Values): boolean {
+function onlyHere(v: Pick<Values, "HOST"> & Partial<Values>): boolean {
   return LOOPBACK.test(v.HOST) && (v.PUBLIC_ORIGIN === undefined || LOOPBACK.test(new URL(v.PUBLIC_ORIGIN).hostname));
 }
 

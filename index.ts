@@ -16,6 +16,8 @@ import { VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
 const STOP_GRACE_MS = 8_000;
+/** Signals this close together are one (ms). */
+const SAME_SIGNAL_MS = 1_000;
 /** How long open connections may finish (ms). */
 const DRAIN_MS = 3_000;
 
@@ -58,7 +60,7 @@ async function serve(env: Env): Promise<number> {
   const instance = await openInstance(env, log);
   const { backends, exclusive, dev, freeBytes } = instance;
   const background = createBackground(backends, { exclusive });
-  const { queue, settlements } = background;
+  const { queue, settlements, modelError } = background;
   const { store, wallet, model } = backends;
   const deps: AppDeps = {
     ...backends,
@@ -66,7 +68,7 @@ async function serve(env: Env): Promise<number> {
     oneAtATime: createOneAtATime(),
     version: VERSION,
     readiness: () =>
-      readinessOf({ store, queue, settlements, walletName: wallet.name, modelName: model.name, freeBytes }),
+      readinessOf({ store, queue, settlements, walletName: wallet.name, modelName: model.name, modelError, freeBytes }),
   };
   const app = createApp(deps, {
     corsOrigins: env.corsOrigins,
@@ -77,10 +79,19 @@ async function serve(env: Env): Promise<number> {
   instance.start();
   queue.start();
   settlements.start();
-  const server = Deno.serve(
-    { hostname: env.host, port: env.port, onListen: () => summary(env, instance) },
-    (request, info) => app.fetch(request, { remoteAddr: info.remoteAddr as Deno.NetAddr }),
-  );
+  let server: Deno.HttpServer;
+  try {
+    server = Deno.serve(
+      { hostname: env.host, port: env.port, onListen: () => summary(env, instance) },
+      (request, info) => app.fetch(request, { remoteAddr: info.remoteAddr as Deno.NetAddr }),
+    );
+  } catch (error) {
+    await settlements.stop();
+    await queue.stop(0);
+    await instance.close();
+    const why = error instanceof Deno.errors.AddrInUse ? "something else listens there" : (error as Error).message;
+    return fail(`cannot listen on ${env.host}:${env.port}: ${why}. Set HOST or PORT.`);
+  }
 
   await stopSignal(log);
   await Promise.race([server.shutdown(), sleep(systemClock, DRAIN_MS)]);
@@ -94,10 +105,14 @@ async function serve(env: Env): Promise<number> {
 /** Resolves at the first SIGINT or SIGTERM; the second one ends the process at once. */
 function stopSignal(log: Logger): Promise<void> {
   return new Promise((resolve) => {
-    let signals = 0;
+    let first = 0;
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       Deno.addSignalListener(signal, () => {
-        if (++signals > 1) Deno.exit(1);
+        const now = systemClock.now();
+        // One Ctrl-C may arrive twice: from the terminal, and passed on by the task runner that started us.
+        if (first > 0 && now - first > SAME_SIGNAL_MS) Deno.exit(1);
+        if (first > 0) return;
+        first = now;
         log.info({ signal }, "stopping; a second signal ends the process at once");
         resolve();
       });
@@ -106,15 +121,20 @@ function stopSignal(log: Logger): Promise<void> {
 }
 
 /** For the person who started it: where it listens, what is real, where the data lies. */
-function summary(env: Env, { backends }: Instance): void {
-  const { wallet, model } = backends;
-  const real = (simulated: boolean) => simulated ? "simulated: no real one is used" : "real";
+function summary(env: Env, instance: Instance): void {
+  const { wallet, model } = instance.backends;
+  const named = (backend: { name: string; simulated: boolean }) =>
+    backend.simulated ? "simulated: no real one is used" : `${backend.name} (real)`;
   print([
     `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${env.publicOrigin}/api/reference)`,
-    `  Lightning  ${wallet.name} (${real(wallet.simulated)})`,
-    `  Model      ${model.name} (${
-      real(model.simulated)
-    }): ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
+    `  Lightning  ${named(wallet)}`,
+    `  Model      ${named(model)}; ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
+    ...(instance.dev?.localOnly
+      ? [
+        "  Development routes are on for this machine: they pay invoices with your money. NODE_ENV=production ends that",
+      ]
+      : []),
+    `  Process    ${Deno.pid}`,
     `  Data       ${env.kvUrl ? "a KV Connect server; secrets in " : ""}${env.dataDir}`,
   ].join("\n"));
 }

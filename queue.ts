@@ -10,6 +10,8 @@ export interface Background {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;
+  /** Why the last model call failed, for readiness; null when it did not. */
+  modelError(): string | null;
 }
 
 /** One flat list of tasks: the mirror of `app.ts`. Nothing runs before `start`. */
@@ -48,5 +50,5 @@ export function createBackground(
       idempotencyExpiryTask(store), // idempotency-expiry
     ],
   });
-  return { queue, settlements, payouts };
+  return { queue, settlements, payouts, modelError: jobs.modelError };
 }

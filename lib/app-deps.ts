@@ -57,6 +57,8 @@ export interface AppDeps extends Backends {
 
 /** What the development routes use: never there in production. */
 export interface DevTools {
+  /** True where real money or a real model is behind them: then only this machine itself may call. */
+  localOnly: boolean;
   /** Pays one of our own invoices, or says why not. One that is paid already counts as paid. */
   pay(invoice: Invoice): Promise<DevPayment>;
   /** An invoice of an imaginary payer (simulated wallet only). */

@@ -45,7 +45,7 @@ const ALL = [
   "every job holds what its state says",
   "every refund holds what it owes",
   "every settled invoice is booked once",
-  "the wallet covers what it owes",
+  "the wallet holds what the ledger says",
 ];
 
 Deno.test("audit: good books pass every check, each with what was counted", async () => {
@@ -214,8 +214,8 @@ caught(
 Deno.test("audit: a payout that was made twice shows in the wallet's balance alone", async () => {
   assert.deepEqual(await failing(() => {}), []);
   const wrong = await failing(() => {}, -1);
-  assert.deepEqual(wrong.map(({ name }) => name), ["the wallet covers what it owes"]);
-  assert.match(wrong[0]?.detail ?? "", /account lightning: the wallet holds \d+ sats and owes \d+/);
+  assert.deepEqual(wrong.map(({ name }) => name), ["the wallet holds what the ledger says"]);
+  assert.match(wrong[0]?.detail ?? "", /account lightning: the ledger has \d+ sats in it, the wallet holds only \d+/);
 });
 Deno.test("audit: a wallet may hold more, and one that cannot tell is no error", async () => {
   assert.deepEqual(await failing(() => {}, 1_000), []);

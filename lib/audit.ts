@@ -135,11 +135,11 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   const owed = -balance("lightning") - inFlight;
   const uncovered = walletSats !== null && owed > walletSats;
   check(
-    "the wallet covers what it owes",
-    uncovered ? `account lightning: the wallet holds ${walletSats} sats and owes ${owed}` : null,
+    "the wallet holds what the ledger says",
+    uncovered ? `account lightning: the ledger has ${owed} sats in it, the wallet holds only ${walletSats}` : null,
     walletSats === null
-      ? `owes ${owed} sats; this wallet does not tell its balance`
-      : `owes ${owed} of ${walletSats} sats`,
+      ? `the ledger has ${owed} sats in it; this wallet does not tell its balance`
+      : `the ledger has ${owed} sats in it, the wallet holds ${walletSats}`,
   );
   return checks;
 }

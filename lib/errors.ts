@@ -2,6 +2,8 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { AppEnv } from "./app-env.ts";
+import { StoreError } from "./kv/types.ts";
+import { WalletError } from "./lightning/port.ts";
 
 /** The statuses an {@link ApiError} may have; 500 is for what nobody expected and has no constructor. */
 export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 408 | 409 | 413 | 415 | 422 | 429 | 503;
@@ -165,7 +167,11 @@ export function errorBody(code: string, message: string, requestId: string, deta
  * else as 500 that carries the request id alone; the error itself goes to the log.
  */
 export function onError<D>(error: Error, c: Context<AppEnv<D>>): Response {
-  const known = error instanceof ApiError ? error : error instanceof HTTPException ? fromHttpException(error) : null;
+  const known = error instanceof ApiError
+    ? error
+    : error instanceof HTTPException
+    ? fromHttpException(error)
+    : backendDown(error);
   const requestId = c.get("requestId");
   if (known) {
     if (known.cause !== undefined) {
@@ -199,6 +205,22 @@ function answer<D>(
 ): Response {
   for (const [name, value] of headers) c.header(name, value, { append: true });
   return c.json(body, status);
+}
+
+/** A database or wallet that does not answer is no defect of ours: 503, so that callers try again. */
+function backendDown(error: Error): ApiError | null {
+  if (error instanceof StoreError && (error.code === "unavailable" || error.code === "unknown")) {
+    const message = error.code === "unknown"
+      ? "The database did not answer: whether this was stored is not known yet. Look, or repeat it with its Idempotency-Key."
+      : "The database does not answer. Nothing was stored; try again shortly.";
+    return unavailable("database_unavailable", message, 5, { cause: error });
+  }
+  if (error instanceof WalletError) {
+    return unavailable("wallet_unavailable", "The Lightning wallet does not answer. Try again shortly.", 5, {
+      cause: error,
+    });
+  }
+  return null;
 }
 
 function fromHttpException(exception: HTTPException): ApiError | null {

@@ -211,7 +211,8 @@ export function createQueue(options: QueueOptions): Queue {
   // ---- finding work ----------------------------------------------------------------------------------------------
 
   function wake(at: number): void {
-    if (at >= wakeAt || !started) return;
+    // What is further off than a tick, the tick finds: a timer cannot even be set for 30 days.
+    if (at >= wakeAt || !started || at - clock.now() >= tickMs) return;
     wakeAt = at;
     clock.after(Math.max(0, at - clock.now()), () => {
       wakeAt = Infinity;

@@ -14,6 +14,7 @@ export interface ReadinessSources {
   settlements: Settlements;
   walletName: string;
   modelName: string;
+  modelError(): string | null;
   /** Free bytes where the data lies; null when nobody can tell. */
   freeBytes(): Promise<number | null>;
 }
@@ -23,6 +24,7 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
   const { store, queue, settlements } = sources;
   const [status, free] = await Promise.all([queue.status(), sources.freeBytes()]);
   const { pushConnected, openInvoices, lastWalletError } = settlements.status();
+  const modelError = sources.modelError();
   const checks: Readiness["checks"] = {
     store: { ok: store.healthy(), ...(store.healthy() ? {} : { detail: "the database does not answer" }) },
     queue: {
@@ -38,7 +40,11 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
       pushConnected,
       openInvoices,
     },
-    model: { ok: true, backend: sources.modelName },
+    model: {
+      ok: modelError === null,
+      ...(modelError !== null && { detail: modelError }),
+      backend: sources.modelName,
+    },
     disk: { ok: free === null || free >= MIN_FREE_BYTES, ...(free !== null && { freeBytes: free }) },
   };
   return { ready: Object.values(checks).every((check) => check.ok), checks };

@@ -58,6 +58,7 @@ const HINTS_WAITING = 10_000;
 const MAX_TRACKED = 100_000;
 /** Rows are in the order of their expiry, so new ones come last, but for what the clocks' seconds make of it (ms). */
 const OVERLAP_MS = 10_000;
+const READ_ALL_MS = 300_000;
 
 interface Ask {
   at: number;
@@ -77,6 +78,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   const asks = new Map<string, Ask>();
   /** Expiry of the newest open invoice that was read: earlier ones are known. */
   let readUpTo = 0;
+  let readAllAt = 0;
   let started = false;
   const hints = new Set<string>();
   let pumping: Promise<void> = Promise.resolve();
@@ -155,14 +157,17 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   /** Takes up the open invoices that were made since the last round; the first one reads them all. */
   async function readNew(): Promise<void> {
-    let after: Key | undefined = readUpTo > 0 ? [...OPEN_INVOICES, readUpTo - OVERLAP_MS] : undefined;
+    // Now and then all of them, for those that came with an earlier expiry than the newest known.
     const now = clock.now();
+    if (now >= readAllAt) [readUpTo, readAllAt] = [0, now + READ_ALL_MS];
+    let after: Key | undefined = readUpTo > 0 ? [...OPEN_INVOICES, readUpTo - OVERLAP_MS] : undefined;
     for (;;) {
       const rows = await store.list<Versioned>(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
       for (const { key } of rows) {
         const [, expiresAt, hash] = key as [string, number, string];
+        if (!asks.has(hash) && asks.size >= MAX_TRACKED) return; // the next look begins here again
         readUpTo = Math.max(readUpTo, expiresAt);
-        if (asks.has(hash) || asks.size >= MAX_TRACKED) continue;
+        if (asks.has(hash)) continue;
         // The first round asks at once: what settled while nobody watched must not wait.
         const first = started ? pace().first : 0;
         asks.set(hash, { at: now + first, waitMs: first, expiresAt });

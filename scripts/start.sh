@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 . scripts/permissions.sh
 # Data elsewhere than in the allowed folders: name it, and it is allowed too.
 folders="$TIMMY_FOLDERS${DATA_DIR:+,$DATA_DIR}"
+# Without a deno of its own, the machine's Node brings the one this is developed on.
+deno=${DENO:-deno}
+command -v "$deno" >/dev/null 2>&1 || deno="npx --yes deno@2.9.6"
 # shellcheck disable=SC2086
-exec "${DENO:-deno}" run --quiet --no-prompt --frozen ${DENO_FLAGS:-} $TIMMY_PERMISSIONS \
+exec $deno run --quiet --no-prompt --frozen ${DENO_FLAGS:-} $TIMMY_PERMISSIONS \
   "--allow-read=$folders" "--allow-write=$folders" index.ts "$@"

@@ -3,6 +3,7 @@
  * Writes the OpenAPI document of an instance with its development routes to docs/openapi.json, or (`--check`) says whether the
  * committed one is the same.
  */
+import { VERSION } from "../version.ts";
 import { createWorld } from "../tests/harness/world.ts";
 
 const FILE = new URL("../docs/openapi.json", import.meta.url);
@@ -10,6 +11,7 @@ const FILE = new URL("../docs/openapi.json", import.meta.url);
 const world = await createWorld();
 const { body } = await world.call("GET", "/api/doc");
 await world.close();
+body.info.version = VERSION;
 const text = JSON.stringify(body, null, 2) + "\n";
 
 if (!Deno.args.includes("--check")) {

@@ -90,3 +90,15 @@ Deno.test("LiveText: a late follower gets what there is; one that was told somet
   live.append("b", "nobody began this");
   live.follow("b", () => ok(false, "text of a run that never began"), () => {})();
 });
+
+Deno.test("job events: HEAD is answered without a stream, since nobody would read it", async () => {
+  const world = await createWorld();
+  try {
+    const job = await createJob(world.call, "Head only");
+    const response = await world.app.request(`/api/jobs/${job.jobId}/events`, { method: "HEAD" });
+    strictEqual(response.status, 200);
+    strictEqual(await response.text(), "");
+  } finally {
+    await world.close();
+  }
+});

@@ -1,5 +1,6 @@
 import { streamSSE } from "hono/streaming";
 import type { AppDeps } from "@/lib/app-deps.ts";
+import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { unavailable } from "@/lib/errors.ts";
 import { jobBody } from "./jobs.body.ts";
@@ -13,6 +14,8 @@ const KEEP_ALIVE_MS = 15_000;
 /** A client that is this far behind is dropped: what it missed it reads with GET. */
 const MAX_BEHIND = 1_000;
 const MAX_STREAMS = 1_000;
+/** A client that takes nothing for so long is gone, or means harm (ms). */
+const WRITE_MS = 10_000;
 
 type Message = { event: "state" | "result_chunk" | "result_restart"; data: Record<string, unknown> };
 
@@ -23,27 +26,33 @@ export function jobEvents(): AppRouteHandler<JobEventsRoute, AppDeps> {
     const deps = c.get("deps");
     const { id } = c.req.valid("param");
     const { handle } = await jobOf(deps, id);
+    // Nobody reads the body of an answer to HEAD: a stream would wait for ever.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "Content-Type": "text/event-stream" });
     if (streams >= MAX_STREAMS) {
       throw unavailable("too_many_streams", "Too many streams are open. Poll the job instead.", 10);
     }
     streams++;
     return streamSSE(c, async (stream) => {
       const feed = followJob(deps, handle);
+      const sent = (writing: Promise<unknown>) => withDeadline(deps.clock, WRITE_MS, "writing to a stream", writing);
       stream.onAbort(feed.end);
       try {
         for await (const { event, data } of feed.messages) {
           if (stream.aborted) return;
-          await (event === null
-            ? stream.write(": still here\n\n")
-            : stream.writeSSE({ event, data: JSON.stringify(data) }));
+          await sent(
+            event === null ? stream.write(": still here\n\n") : stream.writeSSE({ event, data: JSON.stringify(data) }),
+          );
         }
         const whole = await readWhole(deps.store, handle);
         if (!whole) return;
         const { result: text, finishReason, costLedger } = jobBody(id, whole.job, whole.result, whole.refund);
         if (text !== undefined) {
-          await stream.writeSSE({ event: "result", data: JSON.stringify({ result: text, finishReason }) });
+          await sent(stream.writeSSE({ event: "result", data: JSON.stringify({ result: text, finishReason }) }));
         }
-        if (costLedger) await stream.writeSSE({ event: "cost_ledger", data: JSON.stringify(costLedger) });
+        if (costLedger) await sent(stream.writeSSE({ event: "cost_ledger", data: JSON.stringify(costLedger) }));
+      } catch (error) {
+        if (!(error instanceof DeadlineExceeded)) throw error;
+        stream.abort();
       } finally {
         feed.end();
         streams--;

@@ -51,6 +51,7 @@ async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope |
   const { store, clock, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
+  if (before?.outcome === "conflict") throw keyTaken();
   const amountSats = settings.evalFeeSats;
   const created = await deps.wallet.createInvoice({
     amountSats,
@@ -81,11 +82,14 @@ async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope |
   });
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
-  throw conflict(
+  throw keyTaken();
+}
+
+const keyTaken = () =>
+  conflict(
     "idempotency_conflict",
     "This Idempotency-Key was used with another body. Use a new key for a new job.",
   );
-}
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */
 async function known(deps: AppDeps, handle: string): Promise<Job> {
@@ -146,7 +150,10 @@ async function claimAndWait(
   }
   if (claimed.outcome !== "claimed") throw alreadyClaimed(await getRefund(deps.store, refund.id) ?? refund);
   await decided.event;
-  return await getRefund(deps.store, refund.id) ?? refund;
+  const after = await getRefund(deps.store, refund.id) ?? refund;
+  // Ours failed, and somebody has claimed with another invoice since: that one's outcome is not ours to report.
+  if (after.payout && after.payout.paymentHash !== invoice.paymentHash) throw alreadyClaimed(after);
+  return after;
 }
 
 const isPayoutOutcome = (event: StoredEvent, handle: string): boolean =>

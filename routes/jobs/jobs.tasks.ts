@@ -32,14 +32,40 @@ const LEASE_MS = 60_000;
 /** How often, and at most how far apart (ms), a wallet is asked for the invoice of an accepted job. */
 const WALLET_ATTEMPTS = 90;
 const WALLET_DELAY_MS = 10_000;
+/** No answer is longer than so many times the expected length, whatever it costs. */
+const FREE_OUTPUT_FACTOR = 4;
+
+/** The wallet made no invoice for a quarter of an hour. */
+class WalletGone extends Error {
+  readonly permanent = true;
+  constructor(cause: WalletError) {
+    super(cause.message, { cause });
+  }
+}
 
 /** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
 export function jobTasks(backends: Backends): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
+  /** Why the last model call failed, unless the request was to blame; null when it did not. */
+  modelError(): string | null;
 } {
   const { store, model, liveText, wallet, clock, random, settings } = backends;
   const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+
+  let modelError: string | null = null;
+
+  /** Remembers how a model call ended, for readiness. */
+  async function noted<T>(call: Promise<T>): Promise<T> {
+    try {
+      const answer = await call;
+      modelError = null;
+      return answer;
+    } catch (error) {
+      if (error instanceof ModelError && !error.causedByRequest) modelError = error.message;
+      throw error;
+    }
+  }
 
   /** Runs a transition under the lease; without it, or when it no longer means anything, only the task ends. */
   async function close(
@@ -60,7 +86,9 @@ export function jobTasks(backends: Backends): {
     const job = await getJob(store, lease.id);
     if (job?.state !== "evaluating") return await nothingToDo(lease);
     const { request, evalModel } = job;
-    const verdict = await model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs });
+    const verdict = await noted(
+      model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs }),
+    );
     const { reason, usage } = verdict;
     if (!verdict.accepted) return await close(lease, (job, _tx, now) => rejected(job, { reason, usage, terms, now }));
     await offerWork(lease, job, reason, usage, signal);
@@ -91,8 +119,9 @@ export function jobTasks(backends: Backends): {
         });
         return { quote, workInvoice: { ...created, amountSats: quote.sats } };
       } catch (error) {
-        const passing = error instanceof WalletError && error.retryable;
-        if (!passing || attempt >= WALLET_ATTEMPTS || signal.aborted) throw error;
+        if (!(error instanceof WalletError) || signal.aborted) throw error;
+        // For good, so that the evaluation is not bought again: the fee goes back although it was delivered.
+        if (attempt >= WALLET_ATTEMPTS) throw new WalletGone(error);
         await sleep(clock, retryDelayMs(Math.min(attempt, 2), WALLET_DELAY_MS, random), signal);
       }
     }
@@ -109,8 +138,16 @@ export function jobTasks(backends: Backends): {
       config,
       btcUsd: btc.usd,
     });
-    const affordable = affordableOutputTokens({ paidSats: sats, inputTokens, rates, config, btcUsd: btc.usd });
-    const maxOutputTokens = affordable ?? outputTokens; // never null: the price covers its own input
+    // A model whose output is free gets a limit too: its time is not.
+    const max = outputTokens * FREE_OUTPUT_FACTOR;
+    const maxOutputTokens = affordableOutputTokens({
+      paidSats: sats,
+      inputTokens,
+      rates,
+      config,
+      btcUsd: btc.usd,
+      max,
+    });
     return { inputTokens, outputTokens, maxOutputTokens, rates, config, btc, usd: totalUsd, sats };
   }
 
@@ -129,7 +166,7 @@ export function jobTasks(backends: Backends): {
   async function write(job: Job, maxOutputTokens: number, signal: AbortSignal): Promise<WorkResult> {
     liveText.begin(job.handle);
     try {
-      return await model.work({
+      return await noted(model.work({
         model: job.workModel,
         request: job.request,
         maxOutputTokens,
@@ -137,7 +174,7 @@ export function jobTasks(backends: Backends): {
         deadlineMs: settings.modelDeadlineMs,
         // Some servers count no tokens in a stream, and a count is worth more than a show without an audience.
         ...(liveText.followed(job.handle) && { onText: (piece) => liveText.append(job.handle, piece) }),
-      });
+      }));
     } finally {
       liveText.end(job.handle);
     }
@@ -180,6 +217,7 @@ export function jobTasks(backends: Backends): {
           close(lease, (job, _tx, now) => workFailed(job, { message: messageOf("work", cause), terms, now })),
       },
     ],
+    modelError: () => modelError,
     handlers: {
       "job-eval": { settled: settled(evalPaid), expired },
       "job-work": { settled: settled(workPaid), expired },

@@ -70,6 +70,8 @@ export interface WorldOptions {
   feeSats?: number;
   store?: Partial<StoreOptions>;
   rateLimitPerMinute?: number;
+  /** The development routes answer only callers on this machine, as they do where real money is behind them. */
+  devLocalOnly?: boolean;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
@@ -200,6 +202,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
           settlements,
           walletName: wallet.name,
           modelName: model.name,
+          modelError: background.modelError,
           freeBytes: () => Promise.resolve(null),
         }),
     };
@@ -209,6 +212,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
     };
     const app = createApp(deps, http, {
+      localOnly: options.devLocalOnly ?? false,
       pay: async (invoice) => {
         const paid = await wallet.payInvoice(invoice.paymentHash);
         return paid.ok ? { outcome: "paid", preimage: paid.preimage } : { outcome: "refused", reason: paid.reason };

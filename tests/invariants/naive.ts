@@ -38,7 +38,7 @@ function withTasks(
   ]
     .map(change);
   const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });
-  return { queue, settlements, payouts: changed };
+  return { queue, settlements, payouts: changed, modelError: () => null };
 }
 
 /** A refund that is paid first and written down afterwards. */
@@ -169,6 +169,7 @@ export const moneyInASecondCommit: Naive = (backends) => {
     idempotencyExpiryTask(store),
   ];
   return {
+    modelError: () => null,
     settlements,
     payouts: real.payouts,
     queue: createQueue({ store, clock, random, log, exclusive: true, tasks }),

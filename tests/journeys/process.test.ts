@@ -135,3 +135,28 @@ Deno.test("process: a model nobody knows a price of stops the start, and the mes
     assert.equal(body.model, "gpt-4o");
   });
 });
+
+Deno.test("process: one Ctrl-C that arrives twice still stops gracefully", () =>
+  withProcess({}, async (timmy) => {
+    Deno.kill(timmy.pid, "SIGINT");
+    Deno.kill(timmy.pid, "SIGINT");
+    assert.equal(await timmy.stop(), 0, timmy.output());
+    assert.match(timmy.output(), /"msg":"stopped"/);
+  }));
+
+Deno.test("process: a port that is taken is said in one line, and so is a folder without an instance", () =>
+  withProcess({}, async (timmy) => {
+    const folder = await Deno.makeTempDir({ prefix: "timmy-" });
+    const untouched = await Deno.makeTempDir({ prefix: "timmy-" });
+    try {
+      const taken = await run([], `${folder}/data`, { PORT: new URL(timmy.url).port });
+      assert.equal(taken.code, 1);
+      assert.match(taken.said, /timmy: cannot listen on 127\.0\.0\.1:\d+: something else listens there/);
+      const empty = await run(["audit"], `${untouched}/data`);
+      assert.equal(empty.code, 1);
+      assert.match(empty.said, /is DATA_DIR the folder of an instance/);
+      assert.ok(!/\n\s+at /.test(taken.said + empty.said), "a stack trace instead of a message");
+    } finally {
+      for (const made of [folder, untouched]) await Deno.remove(made, { recursive: true });
+    }
+  }));
