@@ -105,7 +105,11 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Ru
       await ended;
     },
     async stop() {
-      child.kill("SIGTERM");
+      try {
+        child.kill("SIGTERM");
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error; // it has ended already
+      }
       return await ended;
     },
   };
