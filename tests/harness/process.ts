@@ -14,6 +14,7 @@ export interface RunningProcess {
   // deno-lint-ignore no-explicit-any
   poll(path: string, ready: (body: any) => boolean, ms?: number): Promise<any>;
   kill(): Promise<void>;
+  signal(name: Deno.Signal): void;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number>;
 }
@@ -100,6 +101,7 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Ru
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
+    signal: (name) => child.kill(name),
     async kill() {
       child.kill("SIGKILL");
       await ended;

@@ -138,8 +138,8 @@ Deno.test("process: a model nobody knows a price of stops the start, and the mes
 
 Deno.test("process: one Ctrl-C that arrives twice still stops gracefully", () =>
   withProcess({}, async (timmy) => {
-    Deno.kill(timmy.pid, "SIGINT");
-    Deno.kill(timmy.pid, "SIGINT");
+    timmy.signal("SIGINT");
+    timmy.signal("SIGINT");
     assert.equal(await timmy.stop(), 0, timmy.output());
     assert.match(timmy.output(), /"msg":"stopped"/);
   }));
