@@ -63,7 +63,7 @@ export function configureOpenApi<D>(app: AppRouter<D>, options: { version: strin
   // Built at the first request, when everything is mounted, and once: it takes some milliseconds.
   let document: string | undefined;
   app.get(DOC, (c) => {
-    document ??= JSON.stringify(app.getOpenAPI31Document({
+    document ??= JSON.stringify(withCommonErrors(app.getOpenAPI31Document({
       openapi: "3.1.0",
       info: {
         title: "Timmy",
@@ -71,7 +71,7 @@ export function configureOpenApi<D>(app: AppRouter<D>, options: { version: strin
         description: "An AI agent that is paid with Lightning. Errors have one shape; ids are capabilities: keep them.",
       },
       servers: [{ url: "/" }],
-    }));
+    })));
     return c.body(document, 200, { "Content-Type": "application/json; charset=utf-8" });
   });
 
@@ -90,4 +90,21 @@ async function text(module: Promise<{ default: unknown }>): Promise<string> {
   const { default: content } = await module;
   if (typeof content !== "string") throw new Error("an asset of the API page did not load as text");
   return content;
+}
+
+const ERROR = { content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } } };
+
+/** The answers that the middlewares give for every route, so that no contract has to name them. */
+function withCommonErrors<T extends { paths?: object }>(document: T): T {
+  for (const methods of Object.values(document.paths ?? {})) {
+    for (const operation of Object.values(methods as Record<string, { requestBody?: unknown; responses?: object }>)) {
+      const body = operation.requestBody === undefined ? {} : {
+        413: { description: "The body is too large", ...ERROR },
+        415: { description: "The body is not JSON", ...ERROR },
+      };
+      const limited = { 429: { description: "Too many requests; wait as long as Retry-After says", ...ERROR } };
+      operation.responses = { ...body, ...limited, ...operation.responses };
+    }
+  }
+  return document;
 }

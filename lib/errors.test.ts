@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { z } from "@hono/zod-openapi";
+import { createApp } from "./create-app.ts";
+import { StoreError } from "./kv/types.ts";
+import { WalletError } from "./lightning/port.ts";
+import { collectingLogger } from "./logger.ts";
 import {
   ApiError,
   badRequest,
@@ -116,4 +120,20 @@ Deno.test("ApiError: each helper has its status and code; waiting is always at l
 
 Deno.test("errorResponses: one described response per status", () => {
   assert.deepEqual(Object.keys(errorResponses(400, 404)), ["400", "404"]);
+});
+
+Deno.test("onError: a database or wallet that does not answer is 503 with Retry-After, a defect stays 500", async () => {
+  const answer = async (error: Error) => {
+    const app = createApp({ deps: {}, log: collectingLogger(), middlewares: [] });
+    app.get("/", () => {
+      throw error;
+    });
+    const response = await app.request("/");
+    return [response.status, (await response.json()).error.code, response.headers.has("retry-after")];
+  };
+  const down = [503, "database_unavailable", true];
+  assert.deepEqual(await answer(new StoreError("unavailable", "x")), down);
+  assert.deepEqual(await answer(new StoreError("unknown", "x")), down);
+  assert.deepEqual(await answer(new WalletError("x", true)), [503, "wallet_unavailable", true]);
+  assert.deepEqual(await answer(new StoreError("stuck", "x")), [500, "internal", false]);
 });
