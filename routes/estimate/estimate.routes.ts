@@ -6,7 +6,7 @@ const estimateSchema = z.object({
   p50Sats: z.int(),
   p90Sats: z.int(),
   confidence: z.int().openapi({
-    description: "0–100; low while the figures are a prior and not yet what jobs really used",
+    description: "0–100. Low: this version estimates from a prior, not yet from what jobs really used",
   }),
   sampleCount: z.int(),
   estimatedCostUsd: z.number().openapi({ description: "The whole quote, infrastructure and margin included (USD)" }),

@@ -39,7 +39,7 @@ const costLedgerSchema = z.object({
   actualCostUsd: z.number().openapi({ description: "What the model cost, before infrastructure and margin (USD)" }),
   actualAmountSats: z.int(),
   workAmountSats: z.int().openapi({ description: "What the work invoice asked" }),
-  paidSats: z.int(),
+  paidSats: z.int().openapi({ description: "What was paid for the work; the evaluation fee is beside it" }),
   chargedSats: z.int(),
   refundAmountSats: z.int(),
   refundState: z.enum(["not_applicable", "pending", "paying", "paid", "expired"]),

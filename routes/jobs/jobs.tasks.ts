@@ -236,5 +236,5 @@ export const newInvoice = (
 /** What the payer reads: that it failed and that the money comes back, nothing of the backend's inside. */
 function messageOf(what: "evaluation" | "work", cause: unknown): string {
   const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
-  return `The ${what} failed: ${why}. What was paid for it can be claimed with POST /api/jobs/{id}/refund.`;
+  return `The ${what} failed: ${why}. What was paid for it can be taken back with a POST to this job's /refund.`;
 }
