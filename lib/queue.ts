@@ -169,7 +169,7 @@ export function createQueue(options: QueueOptions): Queue {
       await store.transact((tx) => releaseLease(tx, lease, now, lease.attempt));
       return;
     }
-    if (error instanceof StoreError) {
+    if (error instanceof StoreError && (error.code === "unavailable" || error.code === "unknown")) {
       // The database's trouble is not the task's: it costs no attempt.
       await sleep(clock, STORE_RETRY_MS, stopper.signal);
       await store.transact((tx) => releaseLease(tx, lease, clock.now(), lease.attempt));
