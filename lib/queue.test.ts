@@ -291,6 +291,18 @@ test("queue: trouble with the database costs no attempt", async (bench) => {
   assert.deepEqual(bench.did, []);
 });
 
+test("queue: what the database can never store is the task's own trouble, and ends", async (bench) => {
+  let runs = 0;
+  bench.queue([{
+    maxAttempts: 2,
+    run: () => (runs++, Promise.reject(new StoreError("too_large", "an answer of a megabyte"))),
+    giveUp: (lease) => bench.end(lease),
+  }]);
+  await bench.plan("a", "1");
+  await bench.clock.advance(10_000);
+  assert.deepEqual([runs, await bench.rows()], [2, []]);
+});
+
 test("queue: a task that cannot record its end because of the database runs again, a second later", async (bench) => {
   let runs = 0;
   bench.queue([{
