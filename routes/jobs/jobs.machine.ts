@@ -184,6 +184,21 @@ export function accepted(
   });
 }
 
+/** The evaluator accepted, but the wallet made no invoice: the verdict is kept, and the wallet asked again at `againAt`. */
+export function keepVerdict(job: Job, input: { reason: string; usage: Usage; againAt: number }): Step | NoStep {
+  if (job.state !== "evaluating") return REPLAYED;
+  const { reason, usage, againAt } = input;
+  return applied({ ...job, reason, evalUsage: usage }, {
+    tasks: [{ kind: "evaluate", id: job.handle, dueAt: againAt }],
+  });
+}
+
+/** The verdict {@link keepVerdict} kept: an evaluating job with a usage was accepted. */
+export const keptVerdict = (job: Job): { accepted: true; reason: string; usage: Usage } | null =>
+  job.state === "evaluating" && job.evalUsage
+    ? { accepted: true, reason: job.reason ?? "", usage: job.evalUsage }
+    : null;
+
 /** The evaluator refused: the fee stays earned, since the evaluation was delivered. */
 export function rejected(
   job: Job,

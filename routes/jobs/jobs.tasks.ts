@@ -1,10 +1,9 @@
 import type { Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import type { Backends } from "@/lib/app-deps.ts";
-import { sleep } from "@/lib/clock.ts";
 import type { Tx } from "@/lib/kv.ts";
-import { WalletError } from "@/lib/lightning/port.ts";
-import { retryDelayMs, type TaskSpec } from "@/lib/queue.ts";
+import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
+import type { TaskSpec } from "@/lib/queue.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import type { InvoiceHandler } from "@/lib/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
@@ -15,6 +14,8 @@ import {
   evaluationFailed,
   invoiceExpired,
   type Job,
+  keepVerdict,
+  keptVerdict,
   type NoStep,
   type Quote,
   type RefundTerms,
@@ -29,19 +30,10 @@ import { getJob, putResult, writeStep } from "./jobs.store.ts";
 /** One try and three more (economy.md §4). */
 const MODEL_ATTEMPTS = 4;
 const LEASE_MS = 60_000;
-/** How often, and at most how far apart (ms), a wallet is asked for the invoice of an accepted job. */
-const WALLET_ATTEMPTS = 90;
-const WALLET_DELAY_MS = 10_000;
+/** How long until a wallet that made no invoice for an accepted job is asked again (ms). */
+const WALLET_AGAIN_MS = 5_000;
 /** No answer is longer than so many times the expected length, whatever it costs. */
 const FREE_OUTPUT_FACTOR = 4;
-
-/** The wallet made no invoice for a quarter of an hour. */
-class WalletGone extends Error {
-  readonly permanent = true;
-  constructor(cause: WalletError) {
-    super(cause.message, { cause });
-  }
-}
 
 /** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
 export function jobTasks(backends: Backends): {
@@ -50,7 +42,7 @@ export function jobTasks(backends: Backends): {
   /** Why the last model call failed, unless the request was to blame; null when it did not. */
   modelError(): string | null;
 } {
-  const { store, model, liveText, wallet, clock, random, settings } = backends;
+  const { store, model, liveText, wallet, clock, log, settings } = backends;
   const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
 
   let modelError: string | null = null;
@@ -86,45 +78,35 @@ export function jobTasks(backends: Backends): {
     const job = await getJob(store, lease.id);
     if (job?.state !== "evaluating") return await nothingToDo(lease);
     const { request, evalModel } = job;
-    const verdict = await noted(
-      model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs }),
-    );
+    // An earlier run had the verdict and no invoice: what was paid for is not bought again.
+    const verdict = keptVerdict(job) ??
+      await noted(model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs }));
     const { reason, usage } = verdict;
     if (!verdict.accepted) return await close(lease, (job, _tx, now) => rejected(job, { reason, usage, terms, now }));
-    await offerWork(lease, job, reason, usage, signal);
+    await offerWork(lease, job, reason, usage);
   }
 
   /** Prices the work, has the wallet make the invoice, and only then commits both together with the new state. */
-  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage, signal: AbortSignal): Promise<void> {
-    const { quote, workInvoice } = await invoiceForWork(job, signal);
+  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage): Promise<void> {
+    const quote = await quoteFor(job);
+    let created: CreatedInvoice;
+    try {
+      const { invoiceExpirySeconds: expirySeconds } = settings;
+      created = await wallet.createInvoice({ amountSats: quote.sats, memo: "Timmy: work", expirySeconds });
+    } catch (error) {
+      if (!(error instanceof WalletError)) throw error;
+      log.warn(
+        { backend: wallet.name, reason: error.message },
+        "no invoice for an accepted job; the wallet is asked again",
+      );
+      return await close(lease, (job, _tx, now) => keepVerdict(job, { reason, usage, againAt: now + WALLET_AGAIN_MS }));
+    }
+    const workInvoice: InvoiceSummary = { ...created, amountSats: quote.sats };
     await close(lease, (job, tx, now) => {
       const step = accepted(job, { reason, usage, quote, workInvoice });
       if (step.outcome === "applied") addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
       return step;
     });
-  }
-
-  /**
-   * A wallet that does not answer must not cost the verdict, which was paid for: it is asked again, for a quarter of an hour,
-   * each time at the price of that moment.
-   */
-  async function invoiceForWork(job: Job, signal: AbortSignal): Promise<{ quote: Quote; workInvoice: InvoiceSummary }> {
-    for (let attempt = 0;; attempt++) {
-      const quote = await quoteFor(job);
-      try {
-        const created = await wallet.createInvoice({
-          amountSats: quote.sats,
-          memo: "Timmy: work",
-          expirySeconds: settings.invoiceExpirySeconds,
-        });
-        return { quote, workInvoice: { ...created, amountSats: quote.sats } };
-      } catch (error) {
-        if (!(error instanceof WalletError) || signal.aborted) throw error;
-        // For good, so that the evaluation is not bought again: the fee goes back although it was delivered.
-        if (attempt >= WALLET_ATTEMPTS) throw new WalletGone(error);
-        await sleep(clock, retryDelayMs(Math.min(attempt, 2), WALLET_DELAY_MS, random), signal);
-      }
-    }
   }
 
   /** The price of a job's work now; it is locked into the job with the invoice. */
