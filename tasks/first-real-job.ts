@@ -63,11 +63,13 @@ const block = (language: string, text: string) => say("", "```" + language, text
 try {
   const before = await payer.balanceSats();
   let job = null;
-  let refusals = 0;
+  let others = 0;
+  let spent = 0;
   for (let attempt = 0; attempt < TRIES && !job; attempt++) {
     const request = attempt === 0 ? REQUEST : `${REQUEST} ${"Please. ".repeat(attempt).trim()}`;
     const { body: created } = await timmy.call("POST", "/api/jobs", { request });
     await pay(created.evalInvoice);
+    spent += created.evalInvoice.amountSats;
     const path = `/api/jobs/${created.jobId}`;
     const offered = await timmy.poll(
       path,
@@ -75,7 +77,7 @@ try {
       120_000,
     );
     if (offered.state !== "awaiting_work_payment") {
-      refusals++;
+      others++;
       continue;
     }
     await pay(offered.workInvoice);
@@ -85,9 +87,14 @@ try {
       120_000,
     );
     if (done.state !== "complete") throw new Error(`the job ended as ${done.state}: ${done.errorMessage}`);
+    spent += done.costLedger.chargedSats;
+    if (done.costLedger.refundAmountSats === 0) { // it wrote until the limit: there is no difference to show
+      others++;
+      continue;
+    }
     job = { path, created, offered, done, request };
   }
-  if (!job) throw new Error(`the model refused ${TRIES} requests`);
+  if (!job) throw new Error(`in ${TRIES} requests none was accepted and cost less than was paid`);
   const { path, created, offered, done, request } = job;
   const owed = done.costLedger.refundAmountSats;
   const { paymentRequest: invoice } = await payer.createInvoice({
@@ -102,7 +109,6 @@ try {
   if (done.simulated.length > 0 || usageSource !== "api") {
     throw new Error("something about this job was simulated or estimated");
   }
-  const spent = created.evalInvoice.amountSats * (refusals + 1) + chargedSats;
   if (before === null || after === null || before - after !== spent) {
     throw new Error("the payer's balance does not fit");
   }
@@ -119,7 +125,7 @@ try {
   block("json", shown(created));
   say(
     `The evaluation is paid${
-      refusals ? ` (${refusals} earlier requests were refused by the model, for their fee)` : ""
+      others ? ` (after ${others} requests that the model refused, or answered up to the limit)` : ""
     }; the model accepts, and there is a price:`,
   );
   block(
@@ -138,9 +144,10 @@ try {
   say("The difference is claimed with an invoice of the payer's wallet:");
   block("json", shown(refund.body));
   say(
-    `The payer's wallet after: ${after} sats, which is ${before} − ${spent}: ${created.evalInvoice.amountSats} for ${
-      refusals ? "each" : "the"
-    } evaluation and ${chargedSats} for the work.`,
+    `The payer's wallet after: ${after} sats, which is ${before} − ${spent}: this job's evaluation cost ` +
+      `${created.evalInvoice.amountSats} and its work ${chargedSats}${
+        others ? "; the rest is what the others cost" : ""
+      }.`,
   );
   const page = lines.join("\n").replace(/\n{3,}/g, "\n\n") + "\n";
   if (Deno.args.includes("--write")) {
