@@ -77,3 +77,15 @@ Deno.test(`${name}: an invoice somebody else has paid fails`, { ignore }, async 
   assert.equal((await wallet.pay(payment(theirs, 7))).state, "failed");
   assert.equal(await wallet.balanceSats(), before);
 });
+
+Deno.test(`${name}: a fee limit below its reserve sends nothing`, { ignore }, async () => {
+  const { wallet, receive, payer } = harness();
+  await receive(await wallet.createInvoice({ amountSats: 50, memo: "fees", expirySeconds: 600 }));
+  const invoice = await payer.createInvoice({ amountSats: 20, memo: "fees", expirySeconds: 600 });
+  const before = await wallet.balanceSats();
+  // LNbits' own default reserve is 2 sats, or 1 %.
+  const refused = await wallet.pay({ ...payment(invoice, 20), maxFeeSats: 1 });
+  assert.equal(refused.state, "failed", JSON.stringify(refused));
+  assert.equal(await wallet.balanceSats(), before);
+  assert.equal((await wallet.pay({ ...payment(invoice, 20), maxFeeSats: 2 })).state, "paid");
+});

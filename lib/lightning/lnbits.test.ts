@@ -509,3 +509,19 @@ Deno.test("watch: a server that is not there is tried again with growing delays 
   await done;
   assert.deepEqual(delays.slice(0, 9), expected);
 });
+
+test("pay: an LNbits that would allow a higher fee than ours sends nothing and says what to change", async ({ wallet, server, harness }) => {
+  await harness.receive(await wallet.createInvoice({ amountSats: 500, memo: "", expirySeconds: 600 }));
+  const invoice = await harness.theirInvoice(100);
+  server.feeReserveMsat = 11_000;
+  const before = server.calls.length;
+  const refused = await wallet.pay({ ...payment(invoice, 100), maxFeeSats: 10 });
+  assert.equal(refused.state, "failed");
+  assert.match(
+    refused.state === "failed" ? refused.reason : "",
+    /fee of 11 sats, more than 10: lower LNBITS_RESERVE_FEE/,
+  );
+  assert.ok(!server.calls.slice(before).includes("pay"), "it was sent");
+  server.feeReserveMsat = 10_000;
+  assert.equal((await wallet.pay({ ...payment(invoice, 100), maxFeeSats: 10 })).state, "paid");
+});

@@ -86,6 +86,7 @@ const Row = z.object({
 type Row = z.infer<typeof Row>;
 const Created = z.object({ payment_hash: Hash, bolt11: z.string() });
 const Found = z.object({ paid: z.boolean(), details: Row });
+const FeeReserve = z.object({ fee_reserve: z.number().nonnegative() });
 const Balance = z.object({ balance: z.number() });
 const Refusal = z.object({ detail: z.unknown(), status: z.string().optional() });
 const Frame = z.object({ payment: z.object({ payment_hash: Hash, amount: z.number().positive() }) });
@@ -106,8 +107,8 @@ class Unanswered extends Error {}
  *   push one) and never from a body without `details` (that is what a wrong key gets).
  * - LNbits' answers hold preimages of unpaid invoices: nothing of a body leaves this file but the fields of the port.
  * - **Fees.** LNbits takes no fee limit per call; its own reserve (`LNBITS_RESERVE_FEE_MIN`,
- *   `LNBITS_RESERVE_FEE_PERCENT`) is the limit it hands to the node. `pay` therefore reports the fee really paid, and
- *   logs a warning when it was above `maxFeeSats`: set the reserve to the limit you want.
+ *   `LNBITS_RESERVE_FEE_PERCENT`) is the limit it hands to the node. `pay` asks for the reserve of the invoice first and
+ *   sends nothing when it is above `maxFeeSats`; the fee really paid is reported.
  * - **Payments.** LNbits keeps one outgoing row per wallet and hash, which makes repeating `pay` safe. Whatever it
  *   answers to a payment, our own row decides; `failed` needs an answered refusal *and* the absence (or failure) of
  *   that row.
@@ -277,7 +278,13 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
 
     let answer: Answer;
     try {
-      answer = await call(adminKey, "POST", "/payments", input.timeoutMs, { out: true, bolt11: paymentRequest });
+      const tooDear = await feeObjection(paymentRequest, input.maxFeeSats, left());
+      if (tooDear !== null) return verdict(paymentHash, tooDear, left());
+    } catch (error) {
+      return { state: "unknown", reason: messageOf(error) }; // nothing was sent by this call
+    }
+    try {
+      answer = await call(adminKey, "POST", "/payments", left(), { out: true, bolt11: paymentRequest });
     } catch (error) {
       rememberStray(paymentHash);
       return { state: "unknown", reason: messageOf(error) };
@@ -302,6 +309,19 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
     const found = await lookup(paymentHash, left());
     if (found.state !== "unknown") return paid(found, input.maxFeeSats);
     return { state: "unknown", reason: `LNbits answered ${answer.status}: ${safe(detailOf(answer))}` };
+  }
+
+  /**
+   * The reserve is the fee limit that LNbits hands to its node. One above ours: nothing is sent.
+   * @throws {Unanswered} when LNbits does not answer.
+   */
+  async function feeObjection(paymentRequest: string, maxFeeSats: number, limitMs: number): Promise<string | null> {
+    const query = new URLSearchParams({ invoice: paymentRequest });
+    const answer = await call(invoiceKey, "GET", `/payments/fee-reserve?${query}`, limitMs);
+    const reserve = answer.status === 200 ? FeeReserve.safeParse(answer.body).data : undefined;
+    if (!reserve || reserve.fee_reserve <= maxFeeSats * 1_000) return null; // an LNbits that does not tell is not asked again
+    const sats = Math.ceil(reserve.fee_reserve / 1_000);
+    return `LNbits would allow a fee of ${sats} sats, more than ${maxFeeSats}: lower LNBITS_RESERVE_FEE_MIN and _PERCENT there`;
   }
 
   /** The outcome after a refusal: our row if there is one; `failed` only if LNbits says that there is none. */

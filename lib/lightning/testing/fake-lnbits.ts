@@ -40,7 +40,9 @@ export interface FakeLnbits {
   merchant: FakeWallet;
   payer: FakeWallet;
   rows: Row[];
-  /** What was asked, in order. */
+  /** What LNbits would let its node pay in fees. */
+  feeReserveMsat: number;
+  /** What was asked, in order, but for the reserve. */
   calls: Call[];
   /** The next call of this kind goes wrong. */
   failNext(call: Call, fault: ServerFault): void;
@@ -231,6 +233,7 @@ export function startFakeLnbits(): FakeLnbits {
       socket.onclose = () => sockets.delete(socket);
       return response;
     }
+    if (url.pathname.endsWith("/fee-reserve")) return json(200, { fee_reserve: fake.feeReserveMsat });
     const body = request.method === "POST" ? await request.json() : {};
     const call = kindOf(request.method, url.pathname, body);
     calls.push(call);
@@ -260,7 +263,8 @@ export function startFakeLnbits(): FakeLnbits {
     return answer ?? json(500, { detail: "Unexpected error! ID: Hnxq" });
   });
 
-  return {
+  const fake: FakeLnbits = {
+    feeReserveMsat: 2_000,
     url: `http://127.0.0.1:${server.addr.port}`,
     merchant,
     payer,
@@ -283,4 +287,5 @@ export function startFakeLnbits(): FakeLnbits {
       await server.shutdown();
     },
   };
+  return fake;
 }
