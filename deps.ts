@@ -17,6 +17,7 @@ import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/rules/pricing.ts";
+import { payoutFeeLimit } from "@/lib/rules/refunds.ts";
 import type { Env } from "./env.ts";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -134,7 +135,13 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["
         return { outcome: "refused", reason: "set LNBITS_ADMIN_KEY or LNBITS_DEV_PAYER_KEY to pay through LNbits" };
       }
       if (expiresAt <= systemClock.now()) return { outcome: "expired" };
-      const result = await payer.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats: 10, timeoutMs });
+      const result = await payer.pay({
+        paymentHash,
+        paymentRequest,
+        amountSats,
+        maxFeeSats: payoutFeeLimit(amountSats, 10),
+        timeoutMs,
+      });
       if (result.state === "paid") return { outcome: "paid", preimage: result.preimage };
       return { outcome: "refused", reason: "reason" in result ? result.reason : "the payment is still pending" };
     },

@@ -222,7 +222,13 @@ export function payment(
   amountSats: number,
 ): Parameters<Wallet["pay"]>[0] {
   const { paymentRequest, paymentHash } = invoice;
-  return { paymentRequest, paymentHash, amountSats, maxFeeSats: 10, timeoutMs: 20_000 };
+  return {
+    paymentRequest,
+    paymentHash,
+    amountSats,
+    maxFeeSats: Math.max(10, Math.ceil(amountSats / 100)),
+    timeoutMs: 20_000,
+  };
 }
 
 /** An invoice of a node nobody knows. */
