@@ -3,6 +3,7 @@ import type { Env } from "./env.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
+import { WalletError } from "@/lib/lightning/port.ts";
 import { createStore, type Key, type Store, type Versioned } from "@/lib/kv.ts";
 import { DataDirError } from "@/lib/kv/data-dir.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
@@ -29,25 +30,31 @@ export async function auditInstance(env: Env, print: (line: string) => void): Pr
 }
 
 async function lookOnce(env: Env): Promise<AuditCheck[]> {
-  // The ledger is proven whether or not the wallet answers; that it does not is a failure of its own, at the end.
-  const wallet = await walletSats(env).then(
-    (sats) => ({ sats, failure: null }),
-    (error) => ({ sats: null, failure: error }),
-  );
-  const checks = env.kvUrl
-    ? await remoteChecks(env.kvUrl, wallet.sats)
-    : await withCopy(`${env.dataDir}/${STORE_FILE}`, (store) => audit(source(store), wallet.sats));
-  if (wallet.failure === null) return checks;
-  const detail = `the wallet does not tell its balance: ${(wallet.failure as Error).message}`;
-  return [...checks.slice(0, -1), { name: "the wallet holds what the ledger says", ok: false, detail }];
+  if (env.kvUrl) return await remoteChecks(env.kvUrl, env);
+  return await withCopy(`${env.dataDir}/${STORE_FILE}`, (store) => checksOf(store, env));
+}
+
+/**
+ * The checks over a copy, and then the wallet's word: in this order, since what comes in meanwhile only makes it hold more.
+ * The ledger is proven whether or not the wallet answers; that it does not is a failure of its own, at the end.
+ */
+async function checksOf(store: Store, env: Env): Promise<AuditCheck[]> {
+  try {
+    return await audit(source(store), await walletSats(env));
+  } catch (error) {
+    if (!(error instanceof WalletError)) throw error;
+    const checks = await audit(source(store), null);
+    const detail = `the wallet does not tell its balance: ${error.message}`;
+    return [...checks.slice(0, -1), { name: "the wallet holds what the ledger says", ok: false, detail }];
+  }
 }
 
 /** A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile. */
-async function remoteChecks(url: string, sats: number | null): Promise<AuditCheck[]> {
+async function remoteChecks(url: string, env: Env): Promise<AuditCheck[]> {
   const store = await openStore(url, false);
   try {
     const before = await store.version();
-    const checks = await audit(source(store), sats);
+    const checks = await checksOf(store, env);
     const quiet = await store.version() === before;
     const name = "the database was quiet while it was read";
     return [{ name, ok: quiet, detail: quiet ? "yes" : "no: stop the instance and run the audit again" }, ...checks];
