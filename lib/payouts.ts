@@ -2,6 +2,7 @@ import type { Clock } from "@/lib/clock.ts";
 import type { Store, Tx } from "@/lib/kv.ts";
 import type { PaymentState, PaymentWallet } from "@/lib/lightning/port.ts";
 import type { TaskSpec } from "@/lib/queue.ts";
+import { nonZero } from "@/lib/rules/ledger.ts";
 import {
   claim,
   expireRefund,
@@ -164,7 +165,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       const next = payoutPaid(refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
       if (!next) return;
       putRefund(tx, next.refund);
-      await post(tx, next.moves.filter((move) => move.sats > 0), now);
+      await post(tx, nonZero(next.moves), now);
       tx.task({ kind: "refund-expiry", id: refund.id, dueAt: null });
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
     } else if (state.state === "failed") {

@@ -49,9 +49,6 @@ export function encode(text: string, pieceBytes: number): EncodedRow {
 /** Key of piece `i` of the row at `key`. */
 export const pieceKey = (key: Key, i: number): Key => [CHUNK, i, ...key];
 
-/** True for a key that holds a piece, not a record. */
-export const isPiece = (key: Key): boolean => key[0] === CHUNK;
-
 /** How many pieces lie beside a row with these bytes: 0 for an ordinary row. */
 export function piecesOf(value: Uint8Array): number {
   const text = decoder.decode(value);
