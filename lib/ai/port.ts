@@ -41,6 +41,31 @@ export interface WorkInput extends EvaluateInput {
   onText?: (piece: string) => void;
 }
 
+/** One turn of a conversation; text only. */
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  text: string;
+}
+
+/** A conversation in the payer's own words: no instructions of ours are added. */
+export interface ChatInput {
+  model: string;
+  /** At least one; the roles may come in any order. */
+  messages: readonly ChatMessage[];
+  /** 0–2 as on OpenAI's scale; an adapter whose provider knows less of it says so with a permanent ModelError. */
+  temperature?: number;
+  /** The answer ends before the first of these; at most 4. */
+  stop?: readonly string[];
+  /** Hard limit handed to the model: what the hold pays for. */
+  maxOutputTokens: number;
+  /** Aborts the call upstream. The error then carries the usage of what was written until then. */
+  signal: AbortSignal;
+  /** Milliseconds the whole call may take. */
+  deadlineMs: number;
+  /** Called with each piece of text as it is generated. Without it the answer may be asked for in one piece. */
+  onText?: (piece: string) => void;
+}
+
 export interface Model {
   /** e.g. "simulated", "anthropic", "local": for the start-up summary and readiness. */
   readonly name: string;
@@ -50,6 +75,8 @@ export interface Model {
   evaluate(input: EvaluateInput): Promise<Evaluation>;
   /** @throws {ModelError} and nothing else. */
   work(input: WorkInput): Promise<WorkResult>;
+  /** @throws {ModelError} and nothing else; its `usage` says what was written before it broke, if anything was. */
+  chat(input: ChatInput): Promise<WorkResult>;
 }
 
 /** A model call that gave no usable answer. `message` is safe to log: no prompt, no key, no provider body. */
