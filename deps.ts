@@ -163,6 +163,7 @@ async function openModel(env: Env, clock: Clock): Promise<Model> {
     simulated: used.some((adapter) => adapter?.simulated),
     evaluate: router.evaluate,
     work: router.work,
+    chat: router.chat,
   };
 }
 

@@ -61,4 +61,5 @@ const telling = (model: Model, tell: (call: Call, request: string) => void): Mod
     tell("work", input.request);
     return model.work(input);
   },
+  chat: (input) => model.chat(input),
 });

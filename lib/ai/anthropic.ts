@@ -3,10 +3,19 @@ import { z } from "zod";
 import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody } from "./bounded-body.ts";
-import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import { type AnthropicConversation, refusedChoice, toAnthropicConversation } from "./anthropic-conversation.ts";
+import {
+  type ChatInput,
+  type EvaluateInput,
+  type Model,
+  ModelError,
+  type Usage,
+  type WorkInput,
+  type WorkResult,
+} from "./port.ts";
 import { encodeRequest, EVALUATION_TOOL_PROMPT, VERDICT_TOOL, WORK_PROMPT } from "./prompts.ts";
-import { providerError, refusedByProvider } from "./provider-error.ts";
-import { estimatedUsage } from "./usage.ts";
+import { providerError, refusedByProvider, withText } from "./provider-error.ts";
+import { createUsageMeter, estimatedUsage } from "./usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdict, VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
 export interface AnthropicModelOptions {
@@ -47,7 +56,7 @@ const errorBodyShape = z.object({
 
 /** The events of a stream that matter here; all others (pings, thinking, block starts) do not parse and are skipped. */
 const eventShape = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("message_start"), message: z.object({ usage: usageShape.partial() }) }),
+  z.object({ type: z.literal("message_start"), message: z.object({ usage: usageShape.partial().nullish() }) }),
   z.object({
     type: z.literal("content_block_delta"),
     delta: z.object({ type: z.literal("text_delta"), text: z.string() }),
@@ -55,7 +64,7 @@ const eventShape = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("message_delta"),
     delta: z.object({ stop_reason: z.string().nullish() }),
-    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).optional(),
+    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).nullish(),
   }),
   z.object({ type: z.literal("message_stop") }),
 ]);
@@ -94,6 +103,51 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     timeout: Math.min(Math.max(0, deadlineMs) + SDK_TIMEOUT_MARGIN_MS, SDK_TIMEOUT_MAX_MS),
   });
 
+  /** Streams one answer, and tells each piece as it comes. */
+  async function answer(
+    current: Attempt,
+    input: Omit<ChatInput, "messages">,
+    conversation: AnthropicConversation,
+  ): Promise<WorkResult> {
+    const tell = textListener(input.onText, current.signal);
+    const meter = createUsageMeter(() =>
+      [conversation.system ?? "", ...conversation.messages.map(({ content }) => content)].join("\n")
+    );
+    current.usage = meter.soFar;
+    let stopReason: string | undefined;
+
+    await orProviderError(clock, current, async () => {
+      const stream = await client.messages.create({
+        model: input.model,
+        max_tokens: input.maxOutputTokens,
+        ...conversation,
+        stream: true,
+      }, requestOptions(current.signal, input.deadlineMs));
+      for await (const unread of stream) {
+        const parsed = eventShape.safeParse(unread);
+        if (!parsed.success) continue;
+        const event = parsed.data;
+        if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
+        else if (event.type === "content_block_delta") {
+          meter.add(event.delta.text);
+          tell(event.delta.text);
+        } else if (event.type === "message_delta") {
+          stopReason = event.delta.stop_reason ?? stopReason;
+          meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
+        } else stopReason ??= "end_turn";
+      }
+    }, (message) => refusedChoice(conversation, message));
+
+    if (stopReason === undefined) {
+      throw new ModelError(`the stream of ${PROVIDER} ended before the answer did`, {
+        permanent: false,
+        usage: meter.soFar(),
+      });
+    }
+    if (stopReason === "refusal") throw refusedByProvider(PROVIDER, meter.total());
+    return { text: meter.text, usage: meter.total(), finish: finishOf(stopReason) };
+  }
+
   return {
     name: "anthropic",
     simulated: false,
@@ -130,7 +184,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
             EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_JSON_SCHEMA) + input.request,
             JSON.stringify(content),
           );
-        current.usage = usage;
+        current.usage = () => usage;
         if (stop_reason === "refusal") throw refusedByProvider(PROVIDER, usage);
         const [only] = calls;
         const verdict = calls.length === 1 && only?.name === VERDICT_TOOL ? parseVerdict(only.input) : null;
@@ -145,66 +199,27 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     },
 
     work(input: WorkInput) {
-      return attempt(clock, PROVIDER, input, async (current) => {
-        const tell = textListener(input.onText, current.signal);
-        let text = "";
-        let inputTokens = 0;
-        let outputTokens = 0;
-        let counted = false; // outputTokens is the final count, not the one of the start
-        let stopReason: string | undefined;
-        /** What is charged if the call ends here: text that came after the last count is counted by characters. */
-        const usageSoFar = (): Usage | undefined => {
-          if (inputTokens === 0) return undefined;
-          if (counted || text === "") return { inputTokens, outputTokens, source: "api" };
-          return { ...estimatedUsage("", text), inputTokens };
-        };
+      const conversation: AnthropicConversation = {
+        system: WORK_PROMPT,
+        messages: [{ role: "user", content: input.request }],
+      };
+      return attempt(
+        clock,
+        PROVIDER,
+        input,
+        async (current) => withText(PROVIDER, await answer(current, input, conversation)),
+      );
+    },
 
-        await orProviderError(clock, current, async () => {
-          const stream = await client.messages.create({
-            model: input.model,
-            max_tokens: input.maxOutputTokens,
-            system: WORK_PROMPT,
-            messages: [{ role: "user", content: input.request }],
-            stream: true,
-          }, requestOptions(current.signal, input.deadlineMs));
-          for await (const unread of stream) {
-            const parsed = eventShape.safeParse(unread);
-            if (!parsed.success) continue;
-            const event = parsed.data;
-            if (event.type === "message_start") {
-              inputTokens = inputOf(event.message.usage);
-              outputTokens = event.message.usage.output_tokens ?? 0;
-            } else if (event.type === "content_block_delta") {
-              text += event.delta.text;
-              current.usage = usageSoFar(); // before telling: the listener may abort
-              tell(event.delta.text);
-            } else if (event.type === "message_delta") {
-              stopReason = event.delta.stop_reason ?? stopReason;
-              // Some proxies tell the input only here. Both counts are totals, not differences.
-              inputTokens = Math.max(inputTokens, inputOf(event.usage ?? {}));
-              outputTokens = event.usage?.output_tokens ?? outputTokens;
-              counted = (event.usage?.output_tokens ?? 0) > 0;
-            } else stopReason ??= "end_turn";
-            current.usage = usageSoFar();
-          }
-        });
-
-        if (stopReason === undefined) {
-          throw new ModelError(`the stream of ${PROVIDER} ended before the answer did`, {
-            permanent: false,
-            usage: current.usage,
-          });
-        }
-        const usage = usageSoFar() ?? estimatedUsage(WORK_PROMPT + input.request, text);
-        if (stopReason === "refusal") throw refusedByProvider(PROVIDER, usage);
-        if (text.trim() === "") {
-          throw new ModelError(`${PROVIDER} ended its answer (${finishOf(stopReason)}) without any text`, {
-            permanent: false,
-            usage,
-          });
-        }
-        return { text, usage, finish: finishOf(stopReason) };
-      });
+    chat(input: ChatInput) {
+      return attempt(
+        clock,
+        PROVIDER,
+        input,
+        // async: what cannot be translated must reject, not throw
+        // deno-lint-ignore require-await
+        async (current) => answer(current, input, toAnthropicConversation(input)),
+      );
     },
   };
 }
@@ -221,6 +236,14 @@ function usageOf(value: unknown): Usage | undefined {
   return inputTokens === 0 ? undefined : { inputTokens, outputTokens: parsed.data.output_tokens, source: "api" };
 }
 
+/** What an event of a stream has counted. */
+function countOf(usage: Parameters<typeof inputOf>[0] & { output_tokens?: number | undefined }) {
+  return {
+    inputTokens: inputOf(usage),
+    ...(usage.output_tokens === undefined ? {} : { outputTokens: usage.output_tokens }),
+  };
+}
+
 /** All input tokens of a usage: what was written to or read from the provider's cache is input too. */
 function inputOf(usage: {
   input_tokens?: number | null | undefined;
@@ -230,8 +253,16 @@ function inputOf(usage: {
   return (usage.input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
 }
 
-/** Runs a call of the SDK; what it throws becomes a ModelError that quotes nothing of it. */
-async function orProviderError<T>(clock: Clock, current: Attempt, run: () => Promise<T>): Promise<T> {
+/**
+ * Runs a call of the SDK; what it throws becomes a ModelError that quotes nothing of it.
+ * @param explain the error for a 400 with this message, where more is known about it.
+ */
+async function orProviderError<T>(
+  clock: Clock,
+  current: Attempt,
+  run: () => Promise<T>,
+  explain: (message: string) => ModelError | null = () => null,
+): Promise<T> {
   try {
     return await run();
   } catch (error) {
@@ -241,9 +272,11 @@ async function orProviderError<T>(clock: Clock, current: Attempt, run: () => Pro
     if (error.status === undefined && said === undefined) {
       throw new ModelError(`${PROVIDER} could not be reached, or the connection broke`, {
         permanent: false,
-        usage: current.usage,
+        usage: current.usage(),
       });
     }
+    const explained = error.status === 400 ? explain(said?.message ?? "") : null;
+    if (explained) throw explained;
     throw providerError({
       provider: PROVIDER,
       status: error.status,
@@ -251,7 +284,7 @@ async function orProviderError<T>(clock: Clock, current: Attempt, run: () => Pro
       message: said?.message,
       headers: error.headers,
       nowMs: clock.now(),
-      usage: current.usage,
+      usage: current.usage(),
     });
   }
 }

@@ -5,8 +5,11 @@ import { ModelError, type Usage } from "./port.ts";
 export interface Attempt {
   /** Aborted by the caller's signal, by the deadline, and when the call failed: hand it to everything below. */
   readonly signal: AbortSignal;
-  /** Set as soon as the provider has charged for something: whatever ends the call then carries it. */
-  usage: Usage | undefined;
+  /**
+   * What the provider charges if the call ends now; replaced by whoever knows. Asked only when a call fails, so that
+   * counting costs nothing while text is told.
+   */
+  usage: () => Usage | undefined;
 }
 
 /**
@@ -22,11 +25,11 @@ export async function attempt<T>(
   run: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const current: Attempt = { signal: controller.signal, usage: undefined };
+  const current: Attempt = { signal: controller.signal, usage: () => undefined };
   const stopped = Promise.withResolvers<never>();
   let stoppedBy: ModelError | undefined;
   const stop = (what: string) => {
-    stoppedBy ??= new ModelError(what, { permanent: false, usage: current.usage });
+    stoppedBy ??= new ModelError(what, { permanent: false, usage: current.usage() });
     stopped.reject(stoppedBy);
     controller.abort();
   };
@@ -40,7 +43,7 @@ export async function attempt<T>(
   try {
     return await Promise.race([run(current), stopped.promise]);
   } catch (error) {
-    throw stoppedBy ?? asModelError(error, provider, current.usage);
+    throw stoppedBy ?? asModelError(error, provider, current.usage());
   } finally {
     cancelDeadline();
     signal.removeEventListener("abort", aborted);

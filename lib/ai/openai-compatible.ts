@@ -3,11 +3,20 @@ import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody, maxAnswerBytes } from "./bounded-body.ts";
 import { LOCAL_PREFIX } from "./model-name.ts";
-import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import {
+  type ChatInput,
+  type ChatMessage,
+  type EvaluateInput,
+  type Model,
+  ModelError,
+  type Usage,
+  type WorkInput,
+  type WorkResult,
+} from "./port.ts";
 import { encodeRequest, EVALUATION_JSON_PROMPT, WORK_PROMPT } from "./prompts.ts";
-import { providerError, refusedByProvider } from "./provider-error.ts";
+import { providerError, refusedByProvider, withText } from "./provider-error.ts";
 import { eventData } from "./server-sent-events.ts";
-import { estimatedUsage } from "./usage.ts";
+import { createUsageMeter, estimatedUsage } from "./usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdictText, VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
 export interface OpenAiCompatibleModelOptions {
@@ -119,6 +128,26 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
     return posted.response;
   }
 
+  /** Asks for one answer, streamed when somebody listens. */
+  async function complete(current: Attempt, input: ChatInput): Promise<WorkResult> {
+    const { messages, temperature, stop = [] } = input;
+    const streamed = input.onText !== undefined;
+    const prompt = () => messages.map(({ text }) => text).join("\n");
+    const response = await postOrThrow(current, {
+      model: localId(input.model),
+      messages: messages.map(({ role, text }) => ({ role, content: text })),
+      ...(temperature === undefined ? {} : { temperature }),
+      ...(stop.length === 0 ? {} : { stop }),
+      stream: streamed,
+      ...(streamed ? { stream_options: { include_usage: true } } : {}),
+    }, input.maxOutputTokens);
+    const { text, usage, finishReason } = streamed
+      ? await readStream(current, response, prompt, textListener(input.onText, current.signal))
+      : await readAnswer(current, response, prompt);
+    if (finishReason === "content_filter") throw refusedByProvider(PROVIDER, usage);
+    return { text, usage, finish: finishReason === "length" ? "length" : "stop" };
+  }
+
   return {
     name: "local",
     simulated: false,
@@ -143,8 +172,8 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
           posted = await post(current, asked(used), EVALUATION_MAX_OUTPUT_TOKENS);
         }
         if (!posted.ok) throw posted.error;
-        const answer = await readAnswer(current, posted.response, EVALUATION_JSON_PROMPT + input.request);
-        current.usage = answer.usage;
+        const answer = await readAnswer(current, posted.response, () => EVALUATION_JSON_PROMPT + input.request);
+        current.usage = () => answer.usage;
         if (answer.finishReason === "content_filter") throw refusedByProvider(PROVIDER, answer.usage);
         const verdict = parseVerdictText(answer.text);
         if (!verdict) {
@@ -160,29 +189,17 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
     },
 
     work(input: WorkInput) {
-      return attempt(clock, PROVIDER, input, async (current) => {
-        const streamed = input.onText !== undefined;
-        const prompt = WORK_PROMPT + input.request;
-        const response = await postOrThrow(current, {
-          model: localId(input.model),
-          messages: [{ role: "system", content: WORK_PROMPT }, { role: "user", content: input.request }],
-          stream: streamed,
-          ...(streamed ? { stream_options: { include_usage: true } } : {}),
-        }, input.maxOutputTokens);
-        const answer = streamed
-          ? await readStream(current, response, prompt, textListener(input.onText, current.signal))
-          : await readAnswer(current, response, prompt);
-        const { text, usage, finishReason } = answer;
-        if (finishReason === "content_filter") throw refusedByProvider(PROVIDER, usage);
-        const finish = finishReason === "length" ? "length" as const : "stop" as const;
-        if (text.trim() === "") {
-          throw new ModelError(`${PROVIDER} ended its answer (${finish}) without any text`, {
-            permanent: false,
-            usage,
-          });
-        }
-        return { text, usage, finish };
-      });
+      const messages: ChatMessage[] = [{ role: "system", text: WORK_PROMPT }, { role: "user", text: input.request }];
+      return attempt(
+        clock,
+        PROVIDER,
+        input,
+        async (current) => withText(PROVIDER, await complete(current, { ...input, messages })),
+      );
+    },
+
+    chat(input: ChatInput) {
+      return attempt(clock, PROVIDER, input, (current) => complete(current, input));
     },
   };
 }
@@ -228,12 +245,12 @@ function refusesFormat(posted: { status: number; text: string }): boolean {
 }
 
 /** A whole answer. Usage that is absent, malformed or all zeros is counted from the characters instead. */
-async function readAnswer(current: Attempt, response: Response, prompt: string): Promise<Answer> {
+async function readAnswer(current: Attempt, response: Response, prompt: () => string): Promise<Answer> {
   const parsed = answerShape.safeParse(parseJson(await bodyText(current, response)));
   if (!parsed.success) {
     throw new ModelError(`${PROVIDER} sent an answer that is not a chat completion`, {
       permanent: false,
-      usage: estimatedUsage(prompt, ""),
+      usage: estimatedUsage(prompt(), ""),
     });
   }
   const [choice] = parsed.data.choices;
@@ -241,7 +258,7 @@ async function readAnswer(current: Attempt, response: Response, prompt: string):
   return {
     text,
     finishReason: choice?.finish_reason ?? "stop",
-    usage: usageOf(parsed.data.usage, text) ?? estimatedUsage(prompt, text),
+    usage: usageOf(parsed.data.usage, text) ?? estimatedUsage(prompt(), text),
   };
 }
 
@@ -249,15 +266,13 @@ async function readAnswer(current: Attempt, response: Response, prompt: string):
 async function readStream(
   current: Attempt,
   response: Response,
-  prompt: string,
+  prompt: () => string,
   tell: (piece: string) => void,
 ): Promise<Answer> {
-  let text = "";
+  const meter = createUsageMeter(prompt);
+  current.usage = meter.soFar;
   let finishReason: string | undefined;
-  let counted: unknown;
-  const usage = () => usageOf(counted, text) ?? estimatedUsage(prompt, text);
-  const broken = (what: string) =>
-    new ModelError(`${PROVIDER} ${what}`, { permanent: false, usage: text === "" ? undefined : usage() });
+  const broken = (what: string) => new ModelError(`${PROVIDER} ${what}`, { permanent: false, usage: meter.soFar() });
   if (!response.body) throw broken("sent no body");
   try {
     for await (const data of eventData(response.body)) {
@@ -268,26 +283,26 @@ async function readStream(
       const chunk = chunkShape.safeParse(parseJson(data));
       if (!chunk.success) throw broken("sent a piece of a stream that is not a chat completion chunk");
       if (chunk.data.error !== undefined && chunk.data.error !== null) throw broken("reported an error in its stream");
-      if (chunk.data.usage !== undefined && chunk.data.usage !== null) counted = chunk.data.usage;
       const choice = chunk.data.choices?.[0];
       finishReason = choice?.finish_reason ?? finishReason;
       const piece = choice?.delta?.content ?? "";
-      text += piece;
-      if (text !== "") current.usage = usage(); // before telling: the listener may abort
+      meter.add(piece);
+      const counted = usageOf(chunk.data.usage, meter.text);
+      if (counted) meter.count(counted);
       tell(piece);
     }
   } catch (error) {
     throw error instanceof ModelError ? error : broken("broke its stream off");
   }
   if (finishReason === undefined) throw broken("ended its stream before the answer was complete");
-  return { text, finishReason, usage: usage() };
+  return { text: meter.text, finishReason, usage: meter.total() };
 }
 
 async function bodyText(current: Attempt, response: Response): Promise<string> {
   try {
     return await response.text();
   } catch {
-    throw new ModelError(`${PROVIDER} broke its answer off`, { permanent: false, usage: current.usage });
+    throw new ModelError(`${PROVIDER} broke its answer off`, { permanent: false, usage: current.usage() });
   }
 }
 

@@ -1,4 +1,4 @@
-import { ModelError, type Usage } from "./port.ts";
+import { ModelError, type Usage, type WorkResult } from "./port.ts";
 
 /** What a provider said when it did not do the call. Nothing of `message` is repeated: it may quote the prompt. */
 export interface ProviderRefusal {
@@ -79,6 +79,18 @@ export function refusedByProvider(provider: string, usage: Usage | undefined): M
     permanent: true,
     causedByRequest: true,
     usage,
+  });
+}
+
+/**
+ * An answer of the work, which must have some text: a payer is not given nothing.
+ * @throws {ModelError} passing, when there is none.
+ */
+export function withText(provider: string, result: WorkResult): WorkResult {
+  if (result.text.trim() !== "") return result;
+  throw new ModelError(`${provider} ended its answer (${result.finish}) without any text`, {
+    permanent: false,
+    usage: result.usage,
   });
 }
 

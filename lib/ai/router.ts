@@ -1,5 +1,5 @@
 import { isLocalModel } from "./model-name.ts";
-import { type EvaluateInput, type Model, ModelError, type WorkInput } from "./port.ts";
+import { type ChatInput, type EvaluateInput, type Model, ModelError, type WorkInput } from "./port.ts";
 
 export interface ModelRouter extends Model {
   /** The adapter that would be asked; undefined for a local model when none is configured. */
@@ -29,5 +29,7 @@ export function createModelRouter({ local, hosted }: { local?: Model | undefined
     evaluate: async (input: EvaluateInput) => chosen(input.model).evaluate(input),
     // deno-lint-ignore require-await
     work: async (input: WorkInput) => chosen(input.model).work(input),
+    // deno-lint-ignore require-await
+    chat: async (input: ChatInput) => chosen(input.model).chat(input),
   };
 }

@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { assertUsage, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
-import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFaults } from "./simulated.ts";
+import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFault, type SimulatedFaults } from "./simulated.ts";
 
 function setUp() {
   const clock = createFakeClock();
-  const faults: SimulatedFaults = { evaluate: [], work: [] };
+  const faults: Required<SimulatedFaults> = { evaluate: [], work: [], chat: [] };
   return { clock, faults, model: createSimulatedModel({ clock, faults }), modelName: "simulated" };
 }
 
 modelContract("createSimulatedModel", () => {
   const { clock, faults, model, modelName } = setUp();
   let planned = 0;
-  const plan = (method: Method, fault: SimulatedFaults[Method][number]) => {
+  const plan = (method: Method, fault: SimulatedFault) => {
     faults[method].push(fault);
     planned++;
     return "Write a poem.";
@@ -33,7 +33,7 @@ modelContract("createSimulatedModel", () => {
     },
     abandoned: () => Promise.resolve(),
     // A call takes its fault when it really runs.
-    asked: () => planned - faults.evaluate.length - faults.work.length,
+    asked: () => planned - faults.evaluate.length - faults.work.length - faults.chat.length,
     close: () => Promise.resolve(),
   };
 });

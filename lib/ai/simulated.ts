@@ -1,8 +1,16 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
-import { attempt, textListener } from "./attempt.ts";
-import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import { type Attempt, attempt, textListener } from "./attempt.ts";
+import {
+  type ChatInput,
+  type EvaluateInput,
+  type Model,
+  ModelError,
+  type Usage,
+  type WorkInput,
+  type WorkResult,
+} from "./port.ts";
 import { EVALUATION_TOOL_PROMPT, WORK_PROMPT } from "./prompts.ts";
-import { CHARACTERS_PER_TOKEN, estimatedUsage, firstCharacters } from "./usage.ts";
+import { CHARACTERS_PER_TOKEN, createUsageMeter, estimatedUsage, firstCharacters } from "./usage.ts";
 
 /**
  * What the simulated model refuses: a request that contains one of these, whatever the case, as whole words with any
@@ -44,10 +52,19 @@ export type SimulatedFault =
   /** Answers as usual, after so many milliseconds of the clock. */
   | { kind: "delay"; ms: number };
 
+/** What a test makes the next call that writes text do. Pieces are words with the blanks behind them. */
+export type SimulatedTextFault =
+  | SimulatedFault
+  /** Breaks off with a passing error after so many pieces, which it has used. */
+  | { kind: "break"; afterPieces: number }
+  /** Each piece (from 0) waits for its step; an abort ends the waiting. */
+  | { kind: "steps"; step: (piece: number) => Promise<void> };
+
 /** Faults of the next calls, first one first. The arrays are the caller's: push to them at any time. */
 export interface SimulatedFaults {
   evaluate: SimulatedFault[];
-  work: SimulatedFault[];
+  work: SimulatedTextFault[];
+  chat?: SimulatedTextFault[];
 }
 
 export interface SimulatedModelOptions {
@@ -59,11 +76,45 @@ export interface SimulatedModelOptions {
 /**
  * A model that asks nobody: the same request always gets the same answer, and every answer says that it is simulated.
  * It obeys the markers of wire.md §5 in a request: `[refuse]`, `[fail-eval]`, `[fail-work]` (permanent, blamed on the
- * request) and `[slow:MS]` (delays the work alone, at most {@link SLOW_MAX_MS}).
+ * request) and `[slow:MS]` (delays the work alone, at most {@link SLOW_MAX_MS}); in a conversation the last message of
+ * the user is the request.
  */
 export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): Model {
   const provider = "the simulated model";
-  const next = (method: keyof SimulatedFaults): SimulatedFault => faults?.[method].shift() ?? { kind: "none" };
+
+  /** Writes the answer to `request`, word by word. */
+  async function write(
+    current: Attempt,
+    method: "work" | "chat",
+    input: Pick<ChatInput, "maxOutputTokens" | "onText" | "stop">,
+    request: string,
+    prompt: () => string,
+  ): Promise<WorkResult> {
+    const { signal } = current;
+    const fault: SimulatedTextFault = faults?.[method]?.shift() ?? { kind: "none" };
+    await suffer(clock, fault, signal);
+    const delay = /\[slow:(\d{1,9})\]/.exec(request)?.[1];
+    if (delay !== undefined) await sleep(clock, Math.min(Number(delay), SLOW_MAX_MS), signal);
+    if (request.includes("[fail-work]")) throw markedFailure("[fail-work]");
+
+    const whole = untilStop(answerTo(request), input.stop ?? []);
+    const text = firstCharacters(whole, input.maxOutputTokens * CHARACTERS_PER_TOKEN);
+    const meter = createUsageMeter(prompt);
+    current.usage = meter.soFar;
+    const tell = textListener(input.onText, signal);
+    const pieces = text.match(/\S+\s*|\s+/gu) ?? [];
+    const stopped = fault.kind === "steps" ? aborted(signal) : undefined;
+    for (const [index, piece] of pieces.entries()) {
+      if (fault.kind === "steps") await Promise.race([fault.step(index), stopped]);
+      if (signal.aborted || (fault.kind === "break" && index >= fault.afterPieces)) break;
+      meter.add(piece);
+      tell(piece);
+    }
+    if (fault.kind === "break") {
+      throw new ModelError(`${provider} broke off as a test asked`, { permanent: false, usage: meter.soFar() });
+    }
+    return { text, usage: meter.total(), finish: text === whole ? "stop" : "length" };
+  }
 
   return {
     name: "simulated",
@@ -71,7 +122,7 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, provider, input, async ({ signal }) => {
-        await suffer(clock, next("evaluate"), signal);
+        await suffer(clock, faults?.evaluate.shift() ?? { kind: "none" }, signal);
         if (input.request.includes("[fail-eval]")) throw markedFailure("[fail-eval]");
         const why = refusalOf(input.request);
         const reason = why === null
@@ -86,20 +137,15 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
     },
 
     work(input: WorkInput) {
-      return attempt(clock, provider, input, async ({ signal }) => {
-        await suffer(clock, next("work"), signal);
-        const delay = /\[slow:(\d{1,9})\]/.exec(input.request)?.[1];
-        if (delay !== undefined) await sleep(clock, Math.min(Number(delay), SLOW_MAX_MS), signal);
-        if (input.request.includes("[fail-work]")) throw markedFailure("[fail-work]");
-        const whole = answerTo(input.request);
-        const text = firstCharacters(whole, input.maxOutputTokens * CHARACTERS_PER_TOKEN);
-        const tell = textListener(input.onText, signal);
-        for (const piece of text.match(/\S*\s*/gu) ?? []) tell(piece);
-        return {
-          text,
-          usage: estimatedUsage(WORK_PROMPT + input.request, text),
-          finish: text === whole ? "stop" as const : "length" as const,
-        };
+      return attempt(clock, provider, input, (current) => {
+        return write(current, "work", input, input.request, () => WORK_PROMPT + input.request);
+      });
+    },
+
+    chat(input: ChatInput) {
+      return attempt(clock, provider, input, (current) => {
+        const asked = input.messages.findLast(({ role }) => role === "user")?.text ?? "";
+        return write(current, "chat", input, asked, () => input.messages.map(({ text }) => text).join("\n"));
       });
     },
   };
@@ -119,6 +165,20 @@ function answerTo(request: string): string {
     `Set an API key or a local model to get real answers.`;
 }
 
+/** The text before the first of these sequences. */
+function untilStop(text: string, stop: readonly string[]): string {
+  const ends = stop.map((sequence) => sequence === "" ? -1 : text.indexOf(sequence)).filter((end) => end >= 0);
+  return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
+}
+
+/** Resolves when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 function markedFailure(marker: string): ModelError {
   return new ModelError(`the simulated model failed because the request contains ${marker}`, {
     permanent: true,
@@ -126,7 +186,7 @@ function markedFailure(marker: string): ModelError {
   });
 }
 
-async function suffer(clock: Clock, fault: SimulatedFault, signal: AbortSignal): Promise<void> {
+async function suffer(clock: Clock, fault: SimulatedTextFault, signal: AbortSignal): Promise<void> {
   if (fault.kind === "delay") await sleep(clock, fault.ms, signal);
   if (fault.kind === "hang") await new Promise<never>(() => {});
   if (fault.kind === "passing" || fault.kind === "permanent") {

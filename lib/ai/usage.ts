@@ -20,6 +20,63 @@ export function estimatedUsage(input: string, output: string): Usage {
   };
 }
 
+/** Adds up what a call has used while its answer is being written. */
+export interface UsageMeter {
+  /** The answer so far. */
+  readonly text: string;
+  add(piece: string): void;
+  /** What the provider has counted up to here: totals, not differences. What it left out, or counted as none, stays. */
+  count(counted: { inputTokens?: number; outputTokens?: number }): void;
+  /** What is charged if the call ends here; undefined before anything was counted or written. */
+  soFar(): Usage | undefined;
+  /** What the call has used: the provider's counts, and characters (4 a token) for all that it has not counted. */
+  total(): Usage;
+}
+
+/**
+ * A meter of one call. Text that came after the provider's last count is counted by its characters; a count from
+ * before the first text says nothing about the text.
+ * @param prompt all input of the call, asked for only when the provider counted none.
+ */
+export function createUsageMeter(prompt: () => string): UsageMeter {
+  let text = "";
+  let inputTokens = 0;
+  let outputTokens: number | undefined;
+  /** How much of the text `outputTokens` covers, in UTF-16 units. */
+  let covered = 0;
+
+  const total = (): Usage => {
+    const input = inputTokens > 0 ? inputTokens : Math.max(1, estimateTokens(prompt()));
+    const isCounted = outputTokens !== undefined && covered === text.length;
+    const output = isCounted
+      ? outputTokens ?? 0
+      : Math.max(1, (covered > 0 ? outputTokens ?? 0 : 0) + estimateTokens(text.slice(covered)));
+    return {
+      inputTokens: input,
+      outputTokens: output,
+      source: isCounted && inputTokens > 0 ? "api" : "estimated",
+    };
+  };
+
+  return {
+    get text() {
+      return text;
+    },
+    add(piece) {
+      text += piece;
+    },
+    count(counted) {
+      inputTokens = Math.max(inputTokens, counted.inputTokens ?? 0);
+      // No tokens for a text that is there cannot be.
+      if (counted.outputTokens === undefined || (counted.outputTokens === 0 && text !== "")) return;
+      outputTokens = counted.outputTokens;
+      covered = text.length;
+    },
+    soFar: () => inputTokens === 0 && outputTokens === undefined && text === "" ? undefined : total(),
+    total,
+  };
+}
+
 /** The first `limit` code points of a text: a cut by UTF-16 units could leave half a character. */
 export function firstCharacters(text: string, limit: number): string {
   if (text.length <= limit) return text;
