@@ -20,8 +20,8 @@ export interface Permissions {
   /** null: any. */
   models: ReadonlySet<string> | null;
   /**
-   * Every `max_sats` with its place in the chain, in order; the sats never rise. `index` counts the caveats from 1, so
-   * `signatureChain(…)[index]` is the signature that every token narrowed from this limit shares: the name of its own count.
+   * Every `max_sats` with its place among the caveats, in order; the sats never rise. `index` counts from 0, so
+   * `signatureChain(…)[index + 1]` is the signature every token narrowed from this limit shares: it names the limit's own count.
    */
   maxSats: readonly { index: number; sats: number }[];
 }
@@ -55,10 +55,10 @@ export function readCaveats(
   nowSeconds: number,
 ): { ok: true; permissions: Permissions } | { ok: false; problem: CaveatProblem } {
   const draft = emptyDraft();
-  for (const [i, caveat] of caveats.entries()) {
+  for (const [index, caveat] of caveats.entries()) {
     const at = caveat.indexOf("=");
     const key = at === -1 ? "" : caveat.slice(0, at);
-    const reading = at === -1 ? "shapeless" : take(draft, key, caveat.slice(at + 1), i + 1);
+    const reading = at === -1 ? "shapeless" : take(draft, key, caveat.slice(at + 1), index);
     if (reading !== "fine") return { ok: false, problem: invalid(reading, KEY.test(key) ? key : null) };
   }
   if (!draft.service) return { ok: false, problem: invalid("missing", "services") };
@@ -109,7 +109,7 @@ const emptyDraft = (): Draft => ({
 
 type Reading = "fine" | "malformed" | "wider" | "unknown" | "elsewhere";
 
-/** Takes one more caveat into the draft. @param index its place, counted from 1 */
+/** Takes one more caveat into the draft. @param index its place among the caveats */
 function take(draft: Draft, key: string, value: string, index: number): Reading {
   switch (key) {
     case "services":
@@ -170,7 +170,7 @@ const isCapability = (name: string): name is Capability => CAPABILITIES.has(name
 const isModelName = (name: string): name is string => MODEL.test(name);
 
 function written(key: string, value: string): string {
-  if (take(emptyDraft(), key, value, 1) !== "fine") throw new RangeError(`the value of ${key} makes no caveat`);
+  if (take(emptyDraft(), key, value, 0) !== "fine") throw new RangeError(`the value of ${key} makes no caveat`);
   return `${key}=${value}`;
 }
 
