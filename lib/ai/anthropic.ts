@@ -13,10 +13,16 @@ import {
   type WorkInput,
   type WorkResult,
 } from "./port.ts";
-import { encodeRequest, EVALUATION_TOOL_PROMPT, VERDICT_TOOL, WORK_PROMPT } from "./prompts.ts";
+import {
+  encodeRequest,
+  EVALUATION_TOOL_PROMPT,
+  VERDICT_TOOL,
+  VERDICT_TOOL_DEFINITION,
+  WORK_PROMPT,
+} from "./prompts.ts";
 import { providerError, refusedByProvider, withText } from "./provider-error.ts";
 import { createUsageMeter, estimatedUsage } from "./usage.ts";
-import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdict, VERDICT_JSON_SCHEMA } from "./verdict.ts";
+import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdict } from "./verdict.ts";
 
 export interface AnthropicModelOptions {
   apiKey: string;
@@ -123,18 +129,22 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         ...conversation,
         stream: true,
       }, requestOptions(current.signal, input.deadlineMs));
-      for await (const unread of stream) {
-        const parsed = eventShape.safeParse(unread);
-        if (!parsed.success) continue;
-        const event = parsed.data;
-        if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
-        else if (event.type === "content_block_delta") {
-          meter.add(event.delta.text);
-          tell(event.delta.text);
-        } else if (event.type === "message_delta") {
-          stopReason = event.delta.stop_reason ?? stopReason;
-          meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
-        } else stopReason ??= "end_turn";
+      try {
+        for await (const unread of stream) {
+          const parsed = eventShape.safeParse(unread);
+          if (!parsed.success) continue;
+          const event = parsed.data;
+          if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
+          else if (event.type === "content_block_delta") {
+            meter.add(event.delta.text);
+            tell(event.delta.text);
+          } else if (event.type === "message_delta") {
+            stopReason = event.delta.stop_reason ?? stopReason;
+            meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
+          } else stopReason ??= "end_turn";
+        }
+      } catch (error) {
+        if (stopReason === undefined) throw error; // else all was said, and only the end of the stream is missing
       }
     }, (message) => refusedChoice(conversation, message));
 
@@ -163,11 +173,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
               max_tokens: EVALUATION_MAX_OUTPUT_TOKENS,
               system: EVALUATION_TOOL_PROMPT,
               messages: [{ role: "user", content: encodeRequest(input.request) }],
-              tools: [{
-                name: VERDICT_TOOL,
-                description: "Gives the verdict on the request.",
-                input_schema: VERDICT_JSON_SCHEMA,
-              }],
+              tools: [VERDICT_TOOL_DEFINITION],
               tool_choice: { type: "tool", name: VERDICT_TOOL, disable_parallel_tool_use: true },
             }, requestOptions(current.signal, input.deadlineMs)),
         );
@@ -181,7 +187,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         const calls = content.filter((block) => block.type === "tool_use");
         const usage = usageOf(parsed.data.usage) ??
           estimatedUsage(
-            EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_JSON_SCHEMA) + input.request,
+            EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_TOOL_DEFINITION) + input.request,
             JSON.stringify(content),
           );
         current.usage = () => usage;

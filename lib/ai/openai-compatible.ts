@@ -292,7 +292,8 @@ async function readStream(
       tell(piece);
     }
   } catch (error) {
-    throw error instanceof ModelError ? error : broken("broke its stream off");
+    if (error instanceof ModelError) throw error;
+    if (finishReason === undefined) throw broken("broke its stream off"); // else all was said
   }
   if (finishReason === undefined) throw broken("ended its stream before the answer was complete");
   return { text: meter.text, finishReason, usage: meter.total() };

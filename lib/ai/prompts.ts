@@ -1,3 +1,5 @@
+import { VERDICT_JSON_SCHEMA } from "./verdict.ts";
+
 /**
  * What the models are told. The request is never mixed into these texts: it travels as the whole of the user message,
  * for an evaluation encoded by {@link encodeRequest}.
@@ -12,6 +14,13 @@ const JUDGE =
 
 /** Name of the tool a hosted model is forced to call. */
 export const VERDICT_TOOL = "give_verdict";
+
+/** The tool as Anthropic's Messages API is told of it. */
+export const VERDICT_TOOL_DEFINITION = {
+  name: VERDICT_TOOL,
+  description: "Gives the verdict on the request.",
+  input_schema: VERDICT_JSON_SCHEMA,
+};
 
 /** System prompt of an evaluation by forced tool call. */
 export const EVALUATION_TOOL_PROMPT = `${JUDGE} Give the verdict by calling the tool ${VERDICT_TOOL}.`;
@@ -35,4 +44,36 @@ export function encodeRequest(request: string): string {
     /[<[\u0085\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+/** Fewer characters than a token has in English prose, so that an estimate for a price is rather too high. */
+const SAFE_CHARACTERS_PER_TOKEN = 3;
+
+/** Tokens that mark the turns and roles of a call with one message: a handful with every known tokenizer. */
+const FRAMING_TOKENS = 16;
+
+/**
+ * Tokens of the instructions that Anthropic's API adds to every call that forces a tool: 235 to 340 by its pricing page
+ * (platform.claude.com, "Tool use"), by model; more are counted, since newer models have had longer ones.
+ */
+const FORCED_TOOL_TOKENS = 512;
+
+/**
+ * Most input tokens that an evaluation takes beside the request as {@link encodeRequest} writes it: an upper estimate
+ * for prices, whichever adapter is asked. The output is bounded by `EVALUATION_MAX_OUTPUT_TOKENS` (verdict.ts).
+ */
+export function evaluationOverheadTokens(): number {
+  const hosted = safeTokens(EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_TOOL_DEFINITION)) + FORCED_TOOL_TOKENS;
+  const local = safeTokens(EVALUATION_JSON_PROMPT + JSON.stringify(VERDICT_JSON_SCHEMA));
+  return Math.max(hosted, local) + FRAMING_TOKENS;
+}
+
+/** Most input tokens that the work takes beside the request itself: an upper estimate for prices. */
+export function workOverheadTokens(): number {
+  return safeTokens(WORK_PROMPT) + FRAMING_TOKENS;
+}
+
+/** Tokens of an English text, rather too many. */
+function safeTokens(text: string): number {
+  return Math.ceil(text.length / SAFE_CHARACTERS_PER_TOKEN);
 }

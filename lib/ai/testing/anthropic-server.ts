@@ -1,5 +1,6 @@
 import {
   type Answer,
+  cutAtStop,
   isStreamed,
   piecesOf,
   playTransportStep,
@@ -21,7 +22,7 @@ export type AnthropicStep =
   | { kind: "verdict"; accepted: boolean; reason: string; input?: unknown; usage?: AnthropicUsage | null }
   /** These blocks as they are. */
   | { kind: "content"; content: unknown[]; stopReason?: string; usage?: AnthropicUsage | null }
-  /** Text, cut at the request's `max_tokens` (4 characters a token) as the real one cuts. */
+  /** Text, cut at the request's `stop_sequences` and `max_tokens` (4 characters a token) as the real one cuts. */
   | { kind: "text"; text: string; stopReason?: string; usage?: AnthropicUsage | null }
   /** The beginning of the answer, then the connection ends. In a stream: the start, this text, the end. */
   | { kind: "cut-mid-stream"; text: string; inputTokens?: number }
@@ -41,7 +42,7 @@ export interface AnthropicServer extends ScriptedServer {
 export function startAnthropicServer(): AnthropicServer {
   const script: AnthropicStep[] = [];
   const server = startScriptedServer(async (request, out) => {
-    const body = JSON.parse(request.body) as { max_tokens: number; tool_choice?: { name: string } };
+    const body = JSON.parse(request.body) as RequestBody;
     if (request.method !== "POST" || request.path !== "/v1/messages") {
       return await out.send(404, JSON_TYPE, JSON.stringify(PROTOCOL.errorBody("not_found_error", "no such path")));
     }
@@ -55,6 +56,12 @@ export function startAnthropicServer(): AnthropicServer {
   return { ...server, script };
 }
 
+interface RequestBody {
+  max_tokens: number;
+  stop_sequences?: string[];
+  tool_choice?: { name: string };
+}
+
 const JSON_TYPE = { "content-type": "application/json" };
 
 const PROTOCOL = {
@@ -66,7 +73,7 @@ async function play(
   step: Exclude<AnthropicStep, TransportStep>,
   request: RecordedRequest,
   out: Answer,
-  body: { max_tokens: number; tool_choice?: { name: string } },
+  body: RequestBody,
 ): Promise<void> {
   const counted = { input_tokens: Math.ceil(request.body.length / 4), output_tokens: 20 };
   switch (step.kind) {
@@ -78,18 +85,17 @@ async function play(
     case "content":
       return await whole(out, step.content, step.stopReason ?? "end_turn", step.usage ?? counted);
     case "text": {
-      const text = step.text.slice(0, body.max_tokens * 4);
-      const stop = text.length < step.text.length ? "max_tokens" : step.stopReason ?? "end_turn";
+      const { text: wanted, stoppedBy } = cutAtStop(step.text, body.stop_sequences);
+      const text = wanted.slice(0, body.max_tokens * 4);
+      const stop = text.length < wanted.length
+        ? "max_tokens"
+        : stoppedBy === null
+        ? step.stopReason ?? "end_turn"
+        : "stop_sequence";
       const usage = step.usage === undefined ? { ...counted, output_tokens: Math.ceil(text.length / 4) } : step.usage;
       if (!isStreamed(request)) return await whole(out, [{ type: "text", text }], stop, usage);
-      await beginStream(out, usage === null ? null : { ...usage, output_tokens: 1 }, text);
-      await out.write(event({ type: "content_block_stop", index: 0 }));
-      await out.write(event({
-        type: "message_delta",
-        delta: { stop_reason: stop, stop_sequence: null },
-        ...(usage === null ? {} : { usage: { output_tokens: usage.output_tokens } }),
-      }));
-      await out.write(event({ type: "message_stop" }));
+      await out.begin(200, STREAM_HEAD);
+      for (const frame of anthropicFrames(text, usage, stop)) await out.write(frame);
       return await out.end();
     }
     case "cut-mid-stream":
@@ -132,13 +138,35 @@ async function whole(out: Answer, content: unknown[], stopReason: string, usage:
 }
 
 async function beginStream(out: Answer, usage: AnthropicUsage | null, text: string): Promise<void> {
-  await out.begin(200, { "content-type": "text/event-stream", "request-id": "req_1" });
-  await out.write(event({ type: "message_start", message: message([], null, usage) }));
-  await out.write(event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } }));
-  await out.write(event({ type: "ping" }));
-  for (const piece of piecesOf(text)) {
-    await out.write(event({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: piece } }));
-  }
+  await out.begin(200, STREAM_HEAD);
+  for (const frame of beginningOf(usage, text)) await out.write(frame);
+}
+
+const STREAM_HEAD = { "content-type": "text/event-stream", "request-id": "req_1" };
+
+function beginningOf(usage: AnthropicUsage | null, text: string): string[] {
+  return [
+    event({ type: "message_start", message: message([], null, usage) }),
+    event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } }),
+    event({ type: "ping" }),
+    ...piecesOf(text).map((piece) =>
+      event({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: piece } })
+    ),
+  ];
+}
+
+/** Every frame of a stream that says this text: the input is counted in the first, the output in the last but one. */
+export function anthropicFrames(text: string, usage: AnthropicUsage | null, stopReason = "end_turn"): string[] {
+  return [
+    ...beginningOf(usage === null ? null : { ...usage, output_tokens: 1 }, text),
+    event({ type: "content_block_stop", index: 0 }),
+    event({
+      type: "message_delta",
+      delta: { stop_reason: stopReason, stop_sequence: null },
+      ...(usage === null ? {} : { usage: { output_tokens: usage.output_tokens } }),
+    }),
+    event({ type: "message_stop" }),
+  ];
 }
 
 function event(data: { type: string; [field: string]: unknown }): string {

@@ -1,5 +1,6 @@
 import {
   type Answer,
+  cutAtStop,
   isStreamed,
   piecesOf,
   playTransportStep,
@@ -18,7 +19,7 @@ export interface OpenAiUsage {
 export type OpenAiStep =
   | TransportStep
   | { kind: "verdict"; accepted: boolean; reason: string; usage?: OpenAiUsage | null }
-  /** Text, cut at the request's `max_tokens` (4 characters a token) as the real ones cut. */
+  /** Text, cut at the request's `stop` and `max_tokens` (4 characters a token) as the real ones cut. */
   | { kind: "text"; text: string; finishReason?: string; usage?: OpenAiUsage | null }
   /** The beginning of the answer, then the connection ends. */
   | { kind: "cut-mid-stream"; text: string }
@@ -43,7 +44,7 @@ export interface OpenAiServerOptions {
 export function startOpenAiServer({ takes = "both" }: OpenAiServerOptions = {}): OpenAiServer {
   const script: OpenAiStep[] = [];
   const server = startScriptedServer(async (request, out) => {
-    const body = JSON.parse(request.body) as { max_tokens: number; response_format?: { type: string } };
+    const body = JSON.parse(request.body) as RequestBody;
     if (request.method !== "POST" || request.path !== "/v1/chat/completions") {
       return await out.send(404, JSON_TYPE, JSON.stringify({ detail: "Not Found" }));
     }
@@ -57,9 +58,15 @@ export function startOpenAiServer({ takes = "both" }: OpenAiServerOptions = {}):
         ? { kind: "verdict" as const, accepted: true, reason: "fine" }
         : { kind: "text" as const, text: "ok" });
     if (await playTransportStep(step, request, out, PROTOCOL)) return;
-    await play(step as Exclude<OpenAiStep, TransportStep>, request, out, body.max_tokens);
+    await play(step as Exclude<OpenAiStep, TransportStep>, request, out, body);
   });
   return { ...server, script };
+}
+
+interface RequestBody {
+  max_tokens: number;
+  stop?: string[];
+  response_format?: { type: string };
 }
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -75,7 +82,7 @@ async function play(
   step: Exclude<OpenAiStep, TransportStep>,
   request: RecordedRequest,
   out: Answer,
-  maxTokens: number,
+  body: RequestBody,
 ): Promise<void> {
   const whole = (text: string, finish: string, usage: OpenAiUsage | null | undefined) =>
     JSON.stringify({
@@ -93,13 +100,12 @@ async function play(
       return await out.send(200, JSON_TYPE, whole(text, "stop", step.usage));
     }
     case "text": {
-      const text = step.text.slice(0, maxTokens * 4);
-      const finish = text.length < step.text.length ? "length" : step.finishReason ?? "stop";
+      const wanted = cutAtStop(step.text, body.stop).text;
+      const text = wanted.slice(0, body.max_tokens * 4);
+      const finish = text.length < wanted.length ? "length" : step.finishReason ?? "stop";
       if (!isStreamed(request)) return await out.send(200, JSON_TYPE, whole(text, finish, step.usage));
-      await beginStream(out, text);
-      await out.write(chunk({}, finish));
-      if (step.usage) await out.write(`data: ${JSON.stringify({ choices: [], usage: step.usage })}\n\n`);
-      await out.write("data: [DONE]\n\n");
+      await out.begin(200, STREAM_HEAD);
+      for (const frame of openAiFrames(text, step.usage ?? null, finish)) await out.write(frame);
       return await out.end();
     }
     case "cut-mid-stream":
@@ -119,9 +125,24 @@ async function play(
 }
 
 async function beginStream(out: Answer, text: string): Promise<void> {
-  await out.begin(200, { "content-type": "text/event-stream" });
-  await out.write(chunk({ role: "assistant" }, null));
-  for (const piece of piecesOf(text)) await out.write(chunk({ content: piece }, null));
+  await out.begin(200, STREAM_HEAD);
+  for (const frame of beginningOf(text)) await out.write(frame);
+}
+
+const STREAM_HEAD = { "content-type": "text/event-stream" };
+
+function beginningOf(text: string): string[] {
+  return [chunk({ role: "assistant" }, null), ...piecesOf(text).map((piece) => chunk({ content: piece }, null))];
+}
+
+/** Every frame of a stream that says this text; the usage, if any, comes after the last choice. */
+export function openAiFrames(text: string, usage: OpenAiUsage | null, finishReason = "stop"): string[] {
+  return [
+    ...beginningOf(text),
+    chunk({}, finishReason),
+    ...(usage === null ? [] : [`data: ${JSON.stringify({ choices: [], usage })}\n\n`]),
+    "data: [DONE]\n\n",
+  ];
 }
 
 function chunk(delta: { role?: string; content?: string }, finish: string | null): string {

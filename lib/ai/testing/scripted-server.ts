@@ -182,7 +182,17 @@ export type TransportStep =
   /** The head and the beginning of an answer, then nothing until the client leaves. */
   | { kind: "slow-body" }
   /** A success whose body has so many bytes of nothing in it. */
-  | { kind: "endless"; bytes: number };
+  | { kind: "endless"; bytes: number }
+  /**
+   * These pieces of a stream, one write each, `before` awaited before each (from 0). Then the stream ends in order, the
+   * connection ends, or nothing more comes until the client leaves.
+   */
+  | {
+    kind: "frames";
+    frames: readonly string[];
+    before?: (index: number) => Promise<void>;
+    then: "end" | "cut" | "stall";
+  };
 
 /** Plays a step that needs no protocol. @returns false when the step is another one. */
 export async function playTransportStep(
@@ -219,12 +229,23 @@ export async function playTransportStep(
       for (let left = step.bytes; left > 0; left -= 65_536) await out.write(" ".repeat(Math.min(left, 65_536)));
       await out.end();
       break;
+    case "frames":
+      await out.begin(200, { "content-type": "text/event-stream" });
+      for (const [index, frame] of step.frames.entries()) {
+        await step.before?.(index);
+        await out.write(frame);
+      }
+      if (step.then === "end") await out.end();
+      if (step.then === "stall") await request.closedByClient;
+      break;
   }
   return true;
 }
 
 function isTransportStep(step: { kind: string }): step is TransportStep {
-  return ["error", "redirect", "raw", "cut-before-headers", "hang", "slow-body", "endless"].includes(step.kind);
+  return ["error", "redirect", "raw", "cut-before-headers", "hang", "slow-body", "endless", "frames"].includes(
+    step.kind,
+  );
 }
 
 function contentTypeOf(request: RecordedRequest): string {
@@ -235,6 +256,17 @@ function contentTypeOf(request: RecordedRequest): string {
 export function isStreamed(request: RecordedRequest): boolean {
   const body: unknown = JSON.parse(request.body);
   return typeof body === "object" && body !== null && "stream" in body && body.stream === true;
+}
+
+/** The text before the first of these sequences, as providers cut it, and which one it was. */
+export function cutAtStop(text: string, stop: readonly string[] = []): { text: string; stoppedBy: string | null } {
+  let end = text.length;
+  let stoppedBy: string | null = null;
+  for (const sequence of stop) {
+    const at = text.indexOf(sequence);
+    if (at >= 0 && at < end) [end, stoppedBy] = [at, sequence];
+  }
+  return { text: text.slice(0, end), stoppedBy };
 }
 
 /** Pieces of a text as a stream would bring them: a few characters each. */
