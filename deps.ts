@@ -43,7 +43,8 @@ const SEED_BYTES = 32;
 export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   const clock = systemClock;
   const random = systemRandom;
-  await ratesFor(env.models.workModel, env); // a model without a price stops the start, not the first job
+  // A model without a price stops the start, not the first request.
+  for (const model of [env.models.workModel, env.models.evalModel, ...env.chat.models]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openDenoEngine(env.kvUrl, { exclusive: false }) : await dir.openEngine(STORE_FILE);
   const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
@@ -205,6 +206,13 @@ function settingsOf(env: Env): Settings {
     refundClaimDays: env.refunds.claimDays,
     refundMaxFeeSats: env.refunds.maxFeeSats,
     payoutTimeoutMs: env.payouts.timeoutMs,
+    sessions: env.sessions,
+    l402DepositSats: env.sessions.l402DepositSats,
+    maxOpenChallenges: env.limits.maxOpenChallenges,
+    minOutputTokens: env.chat.minOutputTokens,
+    chatEvaluation: env.chat.evaluation,
+    chatModels: env.chat.models,
+    chatOutputTokens: env.chat.outputTokens,
   };
 }
 

@@ -51,6 +51,10 @@ const text = z.string().max(2_000);
 /** Goes into a header, which holds no blanks and nothing beyond ASCII: better said at the start than at the first call. */
 const key = z.string().regex(/^[\x21-\x7e]{1,2000}$/, "must be a key: letters, digits and signs, no blanks");
 const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
+const models = list.refine(
+  (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),
+  "must be names of models, separated by commas",
+);
 const MAX_SATS = 100_000_000;
 const MAX_USD = 1e9;
 
@@ -70,6 +74,8 @@ const VARIABLES = {
   TRUSTED_PROXIES: [proxies, null],
   CORS_ORIGINS: [origins, "*"],
   RATE_LIMIT_PER_MINUTE: [whole(0, 1_000_000), "300"],
+  RATE_LIMIT_CHALLENGES_PER_MINUTE: [whole(0, 1_000_000), "60"],
+  MAX_OPEN_CHALLENGES: [whole(0, 10_000_000), "10000"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
 
@@ -112,6 +118,16 @@ const VARIABLES = {
   BTC_PRICE_MAX_AGE_SECONDS: [whole(60, 604_800), "3600"],
   BTC_PRICE_USD_FALLBACK: [number(1, MAX_USD), "100000"],
 
+  SESSION_MIN_DEPOSIT_SATS: [whole(1, MAX_SATS), "100"],
+  SESSION_MAX_DEPOSIT_SATS: [whole(1, MAX_SATS), "10000"],
+  SESSION_MIN_BALANCE_SATS: [whole(0, MAX_SATS), "50"],
+  SESSION_EXPIRY_HOURS: [whole(1, 87_600), "24"],
+  L402_DEPOSIT_SATS: [whole(1, MAX_SATS), "500"],
+  MIN_OUTPUT_TOKENS: [whole(1, 8_192), "64"],
+  CHAT_EVALUATION: [z.enum(["on", "off"], "must be on or off"), "on"],
+  CHAT_MODELS: [models, null],
+  CHAT_OUTPUT_TOKENS: [whole(1, 8_192), "1024"],
+
   REFUND_MAX_FEE_SATS: [whole(0, MAX_SATS), "10"],
   REFUND_DUST_SATS: [whole(1, MAX_SATS), "1"],
   REFUND_CLAIM_DAYS: [whole(1, 3_650), "30"],
@@ -149,7 +165,7 @@ export interface Env {
   corsOrigins: string[];
   eventLogSize: number;
   gatherMs: number;
-  limits: { ratePerMinute: number };
+  limits: { ratePerMinute: number; challengesPerMinute: number; maxOpenChallenges: number };
   lightning:
     | { kind: "simulated" }
     | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string; webhookUrl?: string };
@@ -168,6 +184,14 @@ export interface Env {
   modelRates: { haiku: Rates; sonnet: Rates; local: Rates };
   btc: { url: string; secondUrl: string; maxAgeMs: number; fallbackUsd: number };
   refunds: { maxFeeSats: number; dustSats: number; claimDays: number };
+  sessions: {
+    minDepositSats: number;
+    maxDepositSats: number;
+    minBalanceSats: number;
+    expiryMs: number;
+    l402DepositSats: number;
+  };
+  chat: { evaluation: boolean; models: string[]; outputTokens: number; minOutputTokens: number };
 }
 
 /** What is wrong with the environment: every variable at once, none of their values (any of them may hold a secret). */
@@ -222,6 +246,7 @@ function contradictions(v: Partial<Values>): string[] {
   if (v.SHORT_MAX_CHARS !== undefined && v.MEDIUM_MAX_CHARS !== undefined && v.SHORT_MAX_CHARS > v.MEDIUM_MAX_CHARS) {
     found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
   }
+  found.push(...sessionContradictions(v));
   const simulatedMoney = v.LNBITS_URL === undefined;
   for (const name of ["LNBITS_WEBHOOK_URL", "LNBITS_DEV_PAYER_KEY"] as const) {
     if (v[name] !== undefined && simulatedMoney) found.push(`${name} needs LNBITS_URL`);
@@ -235,6 +260,27 @@ function contradictions(v: Partial<Values>): string[] {
       "HOST or PUBLIC_ORIGIN is not loopback while a real model key is set and Lightning is simulated: anyone could spend your model " +
         "budget with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
     );
+  }
+  return found;
+}
+
+function sessionContradictions(v: Partial<Values>): string[] {
+  const found: string[] = [];
+  const [min, max] = [v.SESSION_MIN_DEPOSIT_SATS, v.SESSION_MAX_DEPOSIT_SATS];
+  if (min !== undefined && max !== undefined && min > max) {
+    found.push("SESSION_MIN_DEPOSIT_SATS must not be larger than SESSION_MAX_DEPOSIT_SATS");
+  }
+  if (min !== undefined && v.SESSION_MIN_BALANCE_SATS !== undefined && v.SESSION_MIN_BALANCE_SATS > min) {
+    found.push(
+      "SESSION_MIN_BALANCE_SATS must not be larger than SESSION_MIN_DEPOSIT_SATS: a new session would be paused",
+    );
+  }
+  const asked = v.L402_DEPOSIT_SATS;
+  if (asked !== undefined && min !== undefined && max !== undefined && (asked < min || asked > max)) {
+    found.push("L402_DEPOSIT_SATS must lie between SESSION_MIN_DEPOSIT_SATS and SESSION_MAX_DEPOSIT_SATS");
+  }
+  if (v.CHAT_MODELS?.some((name) => name.startsWith("local/")) && v.LOCAL_MODEL_BASE_URL === undefined) {
+    found.push("CHAT_MODELS names a local model: set LOCAL_MODEL_BASE_URL to the server that has it");
   }
   return found;
 }
@@ -259,7 +305,11 @@ function grouped(v: Values): Env {
     corsOrigins: v.CORS_ORIGINS,
     eventLogSize: v.EVENT_LOG_SIZE,
     gatherMs: v.GATHER_MS,
-    limits: { ratePerMinute: v.RATE_LIMIT_PER_MINUTE },
+    limits: {
+      ratePerMinute: v.RATE_LIMIT_PER_MINUTE,
+      challengesPerMinute: v.RATE_LIMIT_CHALLENGES_PER_MINUTE,
+      maxOpenChallenges: v.MAX_OPEN_CHALLENGES,
+    },
     lightning: v.LNBITS_URL === undefined || v.LNBITS_API_KEY === undefined ? { kind: "simulated" } : {
       kind: "lnbits",
       url: v.LNBITS_URL,
@@ -308,6 +358,19 @@ function grouped(v: Values): Env {
       fallbackUsd: v.BTC_PRICE_USD_FALLBACK,
     },
     refunds: { maxFeeSats: v.REFUND_MAX_FEE_SATS, dustSats: v.REFUND_DUST_SATS, claimDays: v.REFUND_CLAIM_DAYS },
+    sessions: {
+      minDepositSats: v.SESSION_MIN_DEPOSIT_SATS,
+      maxDepositSats: v.SESSION_MAX_DEPOSIT_SATS,
+      minBalanceSats: v.SESSION_MIN_BALANCE_SATS,
+      expiryMs: v.SESSION_EXPIRY_HOURS * 3_600_000,
+      l402DepositSats: v.L402_DEPOSIT_SATS,
+    },
+    chat: {
+      evaluation: v.CHAT_EVALUATION === "on",
+      models: v.CHAT_MODELS ?? [...new Set([v.WORK_MODEL, v.EVAL_MODEL])],
+      outputTokens: v.CHAT_OUTPUT_TOKENS,
+      minOutputTokens: v.MIN_OUTPUT_TOKENS,
+    },
   };
 }
 

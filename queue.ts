@@ -2,14 +2,17 @@ import type { Backends } from "@/lib/app-deps.ts";
 import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
 import { createPayouts, type Payouts } from "@/lib/payouts.ts";
 import { createQueue, type Queue } from "@/lib/queue.ts";
+import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
 import { createSettlements, type Settlements } from "@/lib/settlements.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
+import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
 /** Everything that runs without a request. */
 export interface Background {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;
+  sessionRequests: SessionRequests;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
 }
@@ -21,12 +24,14 @@ export function createBackground(
 ): Background {
   const { store, wallet, clock, random, log, settings } = backends;
   const jobs = jobTasks(backends);
+  const sessions = sessionTasks(backends);
+  const sessionRequests = createSessionRequests(backends);
   const settlements = createSettlements({
     store,
     wallet,
     clock,
     log,
-    handlers: jobs.handlers,
+    handlers: { ...jobs.handlers, ...sessions.handlers },
     ...(options.reconcileMs !== undefined && { reconcileMs: options.reconcileMs }),
   });
   const payouts = createPayouts({
@@ -44,11 +49,13 @@ export function createBackground(
     exclusive: options.exclusive,
     tasks: [
       ...jobs.tasks, // evaluate, work
+      sessionRequests.task, // session-request
+      sessions.expiryTask, // session-expiry
       settlements.expiryTask, // invoice-expiry
       payouts.payoutTask, // payout
       payouts.expiryTask, // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
     ],
   });
-  return { queue, settlements, payouts, modelError: jobs.modelError };
+  return { queue, settlements, payouts, sessionRequests, modelError: jobs.modelError };
 }

@@ -10,6 +10,8 @@ import type { Logger } from "@/lib/logger.ts";
 import type { Payouts } from "@/lib/payouts.ts";
 import type { Queue } from "@/lib/queue.ts";
 import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
+import type { SessionTerms } from "@/lib/rules/sessions.ts";
+import type { SessionRequests } from "@/lib/session-requests.ts";
 import type { Settlements } from "@/lib/settlements.ts";
 import type { Invoice } from "@/lib/stores/invoices.ts";
 
@@ -29,6 +31,18 @@ export interface Settings {
   refundClaimDays: number;
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
+  sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
+  /** What a 402 challenge asks for (sats). */
+  l402DepositSats: number;
+  /** Sessions that may wait for their deposit at once; 0: any number. */
+  maxOpenChallenges: number;
+  /** No request starts that could not pay for so many output tokens. */
+  minOutputTokens: number;
+  chatEvaluation: boolean;
+  /** Models of /api/v1; the first one is the default. */
+  chatModels: readonly string[];
+  /** Output tokens held for when a chat names none. */
+  chatOutputTokens: number;
 }
 
 /** Backends: what `deps.ts` puts together from the environment, and tests from simulated parts. */
@@ -50,6 +64,7 @@ export interface AppDeps extends Backends {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;
+  sessionRequests: SessionRequests;
   oneAtATime: OneAtATime;
   version: string;
   readiness(): Promise<Readiness>;

@@ -1,3 +1,4 @@
+import type { VerifiedToken } from "./l402/tokens.ts";
 import type { Logger } from "./logger.ts";
 
 /**
@@ -14,5 +15,7 @@ export interface AppEnv<D> {
     deps: D;
     /** Whom limits count: an IPv4 address or a /64, "unknown" without a socket. */
     clientAddress: string;
+    /** The credential of this request; set where the L402 middleware stands before the handler, and only there. */
+    token: VerifiedToken;
   };
 }

@@ -28,6 +28,22 @@ export function newHandle(random: Random): string {
   return handle;
 }
 
+/** Digits of a time in ms: enough for the next thousand years. */
+const TIME_LENGTH = 10;
+
+/**
+ * A handle whose text order is the order of time, as far as milliseconds tell: ten characters of time, thirteen random
+ * ones (65 bits). For records that are listed by when they were made.
+ * @param now ms since the epoch.
+ */
+export function newOrderedId(random: Random, now: number): string {
+  let time = "";
+  for (let left = now; time.length < TIME_LENGTH; left = Math.floor(left / 32)) {
+    time = HANDLE_ALPHABET[left % 32] + time;
+  }
+  return time + newHandle(random);
+}
+
 /**
  * Ids that are capabilities (wire.md §1): `handle-mac`, where the mac is 128 bits of HMAC-SHA256 under a secret kept
  * outside the store. Whoever holds the id may act on the record; a copy of the store holds handles only and cannot

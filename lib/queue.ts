@@ -64,7 +64,7 @@ export interface QueueOptions {
 
 const FIRST_DELAY_MS = 1_000;
 const STORE_RETRY_MS = 1_000;
-const LEASED_BATCH = 500;
+const LEASED_BATCH = 2_000;
 
 /**
  * The delay before attempt number `attempt` + 1: 1 s, 4 s, 16 s, … up to `maxMs`, less up to a quarter at random so that

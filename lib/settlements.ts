@@ -18,6 +18,8 @@ import {
 export interface InvoiceHandler {
   settled(tx: Tx, invoice: Invoice, paidSats: number, now: number): Promise<void>;
   expired(tx: Tx, invoice: Invoice, now: number): Promise<void>;
+  /** A day after it expired unpaid nobody asks about it any more: what exists only for it may go. */
+  forgotten?(tx: Tx, invoice: Invoice): Promise<void>;
 }
 
 export interface Settlements {
@@ -218,7 +220,9 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function forget(tx: Tx, hash: string): Promise<void> {
     const invoice = await getInvoice(tx, hash);
-    if (invoice && !invoice.settled) stopWatching(tx, invoice);
+    if (!invoice || invoice.settled) return;
+    stopWatching(tx, invoice);
+    await handlers[invoice.purpose].forgotten?.(tx, invoice);
   }
 
   async function reconcile(): Promise<void> {

@@ -49,7 +49,13 @@ export interface PriceInput {
   btcUsd: number;
   /** False leaves the infrastructure share out (it is charged once a request). Default true. */
   withInfra?: boolean;
+  /** What the request's evaluation took, USD before margin, when both are charged together. Default 0. */
+  evaluationUsd?: number;
 }
+
+/** What tokens of a model take, USD before infrastructure and margin. */
+export const modelUsd = (tokens: { inputTokens: number; outputTokens: number }, rates: Rates): number =>
+  (tokens.inputTokens * rates.inputUsdPer1k + tokens.outputTokens * rates.outputUsdPer1k) / 1000;
 
 /** The most output tokens ever asked of a model, whatever was paid: what bounds a model that costs nothing. */
 export const MAX_OUTPUT_TOKENS = 8192;
@@ -107,7 +113,8 @@ export function priorOutputTokens(
  * finite or below 0 (BTC/USD and the request volume: not above 0), and for a price above all the bitcoin there is.
  */
 export function price(input: PriceInput): Price {
-  const { inputTokens, outputTokens, rates, config, btcUsd, withInfra = true } = input;
+  const { inputTokens, outputTokens, rates, config, btcUsd, withInfra = true, evaluationUsd = 0 } = input;
+  assertAmount(evaluationUsd, "evaluationUsd");
   assertTokens(inputTokens, "inputTokens");
   assertTokens(outputTokens, "outputTokens");
   assertAmount(rates.inputUsdPer1k, "inputUsdPer1k");
@@ -117,7 +124,7 @@ export function price(input: PriceInput): Price {
   assertPositive(config.doMonthlyRequestVolume, "doMonthlyRequestVolume");
   assertPositive(btcUsd, "btcUsd");
 
-  const modelCostUsd = (inputTokens * rates.inputUsdPer1k + outputTokens * rates.outputUsdPer1k) / 1000;
+  const modelCostUsd = evaluationUsd + modelUsd({ inputTokens, outputTokens }, rates);
   const infraUsd = withInfra ? config.doMonthlyCostUsd / config.doMonthlyRequestVolume : 0;
   const totalUsd = (modelCostUsd + infraUsd) * (1 + config.marginPct / 100);
   const sats = Math.max(1, roundUp((totalUsd / btcUsd) * SATS_PER_BTC));

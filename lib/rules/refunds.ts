@@ -20,7 +20,7 @@ export interface Refund {
   v: 1;
   /** Also the name of its account, `refund:<id>`. */
   id: string;
-  source: { kind: "job"; handle: string };
+  source: { kind: "job" | "session"; handle: string };
   sats: number;
   state: RefundState;
   createdAt: number;

@@ -1,7 +1,7 @@
 import type { Key, Reader, Tx } from "@/lib/kv.ts";
 
 /** What an invoice is for; each purpose has one settlement handler, named where the process is put together. */
-export type InvoicePurpose = "job-eval" | "job-work";
+export type InvoicePurpose = "job-eval" | "job-work" | "session-deposit" | "session-topup";
 
 /** An invoice of ours that was shown to a payer. */
 export interface Invoice {
@@ -58,6 +58,11 @@ export async function settleInvoice(
   stopWatching(tx, invoice);
   tx.task({ kind: "invoice-expiry", id: paymentHash, dueAt: null });
   return { outcome: "settled", invoice: settled };
+}
+
+/** Nobody can pay it any more, and nothing needs it. */
+export function dropInvoice(tx: Tx, paymentHash: string): void {
+  tx.delete(invoiceKey(paymentHash));
 }
 
 /** The reconciler asks no more: the invoice was settled, or is so long expired that nobody can pay it. */

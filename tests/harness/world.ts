@@ -45,6 +45,13 @@ export const TEST_SETTINGS: Settings = {
   refundClaimDays: 30,
   refundMaxFeeSats: 10,
   payoutTimeoutMs: 30_000,
+  sessions: { minDepositSats: 100, maxDepositSats: 10_000, minBalanceSats: 50, expiryMs: 86_400_000 },
+  l402DepositSats: 500,
+  maxOpenChallenges: 10_000,
+  minOutputTokens: 64,
+  chatEvaluation: true,
+  chatModels: ["claude-sonnet-4-6", "claude-haiku-4-5"],
+  chatOutputTokens: 1_024,
 };
 
 export interface LogLine {

@@ -15,6 +15,7 @@ import { post } from "@/lib/stores/ledger.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
 import { createBackground } from "@/queue.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
+import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
 export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
 
@@ -27,10 +28,14 @@ function withTasks(
   const { store, wallet, clock, random, log } = backends;
   const real = createBackground(backends, { exclusive: true });
   const jobs = jobTasks(backends);
+  const sessions = sessionTasks(backends);
+  const handlers = { ...jobs.handlers, ...sessions.handlers };
   const changed = payouts?.(real.payouts) ?? real.payouts;
-  const settlements = createSettlements({ store, wallet, clock, log, handlers: jobs.handlers });
+  const settlements = createSettlements({ store, wallet, clock, log, handlers });
   const tasks = [
     ...jobs.tasks,
+    real.sessionRequests.task,
+    sessions.expiryTask,
     settlements.expiryTask,
     changed.payoutTask,
     changed.expiryTask,
@@ -38,7 +43,7 @@ function withTasks(
   ]
     .map(change);
   const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });
-  return { queue, settlements, payouts: changed, modelError: () => null };
+  return { ...real, queue, settlements, payouts: changed, modelError: () => null };
 }
 
 /** A refund that is paid first and written down afterwards. */
@@ -159,19 +164,26 @@ export const moneyInASecondCommit: Naive = (backends) => {
       return handler.settled(withoutMoney(tx), invoice, paidSats, now);
     },
   });
-  const handlers = { "job-eval": jobs.handlers["job-eval"], "job-work": late(jobs.handlers["job-work"]) };
+  const sessions = sessionTasks(backends);
+  const handlers = {
+    ...sessions.handlers,
+    "job-eval": jobs.handlers["job-eval"],
+    "job-work": late(jobs.handlers["job-work"]),
+  };
   const settlements = createSettlements({ store, wallet, clock, log, handlers });
   const tasks = [
     ...jobs.tasks,
+    real.sessionRequests.task,
+    sessions.expiryTask,
     settlements.expiryTask,
     real.payouts.payoutTask,
     real.payouts.expiryTask,
     idempotencyExpiryTask(store),
   ];
   return {
+    ...real,
     modelError: () => null,
     settlements,
-    payouts: real.payouts,
     queue: createQueue({ store, clock, random, log, exclusive: true, tasks }),
   };
 };

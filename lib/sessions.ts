@@ -1,0 +1,198 @@
+/** Opening sessions and topping them up: what the session routes and a 402 challenge share. */
+import type { Backends } from "@/lib/app-deps.ts";
+import { type IdempotencyScope, recall, remember } from "@/lib/idempotency.ts";
+import { newHandle } from "@/lib/ids.ts";
+import { challengeHeader } from "@/lib/l402/challenge.ts";
+import { macaroonFor, newToken, putToken, revokeToken } from "@/lib/l402/tokens.ts";
+import { createSession, isOpen, offerTopup, type Session, type TokenRef, type Topup } from "@/lib/rules/sessions.ts";
+import { addInvoice, type InvoicePurpose, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { getSession, openChallenges, putSession, writeSessionStep } from "@/lib/stores/sessions.ts";
+
+export type SessionDeps = Pick<
+  Backends,
+  "store" | "wallet" | "model" | "clock" | "random" | "capabilities" | "settings"
+>;
+
+export type Opened =
+  | { outcome: "opened" | "known"; session: Session }
+  | { outcome: "conflict" }
+  /** MAX_OPEN_CHALLENGES wait for their deposit: a paid or expired one makes room. */
+  | { outcome: "full" };
+
+/**
+ * A new session with the invoice of its deposit and both its tokens, in one commit. The invoice first, since the wallet is
+ * outside the transaction: one that nobody ever saw expires and costs nothing.
+ * @throws {WalletError}
+ */
+export async function openSession(
+  deps: SessionDeps,
+  amountSats: number,
+  scope: IdempotencyScope | null = null,
+): Promise<Opened> {
+  const { store, clock, random, capabilities, settings } = deps;
+  const before = scope && await recall(store, scope, clock.now());
+  if (before?.outcome === "known") return await known(deps, before.ref);
+  if (before?.outcome === "conflict") return { outcome: "conflict" };
+  const full = (open: number) => settings.maxOpenChallenges > 0 && open >= settings.maxOpenChallenges;
+  if (full(await openChallenges(store))) return { outcome: "full" };
+
+  const deposit = await invoiceFor(deps, amountSats, "Timmy: session");
+  const now = clock.now();
+  const handle = newHandle(random);
+  const about = { session: handle, paymentHash: deposit.paymentHash };
+  const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
+  const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
+  const session = createSession({
+    handle,
+    simulated: simulatedParts(deps),
+    deposit,
+    challengeToken: challenge.ref,
+    bearerToken: bearer.ref,
+    now,
+  });
+  const outcome = await store.transact(async (tx) => {
+    const taken = scope && await recall(tx, scope, now);
+    if (taken?.outcome === "known") return taken;
+    if (taken?.outcome === "conflict") return { outcome: "conflict" as const };
+    if (full(await openChallenges(tx))) return { outcome: "full" as const };
+    if (await getSession(tx, handle)) throw new Error("two sessions drew the same handle");
+    await putSession(tx, session, null);
+    putToken(tx, challenge);
+    putToken(tx, bearer);
+    addInvoice(tx, newInvoice("session-deposit", handle, deposit, now));
+    if (scope) remember(tx, scope, handle, now);
+    tx.event({ type: "session_state", handle, state: session.state });
+    return { outcome: "opened" as const };
+  });
+  if (outcome.outcome === "known") return await known(deps, outcome.ref);
+  return outcome.outcome === "opened" ? { outcome: "opened", session } : outcome;
+}
+
+/** The session that an idempotency key opened, as it was then: the same answer again. */
+async function known(deps: SessionDeps, handle: string): Promise<Opened> {
+  const session = await getSession(deps.store, handle);
+  if (!session) throw new Error("an idempotency key names a session that does not exist");
+  return { outcome: "known", session: { ...session, state: "awaiting_payment" } };
+}
+
+export type Offered =
+  | { outcome: "offered" | "pending"; topup: Topup }
+  | { outcome: "not_open" };
+
+/** Offers a top-up; its token is worth what it pays for and no more. @throws {WalletError} */
+export async function offerTopupOf(deps: SessionDeps, handle: string, amountSats: number): Promise<Offered> {
+  const { store, clock, random, capabilities } = deps;
+  const session = await getSession(store, handle);
+  if (!session || !isOpen(session, clock.now())) return { outcome: "not_open" };
+  if (session.topup) return { outcome: "pending", topup: session.topup };
+  const invoice = await invoiceFor(deps, amountSats, "Timmy: top-up");
+  const now = clock.now();
+  const token = newToken({ random, capabilities }, {
+    kind: "topup",
+    session: handle,
+    paymentHash: invoice.paymentHash,
+    maxSats: amountSats,
+  });
+  return await store.transact(async (tx): Promise<Offered> => {
+    const current = await getSession(tx, handle);
+    if (!current) return { outcome: "not_open" };
+    const step = offerTopup(current, { invoice, token: token.ref }, now);
+    if (step.outcome !== "applied") return step;
+    await writeSessionStep(tx, current, step, now);
+    putToken(tx, token);
+    addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
+    return { outcome: "offered", topup: { invoice, token: token.ref } };
+  });
+}
+
+export type Challenge =
+  | { outcome: "challenge"; header: string; invoice: InvoiceSummary; session: Session }
+  | { outcome: "full" | "ended" | "unknown" };
+
+/** A challenge that opens a new session of L402_DEPOSIT_SATS. @throws {WalletError} */
+export async function challengeNew(deps: SessionDeps): Promise<Challenge> {
+  const opened = await openSession(deps, deps.settings.l402DepositSats);
+  if (opened.outcome === "full" || opened.outcome === "conflict") return { outcome: "full" };
+  return await challengeWith(deps, opened.session, opened.session.deposit, opened.session.challengeToken);
+}
+
+/** A challenge for a session that exists: its unpaid deposit, or else a top-up. @throws {WalletError} */
+export async function challengeOf(deps: SessionDeps, handle: string): Promise<Challenge> {
+  const session = await getSession(deps.store, handle);
+  if (!session) return { outcome: "unknown" };
+  if (session.state === "awaiting_payment") {
+    return await challengeWith(deps, session, session.deposit, session.challengeToken);
+  }
+  const offered = await offerTopupOf(deps, handle, deps.settings.l402DepositSats);
+  if (offered.outcome === "not_open") return { outcome: "ended" };
+  return await challengeWith(deps, session, offered.topup.invoice, offered.topup.token);
+}
+
+async function challengeWith(
+  deps: SessionDeps,
+  session: Session,
+  invoice: InvoiceSummary,
+  token: Topup["token"],
+): Promise<Challenge> {
+  const macaroon = await macaroonFor(deps.store, token);
+  if (macaroon === null) return { outcome: "ended" };
+  return {
+    outcome: "challenge",
+    header: challengeHeader({ macaroon, invoice: invoice.paymentRequest }),
+    invoice,
+    session,
+  };
+}
+
+/**
+ * New tokens in place of all the old ones, narrowed ones included: for a holder whose token got into wrong hands.
+ * @returns the new bearer macaroon, or null when there is no such session.
+ */
+export async function rotateTokens(deps: SessionDeps, handle: string): Promise<string | null> {
+  const { store, random, capabilities } = deps;
+  const session = await getSession(store, handle);
+  if (!session) return null;
+  const about = { session: handle, paymentHash: session.deposit.paymentHash };
+  const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
+  const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
+  await store.transact(async (tx) => {
+    const current = await getSession(tx, handle);
+    if (!current) return;
+    for (const ref of tokensOf(current)) revokeToken(tx, ref);
+    putToken(tx, challenge);
+    putToken(tx, bearer);
+    const next = {
+      ...current,
+      challengeToken: challenge.ref,
+      bearerToken: bearer.ref,
+      topupTokens: [],
+      tokenUsed: true,
+    };
+    await putSession(tx, next, current);
+  });
+  return await macaroonFor(store, bearer.ref);
+}
+
+/** Every token that opens this session. */
+export const tokensOf = (session: Session): TokenRef[] => [
+  session.challengeToken,
+  session.bearerToken,
+  ...session.topupTokens,
+  ...(session.topup ? [session.topup.token] : []),
+];
+
+async function invoiceFor(deps: SessionDeps, amountSats: number, memo: string): Promise<InvoiceSummary> {
+  const created = await deps.wallet.createInvoice({
+    amountSats,
+    memo,
+    expirySeconds: deps.settings.invoiceExpirySeconds,
+  });
+  return { ...created, amountSats };
+}
+
+const newInvoice = (purpose: InvoicePurpose, ref: string, summary: InvoiceSummary, now: number) =>
+  ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null }) as const;
+
+/** Which backends are simulated: every answer about the record says so. */
+const simulatedParts = ({ wallet, model }: Pick<Backends, "wallet" | "model">): string[] =>
+  [wallet.simulated && "lightning", model.simulated && "model"].filter((name) => name !== false);

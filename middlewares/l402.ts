@@ -1,0 +1,113 @@
+import type { MiddlewareHandler } from "hono";
+import type { AppDeps } from "@/lib/app-deps.ts";
+import type { AppEnv } from "@/lib/app-env.ts";
+import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/errors.ts";
+import type { Capability } from "@/lib/l402/caveats.ts";
+import { parseAuthorization } from "@/lib/l402/credential.ts";
+import { verifyToken } from "@/lib/l402/tokens.ts";
+import { WalletError } from "@/lib/lightning/port.ts";
+import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions.ts";
+import type { RateLimiter } from "./rate-limit.ts";
+
+export interface L402Options {
+  capability: Capability;
+  /** Counts challenges by address; null: no limit. */
+  limiter: RateLimiter | null;
+  /**
+   * What a caller without a credential is offered: a new session, or a top-up of the session whose id stands in the path.
+   */
+  offer: "new-session" | "session-in-path";
+}
+
+/**
+ * Lets a request through with a good credential, which the handler finds as `c.get("token")`; anybody else gets a way to
+ * pay. In this order:
+ * 1. what the header says: something that cannot be a credential is 401, never "no credential", which would sell its
+ *    sender a second session;
+ * 2. no credential: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
+ *    and in all;
+ * 3. the token itself (lib/l402/tokens.ts), caveats included;
+ * 4. the session in the path: a token of one session opens no other. Last, so that only the holder of a good token
+ *    learns anything.
+ */
+export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
+  return async (c, next) => {
+    const deps = c.get("deps");
+    const presented = parseAuthorization(c.req.header("authorization"));
+    if (presented.kind === "malformed") throw unauthorized("invalid_token", presented.message);
+    const path = options.offer === "session-in-path" ? handleInPath(deps, c.req.param("id") ?? "") : null;
+    if (presented.kind === "none") throw await challenge(deps, path, options.limiter, c.get("clientAddress"));
+    const verified = await verifyToken(
+      { ...deps, settled: (paymentHash) => isSettled(deps, paymentHash) },
+      presented,
+      options.capability,
+      deps.clock.now(),
+    );
+    if (!verified.ok) {
+      const { status, code, message: publicMessage, details } = verified;
+      throw new ApiError({ status, code, publicMessage, details });
+    }
+    if (path !== null && path !== verified.token.session) {
+      throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
+    }
+    c.set("token", verified.token);
+    await next();
+  };
+}
+
+/** An id that opens nothing stands for no session; the answer is the same as for one that is gone. */
+const handleInPath = (deps: AppDeps, id: string): string => deps.capabilities.handleOf("session", id) ?? "";
+
+/** The wallet's word on an invoice that our books do not have as paid yet. A wallet that is down says no. */
+async function isSettled(deps: AppDeps, paymentHash: string): Promise<boolean> {
+  try {
+    return await deps.settlements.check(paymentHash) === "settled";
+  } catch (cause) {
+    if (!(cause instanceof WalletError)) throw cause;
+    throw unavailable("wallet_unavailable", "The Lightning wallet does not say whether this is paid. Try again.", 5, {
+      cause,
+    });
+  }
+}
+
+/** The 402 with its challenge, or why none can be made. */
+async function challenge(
+  deps: AppDeps,
+  session: string | null,
+  limiter: RateLimiter | null,
+  address: string,
+): Promise<ApiError> {
+  const waitMs = limiter?.take(address) ?? null;
+  if (waitMs !== null) {
+    const message = "Too many payment challenges from this address. Pay one of them, or wait as Retry-After says.";
+    return tooManyRequests("too_many_challenges", message, waitMs / 1_000);
+  }
+  const made = session === null ? await challengeNew(deps) : await challengeOf(deps, session);
+  if (made.outcome !== "challenge") return refusedChallenge(made.outcome);
+  const { invoice, header } = made;
+  return paymentRequired(
+    "payment_required",
+    "Pay the invoice in the WWW-Authenticate header, then repeat the request with " +
+      "Authorization: L402 <macaroon>:<preimage>. The token goes on working until the session is empty.",
+    [header],
+    {
+      sessionId: deps.capabilities.idOf("session", made.session.handle),
+      invoice: {
+        paymentRequest: invoice.paymentRequest,
+        amountSats: invoice.amountSats,
+        paymentHash: invoice.paymentHash,
+        expiresAt: new Date(invoice.expiresAt).toISOString(),
+      },
+      ...(made.session.simulated.length > 0 && { stubMode: true, simulated: made.session.simulated }),
+    },
+  );
+}
+
+function refusedChallenge(outcome: Exclude<Challenge["outcome"], "challenge">): ApiError {
+  if (outcome === "full") {
+    const message = "Too many payment challenges wait to be paid. Try again when some of them have expired.";
+    return unavailable("too_many_open_challenges", message, 60);
+  }
+  // A session that is over, one that is gone and an id that was never given look the same to whoever has no token.
+  return unauthorized("token_required", "This session needs its macaroon: Authorization: Bearer <macaroon>.");
+}

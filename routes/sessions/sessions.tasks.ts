@@ -1,0 +1,92 @@
+import type { Backends } from "@/lib/app-deps.ts";
+import { revokeToken } from "@/lib/l402/tokens.ts";
+import type { TaskSpec } from "@/lib/queue.ts";
+import {
+  depositExpired,
+  depositPaid,
+  expireSession,
+  type NoStep,
+  type Session,
+  type SessionStep,
+  topupExpired,
+  topupPaid,
+} from "@/lib/rules/sessions.ts";
+import { tokensOf } from "@/lib/sessions.ts";
+import type { InvoiceHandler } from "@/lib/settlements.ts";
+import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import { dropInvoice } from "@/lib/stores/invoices.ts";
+import { dropSession, getSession, spendable, writeSessionStep } from "@/lib/stores/sessions.ts";
+
+/** What settled and expired invoices mean to a session, and the end of its life. */
+export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "settings">): {
+  handlers: { "session-deposit": InvoiceHandler; "session-topup": InvoiceHandler };
+  expiryTask: TaskSpec;
+} {
+  const { store, clock, settings } = backends;
+  const terms = settings.sessions;
+  const refundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+
+  const settled = (
+    transition: (session: Session, paid: Parameters<typeof topupPaid>[1]) => SessionStep | NoStep,
+  ): InvoiceHandler["settled"] =>
+  async (tx, { paymentHash, ref }, paidSats, now) => {
+    const session = await getSession(tx, ref);
+    if (!session) throw new Error("a settled invoice belongs to no session: refusing to lose it");
+    const balanceSats = await spendable(tx, ref);
+    const step = transition(session, { paymentHash, paidSats, balanceSats, terms, now });
+    const written = await writeSessionStep(tx, session, step, now);
+    if (!written) throw new Error("a deposit arrived for a session that had one: refusing to lose it");
+    tx.event({ type: "invoice_settled", handle: ref, amountSats: paidSats });
+  };
+
+  async function expire(lease: Lease): Promise<void> {
+    const now = clock.now();
+    await store.transact(async (tx) => {
+      if (!(await holdsLease(tx, lease))) return;
+      const session = await getSession(tx, lease.id);
+      const step = session &&
+        expireSession(session, { balanceSats: await spendable(tx, lease.id), terms: refundTerms, now });
+      const dueAt = step?.outcome === "wait" ? step.until : null;
+      tx.task({ kind: lease.kind, id: lease.id, dueAt });
+      if (session && step?.outcome === "applied") await writeSessionStep(tx, session, step, now);
+    });
+  }
+
+  return {
+    handlers: {
+      "session-deposit": {
+        settled: settled(depositPaid),
+        async expired(tx, { paymentHash, ref }, now) {
+          const session = await getSession(tx, ref);
+          if (session) await writeSessionStep(tx, session, depositExpired(session, paymentHash), now);
+        },
+        async forgotten(tx, { paymentHash, ref }) {
+          const session = await getSession(tx, ref);
+          if (!session || session.depositPaid) return;
+          for (const token of tokensOf(session)) revokeToken(tx, token);
+          await dropSession(tx, session);
+          dropInvoice(tx, paymentHash);
+        },
+      },
+      "session-topup": {
+        settled: settled(topupPaid),
+        async expired(tx, { paymentHash, ref }, now) {
+          const session = await getSession(tx, ref);
+          if (!session) return;
+          const written = await writeSessionStep(tx, session, topupExpired(session, paymentHash), now);
+          if (written && session.topup) revokeToken(tx, session.topup.token);
+        },
+        forgotten: (tx, { paymentHash }) => Promise.resolve(dropInvoice(tx, paymentHash)),
+      },
+    },
+    expiryTask: {
+      kind: "session-expiry",
+      concurrency: 16,
+      leaseMs: 30_000,
+      maxAttempts: Infinity, // the balance is owed back, however often the database fails
+      maxDelayMs: 60_000,
+      run: expire,
+      giveUp: expire,
+    },
+  };
+}
