@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createAnthropicModel } from "./anthropic.ts";
-import { evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
-import { type AnthropicStep, startAnthropicServer } from "./testing/anthropic-server.ts";
+import { conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
+import { anthropicFrames, type AnthropicStep, startAnthropicServer } from "./testing/anthropic-server.ts";
 import { servedHarness, servedTests } from "./testing/served-model.ts";
+import { COUNTED, streamTests } from "./testing/served-streams.ts";
 
 const KEY = "sk-ant-very-secret";
 const modelName = "claude-sonnet-4-6";
@@ -19,13 +20,16 @@ type Setting = ReturnType<typeof setUp>;
 
 const test = servedTests("createAnthropicModel", setUp);
 
-/** The failure of one call of either kind that is answered with `step`. */
+/** The failure of one call of any kind that is answered with `step`. */
 function failing(it: Setting, method: Method, step: AnthropicStep, request = "Write a poem.") {
   it.server.script.push(step);
-  return failureOf(
-    method === "evaluate" ? it.model.evaluate(evaluation(it, request)) : it.model.work(job(it, request)),
-  );
+  if (method === "evaluate") return failureOf(it.model.evaluate(evaluation(it, request)));
+  if (method === "work") return failureOf(it.model.work(job(it, request)));
+  return failureOf(it.model.chat(conversation(it, request)));
 }
+
+const sent = (it: Setting, index: number) =>
+  JSON.parse(it.server.requests[index]?.body ?? "") as Record<string, unknown>;
 
 modelContract(
   "createAnthropicModel",
@@ -117,7 +121,7 @@ test("without usage the characters are counted, never zero", async (it) => {
   assert.ok(verdict.usage.inputTokens > 100 && verdict.usage.outputTokens > 0);
 });
 
-for (const method of ["evaluate", "work"] as const) {
+for (const method of ["evaluate", "work", "chat"] as const) {
   for (
     const [status, type, permanent] of [
       [400, "invalid_request_error", true],
@@ -251,11 +255,108 @@ test("an evaluation the provider declines is a failure of the request, with what
   assert.deepEqual(error.usage, { inputTokens: 50, outputTokens: 3, source: "api" });
 });
 
-test("work whose answer the provider declines is a failure of the request, with what it cost", async (it) => {
-  const usage = { input_tokens: 50, output_tokens: 3 };
-  const error = await failing(it, "work", { kind: "text", text: "I", stopReason: "refusal", usage });
-  assert.deepEqual([error.permanent, error.causedByRequest], [true, true]);
-  assert.deepEqual(error.usage, { inputTokens: 50, outputTokens: 3, source: "api" });
+for (const method of ["work", "chat"] as const) {
+  test(`${method} whose answer the provider declines is a failure of the request, with what it cost`, async (it) => {
+    const usage = { input_tokens: 50, output_tokens: 3 };
+    const error = await failing(it, method, { kind: "text", text: "I", stopReason: "refusal", usage });
+    assert.deepEqual([error.permanent, error.causedByRequest], [true, true]);
+    assert.deepEqual(error.usage, { inputTokens: 50, outputTokens: 3, source: "api" });
+  });
+}
+
+streamTests(test, {
+  frames(text, counted) {
+    const { inputTokens, outputTokens } = COUNTED;
+    return anthropicFrames(text, counted ? { input_tokens: inputTokens, output_tokens: outputTokens } : null);
+  },
+  textOf: (frame) => /"text_delta","text":"([^"]*)"/.exec(frame)?.[1] ?? "",
+  countsInputFirst: true,
+  isFinish: (frame) => frame.includes("end_turn"),
+});
+
+test("chat: system messages become one prompt, turns of one role one turn, and nothing of ours is added", async (it) => {
+  await it.model.chat({
+    ...conversation(it, ""),
+    messages: [
+      { role: "system", text: "Be brief." },
+      { role: "user", text: "Hello." },
+      { role: "user", text: "Anyone?" },
+      { role: "assistant", text: "Yes." },
+      { role: "system", text: "Be kind." },
+      { role: "assistant", text: "What is it?" },
+      { role: "user", text: "Rain." },
+    ],
+    maxOutputTokens: 123,
+    temperature: 0.25,
+    stop: ["END"],
+  });
+  assert.deepEqual(sent(it, 0), {
+    model: modelName,
+    max_tokens: 123,
+    system: "Be brief.\n\nBe kind.",
+    messages: [
+      { role: "user", content: "Hello.\n\nAnyone?" },
+      { role: "assistant", content: "Yes.\n\nWhat is it?" },
+      { role: "user", content: "Rain." },
+    ],
+    temperature: 0.25,
+    stop_sequences: ["END"],
+    stream: true,
+  });
+  await it.model.chat({ ...conversation(it, "Rain."), maxOutputTokens: 5 });
+  const bare = { model: modelName, max_tokens: 5, messages: [{ role: "user", content: "Rain." }], stream: true };
+  assert.deepEqual(sent(it, 1), bare);
+});
+
+test("chat: what the API cannot do is refused by name, by the request's fault, and asks nobody", async (it) => {
+  const chat = conversation(it, "x");
+  for (
+    const [input, named] of [
+      [{ ...chat, temperature: 1.01 }, /temperature/],
+      [{ ...chat, stop: ["END", " \n"] }, /stop/],
+      [{ ...chat, messages: [{ role: "assistant", text: "a" }, { role: "user", text: "b" }] }, /first message/],
+      [{ ...chat, messages: [{ role: "system", text: "a" }] }, /first message/],
+    ] as const
+  ) {
+    const error = await failureOf(it.model.chat(input));
+    assert.deepEqual([error.permanent, error.causedByRequest, error.usage], [true, true, undefined]);
+    assert.match(error.message, named);
+  }
+  assert.equal(it.server.requests.length, 0);
+});
+
+test("chat: a model that takes no temperature, or no last word of the assistant's, is a refusal by name", async (it) => {
+  const chat = conversation(it, "x");
+  const refusal = (message: string) =>
+    it.server.script.push({ kind: "error", status: 400, type: "invalid_request_error", message });
+  refusal("`temperature` is deprecated for this model.");
+  const warm = await failureOf(it.model.chat({ ...chat, temperature: 0.7 }));
+  assert.deepEqual([warm.permanent, warm.causedByRequest], [true, true]);
+  assert.match(warm.message, /temperature .* leave it out/);
+
+  refusal("This model does not support assistant message prefill. The conversation must end with a user message.");
+  const messages = [{ role: "user", text: "a" }, { role: "assistant", text: "b" }] as const;
+  const prefilled = await failureOf(it.model.chat({ ...chat, messages }));
+  assert.deepEqual([prefilled.permanent, prefilled.causedByRequest], [true, true]);
+  assert.match(prefilled.message, /last message/);
+
+  // The same words about a call that holds neither are none of the payer's choices.
+  refusal("`temperature` is deprecated for this model.");
+  assert.equal((await failureOf(it.model.chat(chat))).causedByRequest, false);
+});
+
+test("chat: a stop sequence that came is a natural end, and an empty answer no error", async (it) => {
+  it.server.script.push({ kind: "text", text: "one two", usage: { input_tokens: 9, output_tokens: 4 } });
+  const cut = await it.model.chat({ ...conversation(it, "x"), stop: ["two"] });
+  assert.deepEqual(cut, {
+    text: "one ",
+    usage: { inputTokens: 9, outputTokens: 4, source: "api" },
+    finish: "stop",
+  });
+  it.server.script.push({ kind: "text", text: "one two", usage: { input_tokens: 9, output_tokens: 1 } });
+  const empty = await it.model.chat({ ...conversation(it, "x"), stop: ["one"] });
+  assert.deepEqual([empty.text, empty.finish], ["", "stop"]);
+  assert.deepEqual(empty.usage, { inputTokens: 9, outputTokens: 1, source: "api" });
 });
 
 test("work without any text is a passing error with what it cost", async (it) => {

@@ -117,7 +117,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
   ): Promise<WorkResult> {
     const tell = textListener(input.onText, current.signal);
     const meter = createUsageMeter(() =>
-      [conversation.system ?? "", ...conversation.messages.map(({ content }) => content)].join("\n")
+      [conversation.system ?? "", ...conversation.messages.map(({ content }) => content)].join("")
     );
     current.usage = meter.soFar;
     let stopReason: string | undefined;

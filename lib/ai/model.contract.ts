@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
 import type { FakeClock } from "@/tests/harness/fake-clock.ts";
-import { type EvaluateInput, type Model, ModelError, type Usage, type WorkInput } from "./port.ts";
+import {
+  type ChatInput,
+  type EvaluateInput,
+  type Model,
+  ModelError,
+  type Usage,
+  type WorkInput,
+  type WorkResult,
+} from "./port.ts";
+import { estimateTokens } from "./usage.ts";
 
-export type Method = "evaluate" | "work";
+export type Method = "evaluate" | "work" | "chat";
 
 /** One adapter with something behind it that does as it is told. Each `will…` prepares the next call. */
 export interface ModelHarness {
@@ -53,48 +62,118 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
     assertUsage(verdict.usage);
   });
 
-  test("work gives text, usage above zero and a natural end", async (harness) => {
-    const result = await harness.model.work(job(harness, harness.willAnswerLong()));
-    assert.ok([...result.text].length >= 200);
+  for (const method of ["work", "chat"] as const) {
+    const write = (harness: ModelHarness, request: string, rest: Partial<WritingInput> = {}): Promise<WorkResult> =>
+      method === "work"
+        ? harness.model.work({ ...job(harness, request), ...rest })
+        : harness.model.chat({ ...conversation(harness, request), ...rest });
+
+    test(`${method} gives text, usage above zero and a natural end`, async (harness) => {
+      const result = await write(harness, harness.willAnswerLong());
+      assert.ok([...result.text].length >= 200);
+      assert.equal(result.finish, "stop");
+      assertUsage(result.usage);
+    });
+
+    test(`${method}: the pieces told on the way are the whole answer, in order`, async (harness) => {
+      const pieces: string[] = [];
+      const onText = (piece: string) => void pieces.push(piece);
+      const result = await write(harness, harness.willAnswerLong(), { onText });
+      assert.ok(pieces.length > 1);
+      assert.equal(pieces.join(""), result.text);
+      assertUsage(result.usage);
+    });
+
+    test(`${method}: a listener that throws does not spoil the answer`, async (harness) => {
+      let told = 0;
+      const onText = () => {
+        told++;
+        throw new Error("the listener is broken");
+      };
+      const result = await write(harness, harness.willAnswerLong(), { onText });
+      assert.equal(told, 1);
+      assert.ok([...result.text].length >= 200);
+    });
+
+    for (const streamed of [false, true]) {
+      test(`${method}: the output limit cuts the answer and says so (${streamed ? "streamed" : "whole"})`, async (harness) => {
+        const rest = { maxOutputTokens: 10, ...(streamed && { onText: () => {} }) };
+        const result = await write(harness, harness.willAnswerLong(), rest);
+        assert.equal(result.finish, "length");
+        assert.equal([...result.text].length, 40);
+        assert.equal(result.usage.outputTokens, 10);
+      });
+    }
+
+    test(`${method}: an abort at any piece ends the call, tells nothing more and carries what was told`, async (harness) => {
+      const whole = await write(harness, harness.willAnswerLong());
+      for (const last of [1, 2, 7]) {
+        const controller = new AbortController();
+        const pieces: string[] = [];
+        const onText = (piece: string) => {
+          if (pieces.push(piece) === last) controller.abort();
+        };
+        const request = harness.willAnswerLong();
+        const error = await failureOf(write(harness, request, { onText, signal: controller.signal }));
+        assert.equal(error.permanent, false);
+        assert.match(error.message, /aborted/);
+        assert.equal(pieces.length, last);
+        assert.ok(whole.text.startsWith(pieces.join("")));
+        assert.ok(error.usage && error.usage.inputTokens > 0);
+        assert.ok(error.usage.outputTokens >= estimateTokens(pieces.join("")));
+        assert.ok(error.usage.outputTokens <= whole.usage.outputTokens);
+      }
+    });
+  }
+
+  for (const streamed of [false, true]) {
+    const listening = streamed ? { onText: () => {} } : {};
+    const how = streamed ? "streamed" : "whole";
+
+    test(`chat: the answer ends before the first of the stop sequences (${how})`, async (harness) => {
+      const { text } = await harness.model.chat(conversation(harness, harness.willAnswerLong()));
+      const [early, late] = [text.slice(20, 32), text.slice(50, 70)];
+      const input = { ...conversation(harness, harness.willAnswerLong()), ...listening };
+      const result = await harness.model.chat({ ...input, stop: ["never said", late, early] });
+      assert.equal(result.text, text.slice(0, 20));
+      assert.equal(result.finish, "stop");
+      assertUsage(result.usage);
+    });
+
+    test(`chat: an answer that ends before it began is empty and no error (${how})`, async (harness) => {
+      const { text } = await harness.model.chat(conversation(harness, harness.willAnswerLong()));
+      const input = { ...conversation(harness, harness.willAnswerLong()), ...listening };
+      const result = await harness.model.chat({ ...input, stop: [text.slice(0, 8)] });
+      assert.deepEqual([result.text, result.finish], ["", "stop"]);
+      assert.ok(result.usage.inputTokens > 0);
+    });
+  }
+
+  test("chat: a conversation of many turns is answered", async (harness) => {
+    const input = conversation(harness, harness.willAnswerLong());
+    const result = await harness.model.chat({
+      ...input,
+      messages: [
+        { role: "system", text: "Be brief." },
+        { role: "user", text: "Hello." },
+        { role: "assistant", text: "Hello yourself." },
+        { role: "system", text: "Be kind." },
+        ...input.messages,
+        ...input.messages,
+      ],
+      temperature: 0.5,
+    });
     assert.equal(result.finish, "stop");
     assertUsage(result.usage);
   });
 
-  test("the pieces told while it works are the whole answer, in order", async (harness) => {
-    const pieces: string[] = [];
-    const onText = (piece: string) => void pieces.push(piece);
-    const result = await harness.model.work({ ...job(harness, harness.willAnswerLong()), onText });
-    assert.ok(pieces.length > 1);
-    assert.equal(pieces.join(""), result.text);
-    assertUsage(result.usage);
-  });
-
-  test("a listener that throws does not spoil the answer", async (harness) => {
-    let told = 0;
-    const onText = () => {
-      told++;
-      throw new Error("the listener is broken");
-    };
-    const result = await harness.model.work({ ...job(harness, harness.willAnswerLong()), onText });
-    assert.equal(told, 1);
-    assert.ok([...result.text].length >= 200);
-  });
-
-  for (const streamed of [false, true]) {
-    test(`the output limit cuts the answer and says so (${streamed ? "streamed" : "whole"})`, async (harness) => {
-      const input = { ...job(harness, harness.willAnswerLong()), maxOutputTokens: 10 };
-      const result = await harness.model.work(streamed ? { ...input, onText: () => {} } : input);
-      assert.equal(result.finish, "length");
-      assert.equal([...result.text].length, 40);
-      assert.equal(result.usage.outputTokens, 10);
-    });
-  }
-
-  for (const method of ["evaluate", "work"] as const) {
+  for (const method of ["evaluate", "work", "chat"] as const) {
     const run = (harness: ModelHarness, request: string, signal?: AbortSignal): Promise<unknown> =>
       method === "evaluate"
         ? harness.model.evaluate({ ...evaluation(harness, request), ...(signal ? { signal } : {}) })
-        : harness.model.work({ ...job(harness, request), ...(signal ? { signal } : {}), onText: () => {} });
+        : method === "work"
+        ? harness.model.work({ ...job(harness, request), ...(signal ? { signal } : {}), onText: () => {} })
+        : harness.model.chat({ ...conversation(harness, request), ...(signal ? { signal } : {}), onText: () => {} });
 
     test(`${method}: the caller's abort ends the call here and upstream, and leaves no timer`, async (harness) => {
       const controller = new AbortController();
@@ -155,6 +234,15 @@ export function evaluation({ modelName }: { modelName: string }, request: string
 export function job(harness: { modelName: string }, request: string): WorkInput {
   return { ...evaluation(harness, request), maxOutputTokens: 1000 };
 }
+
+/** A conversation of one message that nobody aborts, with room for 1,000 tokens. */
+export function conversation(harness: { modelName: string }, request: string): ChatInput {
+  const { model, signal, deadlineMs, maxOutputTokens } = job(harness, request);
+  return { model, messages: [{ role: "user", text: request }], signal, deadlineMs, maxOutputTokens };
+}
+
+/** What work and conversations have in common. */
+export type WritingInput = Pick<ChatInput, "signal" | "deadlineMs" | "maxOutputTokens" | "onText">;
 
 /** The error of a call that must fail, which must be a ModelError. */
 export async function failureOf(call: Promise<unknown>): Promise<ModelError> {

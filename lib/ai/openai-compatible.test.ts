@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { evaluation, failureOf, job, modelContract } from "./model.contract.ts";
+import { conversation, evaluation, failureOf, job, modelContract } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
-import { type OpenAiServerOptions, type OpenAiStep, startOpenAiServer } from "./testing/openai-server.ts";
+import { openAiFrames, type OpenAiServerOptions, type OpenAiStep, startOpenAiServer } from "./testing/openai-server.ts";
 import { servedHarness, servedTests } from "./testing/served-model.ts";
+import { COUNTED, streamTests } from "./testing/served-streams.ts";
 
 const KEY = "local-very-secret";
 const modelName = "local/tiny";
@@ -19,14 +20,16 @@ type Setting = ReturnType<typeof setUp>;
 
 const test = servedTests("createOpenAiCompatibleModel", setUp);
 
-/** The three ways this adapter calls: an evaluation, whole work and streamed work. */
-const WAYS = ["evaluate", "work", "streamed work"] as const;
+/** The ways this adapter calls. */
+const WAYS = ["evaluate", "work", "streamed work", "chat", "streamed chat"] as const;
 
 function failing(it: Setting, way: (typeof WAYS)[number], step: OpenAiStep, request = "Write a poem.") {
   it.server.script.push(step);
   if (way === "evaluate") return failureOf(it.model.evaluate(evaluation(it, request)));
   if (way === "work") return failureOf(it.model.work(job(it, request)));
-  return failureOf(it.model.work({ ...job(it, request), onText: () => {} }));
+  if (way === "streamed work") return failureOf(it.model.work({ ...job(it, request), onText: () => {} }));
+  const chat = conversation(it, request);
+  return failureOf(it.model.chat(way === "chat" ? chat : { ...chat, onText: () => {} }));
 }
 
 const sent = (it: Setting, index: number) =>
@@ -216,7 +219,7 @@ for (const way of WAYS) {
   test(`${way}: a connection cut inside the answer is a passing error`, async (it) => {
     const error = await failing(it, way, { kind: "cut-mid-stream", text: "x".repeat(41) });
     assert.equal(error.permanent, false);
-    if (way === "streamed work") assert.equal(error.usage?.outputTokens, 11);
+    if (way.startsWith("streamed")) assert.equal(error.usage?.outputTokens, 11);
   });
 
   test(`${way}: an answer that stops coming ends with the deadline`, async (it) => {
@@ -268,6 +271,68 @@ for (const way of WAYS) {
     }
   });
 }
+
+streamTests(test, {
+  frames(text, counted) {
+    const { inputTokens, outputTokens } = COUNTED;
+    return openAiFrames(text, counted ? { prompt_tokens: inputTokens, completion_tokens: outputTokens } : null);
+  },
+  textOf: (frame) => /"content":"([^"]*)"/.exec(frame)?.[1] ?? "",
+  countsInputFirst: false,
+  isFinish: (frame) => frame.includes(`"finish_reason":"stop"`),
+});
+
+test("chat: the messages, the temperature and the stop sequences go as they are, and nothing of ours is added", async (it) => {
+  const chat = {
+    ...conversation(it, ""),
+    messages: [
+      { role: "assistant", text: "Hello, I begin." },
+      { role: "system", text: "Be brief." },
+      { role: "user", text: "Rain." },
+      { role: "user", text: "" },
+    ] as const,
+    maxOutputTokens: 77,
+    temperature: 1.5,
+    stop: ["\n", "END"],
+  };
+  const expected = {
+    model: "tiny",
+    max_tokens: 77,
+    messages: [
+      { role: "assistant", content: "Hello, I begin." },
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "Rain." },
+      { role: "user", content: "" },
+    ],
+    temperature: 1.5,
+    stop: ["\n", "END"],
+  };
+  await it.model.chat(chat);
+  await it.model.chat({ ...chat, onText: () => {} });
+  assert.deepEqual(sent(it, 0), { ...expected, stream: false });
+  assert.deepEqual(sent(it, 1), { ...expected, stream: true, stream_options: { include_usage: true } });
+  await it.model.chat({ ...conversation(it, "Rain."), temperature: 0 });
+  assert.deepEqual(sent(it, 2), {
+    model: "tiny",
+    max_tokens: 1000,
+    messages: [{ role: "user", content: "Rain." }],
+    temperature: 0,
+    stream: false,
+  });
+});
+
+test("chat: usage that comes with every chunk is the provider's, and what came after its last count is counted", async (it) => {
+  const chunk = (content: string, usage?: { prompt_tokens: number; completion_tokens: number }) =>
+    `data: ${JSON.stringify({ choices: [{ delta: { content } }], usage })}\n\n`;
+  const frames = [
+    chunk("one two ", { prompt_tokens: 31, completion_tokens: 2 }),
+    chunk("three four ", { prompt_tokens: 31, completion_tokens: 4 }),
+    chunk("12345678"),
+  ];
+  it.server.script.push({ kind: "frames", frames, then: "cut" });
+  const error = await failureOf(it.model.chat({ ...conversation(it, "x"), onText: () => {} }));
+  assert.deepEqual(error.usage, { inputTokens: 31, outputTokens: 6, source: "estimated" });
+});
 
 test("work without any text is a passing error with what it cost", async (it) => {
   const usage = { prompt_tokens: 31, completion_tokens: 7 };

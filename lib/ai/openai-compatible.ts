@@ -132,7 +132,7 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
   async function complete(current: Attempt, input: ChatInput): Promise<WorkResult> {
     const { messages, temperature, stop = [] } = input;
     const streamed = input.onText !== undefined;
-    const prompt = () => messages.map(({ text }) => text).join("\n");
+    const prompt = () => messages.map(({ text }) => text).join("");
     const response = await postOrThrow(current, {
       model: localId(input.model),
       messages: messages.map(({ role, text }) => ({ role, content: text })),

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { encodeRequest, WORK_PROMPT } from "./prompts.ts";
+import {
+  encodeRequest,
+  EVALUATION_JSON_PROMPT,
+  EVALUATION_TOOL_PROMPT,
+  evaluationOverheadTokens,
+  VERDICT_TOOL_DEFINITION,
+  WORK_PROMPT,
+  workOverheadTokens,
+} from "./prompts.ts";
 import { estimateTokens } from "./usage.ts";
+import { VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
 Deno.test("encodeRequest: any request comes back exactly, from one line without a tag's or a control token's beginning", () => {
   const nasty = fc.constantFrom(
@@ -30,4 +39,14 @@ Deno.test("encodeRequest: any request comes back exactly, from one line without 
 
 Deno.test("WORK_PROMPT: is no longer than the 50 tokens every price counts for it", () => {
   assert.ok(estimateTokens(WORK_PROMPT) <= 50, String(estimateTokens(WORK_PROMPT)));
+});
+
+Deno.test("evaluationOverheadTokens, workOverheadTokens: more than three characters a token of all we add, and whole", () => {
+  const hosted = EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_TOOL_DEFINITION) + encodeRequest("");
+  const local = EVALUATION_JSON_PROMPT + JSON.stringify(VERDICT_JSON_SCHEMA) + encodeRequest("");
+  // 340: the longest instructions that Anthropic has published for a forced tool
+  assert.ok(evaluationOverheadTokens() >= hosted.length / 3 + 340);
+  assert.ok(evaluationOverheadTokens() >= local.length / 3);
+  assert.ok(workOverheadTokens() > WORK_PROMPT.length / 3);
+  assert.ok(Number.isInteger(evaluationOverheadTokens()) && Number.isInteger(workOverheadTokens()));
 });

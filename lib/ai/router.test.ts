@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { evaluation, failureOf, job } from "./model.contract.ts";
+import { conversation, evaluation, failureOf, job } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { createModelRouter } from "./router.ts";
 import { createSimulatedModel } from "./simulated.ts";
@@ -19,13 +19,15 @@ Deno.test("createModelRouter: local/ names go to the local model, all others to 
     const router = createModelRouter({ local, hosted });
     assert.equal((await router.work(job({ modelName: "local/tiny" }, "x"))).text, "ok");
     assert.equal((await router.evaluate(evaluation({ modelName: "local/tiny" }, "x"))).reason, "fine");
-    assert.equal(server.requests.length, 2);
+    assert.equal((await router.chat(conversation({ modelName: "local/tiny" }, "x"))).text, "ok");
+    assert.equal(server.requests.length, 3);
     for (const modelName of ["claude-haiku-4-5", "locale", "x/local/y"]) {
       assert.match((await router.work(job({ modelName }, "x"))).text, /^\[simulated\]/);
       assert.match((await router.evaluate(evaluation({ modelName }, "x"))).reason, /^\[simulated\]/);
+      assert.match((await router.chat(conversation({ modelName }, "x"))).text, /^\[simulated\]/);
       assert.equal(router.adapterFor(modelName), hosted);
     }
-    assert.equal(server.requests.length, 2);
+    assert.equal(server.requests.length, 3);
     assert.equal(router.adapterFor("local/tiny"), local);
   } finally {
     await server.close();
@@ -40,6 +42,7 @@ Deno.test("createModelRouter: a local name without a local model is permanent an
     const call of [
       router.evaluate(evaluation({ modelName: "local/tiny" }, "x")),
       router.work(job({ modelName: "local/tiny" }, "x")),
+      router.chat(conversation({ modelName: "local/tiny" }, "x")),
     ]
   ) {
     const error = await failureOf(call);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { assertUsage, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
+import { assertUsage, conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
 import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFault, type SimulatedFaults } from "./simulated.ts";
 
 function setUp() {
@@ -163,4 +163,92 @@ Deno.test("createSimulatedModel: usage is counted from the characters, four a to
   assert.equal(large.usage.inputTokens - small.usage.inputTokens, 100);
   assert.equal(small.usage.outputTokens, Math.ceil([...small.text].length / 4));
   assert.equal(small.usage.source, "estimated");
+});
+
+Deno.test("createSimulatedModel: a conversation is answered to the user's last message, and its markers count", async () => {
+  const it = setUp();
+  const messages = [
+    { role: "user", text: "[fail-work] the first thing" },
+    { role: "assistant", text: "[slow:9999]" },
+    { role: "user", text: "the last thing" },
+    { role: "system", text: "[fail-work]" },
+  ] as const;
+  const { text } = await it.model.chat({ ...conversation(it, ""), messages });
+  assert.match(text, /^\[simulated\] /);
+  assert.match(text, /"the last thing"/);
+  const failed = await failureOf(it.model.chat(conversation(it, "a poem [fail-work]")));
+  assert.deepEqual([failed.permanent, failed.causedByRequest], [true, true]);
+
+  const slow = it.model.chat(conversation(it, "a poem [slow:250]"));
+  await it.clock.advance(249);
+  assert.equal(it.clock.pending(), 2);
+  await it.clock.advance(1);
+  assert.equal((await slow).finish, "stop");
+  const nobody = await it.model.chat({ ...conversation(it, ""), messages: [{ role: "system", text: "Be brief." }] });
+  assert.match(nobody.text, /^\[simulated\] /);
+});
+
+Deno.test("createSimulatedModel: a conversation's usage grows with every message", async () => {
+  const it = setUp();
+  const short = await it.model.chat(conversation(it, "x".repeat(40)));
+  const { messages } = conversation(it, "x".repeat(40));
+  const long = await it.model.chat({ ...conversation(it, ""), messages: [...messages, ...messages, ...messages] });
+  assert.deepEqual([short.usage.inputTokens, long.usage.inputTokens], [10, 30]);
+});
+
+for (const method of ["work", "chat"] as const) {
+  const write = (it: ReturnType<typeof setUp>, rest: { signal?: AbortSignal; onText?: (piece: string) => void }) =>
+    method === "work"
+      ? it.model.work({ ...job(it, "x"), ...rest })
+      : it.model.chat({ ...conversation(it, "x"), ...rest });
+
+  Deno.test(`createSimulatedModel: ${method}: a break after n pieces has told and used exactly those`, async () => {
+    const it = setUp();
+    for (const afterPieces of [0, 1, 5, 10_000]) {
+      it.faults[method].push({ kind: "break", afterPieces });
+      const pieces: string[] = [];
+      const error = await failureOf(write(it, { onText: (piece) => void pieces.push(piece) }));
+      assert.equal(error.permanent, false);
+      const told = pieces.join("");
+      if (afterPieces === 0) assert.equal(error.usage, undefined);
+      else assert.equal(error.usage?.outputTokens, Math.ceil(told.length / 4));
+      const all = (await write(it, {})).text;
+      assert.ok(all.startsWith(told));
+      assert.equal(afterPieces === 10_000 ? told : pieces.length, afterPieces === 10_000 ? all : afterPieces);
+    }
+  });
+
+  Deno.test(`createSimulatedModel: ${method}: with steps each piece waits for its own, and an abort for none`, async () => {
+    const it = setUp();
+    const controller = new AbortController();
+    const gates = [0, 1, 2].map(() => Promise.withResolvers<void>());
+    const asked: number[] = [];
+    const step = (piece: number) => {
+      asked.push(piece);
+      return gates[piece]?.promise ?? Promise.resolve();
+    };
+    it.faults[method].push({ kind: "steps", step });
+    const pieces: string[] = [];
+    const onText = (piece: string) => void pieces.push(piece);
+    const failure = failureOf(write(it, { signal: controller.signal, onText }));
+    await it.clock.settle();
+    assert.deepEqual([asked, pieces], [[0], []]);
+    gates[0]?.resolve();
+    await it.clock.settle();
+    assert.deepEqual([asked, pieces.length], [[0, 1], 1]);
+    controller.abort();
+    const error = await failure;
+    assert.match(error.message, /aborted/);
+    assert.equal(error.usage?.outputTokens, Math.ceil((pieces[0] ?? "").length / 4));
+    gates[1]?.resolve();
+    await it.clock.settle();
+    assert.deepEqual([asked, pieces.length], [[0, 1], 1]);
+    assert.equal(it.clock.pending(), 0);
+  });
+}
+
+Deno.test("createSimulatedModel: faults of conversations may be left out", async () => {
+  const clock = createFakeClock();
+  const model = createSimulatedModel({ clock, faults: { evaluate: [], work: [] } });
+  assert.equal((await model.chat(conversation({ modelName: "simulated" }, "x"))).finish, "stop");
 });

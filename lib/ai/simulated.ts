@@ -145,7 +145,7 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
     chat(input: ChatInput) {
       return attempt(clock, provider, input, (current) => {
         const asked = input.messages.findLast(({ role }) => role === "user")?.text ?? "";
-        return write(current, "chat", input, asked, () => input.messages.map(({ text }) => text).join("\n"));
+        return write(current, "chat", input, asked, () => input.messages.map(({ text }) => text).join(""));
       });
     },
   };
