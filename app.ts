@@ -1,18 +1,25 @@
 import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
 import { configureOpenApi } from "@/lib/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-app.ts";
+import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
+import { sessionsRouter } from "@/routes/sessions/sessions.index.ts";
 import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
 
-export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin">;
+export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin"> & {
+  /** `RATE_LIMIT_CHALLENGES_PER_MINUTE`; 0 is off. */
+  challengesPerMinute: number;
+};
 
 /** HTTP: one flat list of routers. @param dev the development routes; null in production. */
 export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null): AppRouter<AppDeps> {
   const { clock, random, log, settings } = deps;
+  const { challengesPerMinute: perMinute } = http;
+  const challenges = perMinute === 0 ? null : createRateLimiter({ perMinute, clock });
   const app = createBareApp({
     deps,
     log,
@@ -20,6 +27,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   });
   mount(app, healthRouter());
   mount(app, jobsRouter());
+  mount(app, sessionsRouter(challenges));
   mount(app, estimateRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));

@@ -74,6 +74,7 @@ async function serve(env: Env): Promise<number> {
     corsOrigins: env.corsOrigins,
     trustedProxies: parseTrustedProxies(env.trustedProxies),
     rateLimitPerMinute: env.limits.ratePerMinute,
+    challengesPerMinute: env.limits.challengesPerMinute,
   }, dev);
 
   instance.start();

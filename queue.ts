@@ -3,6 +3,7 @@ import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
 import { createPayouts, type Payouts } from "@/lib/payouts.ts";
 import { createQueue, type Queue } from "@/lib/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
+import { createUsedSessions, type UsedSessions } from "@/lib/sessions.ts";
 import { createSettlements, type Settlements } from "@/lib/settlements.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
@@ -13,6 +14,7 @@ export interface Background {
   settlements: Settlements;
   payouts: Payouts;
   sessionRequests: SessionRequests;
+  usedSessions: UsedSessions;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
 }
@@ -57,5 +59,12 @@ export function createBackground(
       idempotencyExpiryTask(store), // idempotency-expiry
     ],
   });
-  return { queue, settlements, payouts, sessionRequests, modelError: jobs.modelError };
+  return {
+    queue,
+    settlements,
+    payouts,
+    sessionRequests,
+    usedSessions: createUsedSessions(),
+    modelError: jobs.modelError,
+  };
 }

@@ -11,6 +11,7 @@ import type { Payouts } from "@/lib/payouts.ts";
 import type { Queue } from "@/lib/queue.ts";
 import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
 import type { SessionTerms } from "@/lib/rules/sessions.ts";
+import type { UsedSessions } from "@/lib/sessions.ts";
 import type { SessionRequests } from "@/lib/session-requests.ts";
 import type { Settlements } from "@/lib/settlements.ts";
 import type { Invoice } from "@/lib/stores/invoices.ts";
@@ -65,6 +66,8 @@ export interface AppDeps extends Backends {
   settlements: Settlements;
   payouts: Payouts;
   sessionRequests: SessionRequests;
+  /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
+  usedSessions: UsedSessions;
   oneAtATime: OneAtATime;
   version: string;
   readiness(): Promise<Readiness>;

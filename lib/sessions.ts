@@ -173,6 +173,26 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
   return await macaroonFor(store, bearer.ref);
 }
 
+/** Which sessions' tokens were used by reads: in memory, since reads write nothing. Any spending is written down. */
+export interface UsedSessions {
+  add(handle: string): void;
+  has(handle: string): boolean;
+}
+
+/** Sessions remembered; the oldest is forgotten first. */
+const MAX_USED = 100_000;
+
+export function createUsedSessions(): UsedSessions {
+  const used = new Set<string>();
+  return {
+    add(handle) {
+      if (used.size >= MAX_USED) used.delete(used.values().next().value as string);
+      used.add(handle);
+    },
+    has: (handle) => used.has(handle),
+  };
+}
+
 /** Every token that opens this session. */
 export const tokensOf = (session: Session): TokenRef[] => [
   session.challengeToken,

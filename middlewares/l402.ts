@@ -50,6 +50,7 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
     if (path !== null && path !== verified.token.session) {
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
     }
+    deps.usedSessions.add(verified.token.session);
     c.set("token", verified.token);
     await next();
   };

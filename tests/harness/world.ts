@@ -77,6 +77,7 @@ export interface WorldOptions {
   feeSats?: number;
   store?: Partial<StoreOptions>;
   rateLimitPerMinute?: number;
+  challengesPerMinute?: number;
   /** The development routes answer only callers on this machine, as they do where real money is behind them. */
   devLocalOnly?: boolean;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
@@ -217,6 +218,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       corsOrigins: ["*"],
       trustedProxies: parseTrustedProxies([]),
       rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
+      challengesPerMinute: options.challengesPerMinute ?? 0,
     };
     const app = createApp(deps, http, {
       localOnly: options.devLocalOnly ?? false,

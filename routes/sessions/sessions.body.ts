@@ -1,0 +1,73 @@
+import type { Refund } from "@/lib/rules/refunds.ts";
+import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { Session } from "@/lib/rules/sessions.ts";
+import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
+import type { RequestBody, SessionBody } from "./sessions.routes.ts";
+
+const iso = (ms: number) => new Date(ms).toISOString();
+
+/** An invoice as a payer sees it. */
+export const invoiceBody = (invoice: InvoiceSummary) => ({
+  paymentRequest: invoice.paymentRequest,
+  amountSats: invoice.amountSats,
+  paymentHash: invoice.paymentHash,
+  expiresAt: iso(invoice.expiresAt),
+});
+
+/** What every answer about a session says. */
+export const alwaysBody = (session: Session) => ({
+  trust_tier: "anonymous" as const,
+  stubMode: session.simulated.length > 0,
+  simulated: session.simulated,
+});
+
+/** The public face of a session, field by field. */
+export function sessionBody(
+  sessionId: string,
+  session: Session,
+  about: { balanceSats: number; minimumBalanceSats: number; macaroon: string | null; refund: Refund | null },
+): SessionBody {
+  const { refund, macaroon } = about;
+  return {
+    sessionId,
+    state: session.state,
+    createdAt: iso(session.createdAt),
+    balanceSats: about.balanceSats,
+    heldSats: session.heldSats,
+    spentSats: session.spentSats,
+    minimumBalanceSats: about.minimumBalanceSats,
+    expiresAt: session.expiresAt === null ? null : iso(session.expiresAt),
+    ...(!session.depositPaid && { invoice: invoiceBody(session.deposit) }),
+    ...(session.topup && { pendingTopup: invoiceBody(session.topup.invoice) }),
+    ...(macaroon !== null && { macaroon }),
+    ...(refund && {
+      refund: {
+        refundState: refund.state,
+        refundAmountSats: refund.sats,
+        refundPaymentHash: refund.payout?.paymentHash ?? null,
+        refundClaimUntil: iso(refund.claimUntil),
+      },
+    }),
+    ...alwaysBody(session),
+  };
+}
+
+/** One request of a session. `result` null: it has none, or the reader did not ask for it. */
+export function requestBody(request: SessionRequest, session: Session, result: string | null): RequestBody {
+  return {
+    requestId: request.id,
+    at: iso(request.at),
+    state: request.state,
+    model: request.model,
+    debitedSats: request.debitedSats,
+    heldSats: request.holdSats,
+    ...(result !== null && { result }),
+    ...(request.finish && { finishReason: request.finish }),
+    ...(request.reason !== null && { reason: request.reason }),
+    ...(request.errorMessage !== null && { errorMessage: request.errorMessage }),
+    ...(request.usage && { usage: request.usage }),
+    ...(request.evalUsage && { evaluationUsage: request.evalUsage }),
+    ...(request.balanceSats !== null && { balanceRemaining: request.balanceSats }),
+    ...alwaysBody(session),
+  };
+}

@@ -1,0 +1,287 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { checkPayerInvoice, claimRefund } from "@/lib/claims.ts";
+import type { AppRouteHandler } from "@/lib/create-app.ts";
+import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/errors.ts";
+import { idempotencyScope } from "@/lib/idempotency.ts";
+import { preimageMatches } from "@/lib/l402/credential.ts";
+import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/l402/tokens.ts";
+import type { Refund } from "@/lib/rules/refunds.ts";
+import { checkRequest } from "@/lib/rules/requests.ts";
+import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import { closeSession as close, type Session } from "@/lib/rules/sessions.ts";
+import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions.ts";
+import { allowModel, notBegun } from "@/lib/spending.ts";
+import { getRefund } from "@/lib/stores/refunds.ts";
+import {
+  getRequest as readRequest,
+  getResult,
+  getSession as readSession,
+  requestKey,
+  sessionRequests,
+  spendable,
+  writeSessionStep,
+} from "@/lib/stores/sessions.ts";
+import { alwaysBody, invoiceBody, requestBody, sessionBody } from "./sessions.body.ts";
+import type {
+  CloseSessionRoute,
+  CreateSessionRoute,
+  GetMacaroonRoute,
+  GetRequestRoute,
+  GetSessionRoute,
+  ListRequestsRoute,
+  SendRequestRoute,
+  TopUpRoute,
+} from "./sessions.routes.ts";
+
+/** How long a request is waited for before it is answered 202 (ms). */
+const REQUEST_WAIT_MS = 120_000;
+const PAGE = 20;
+
+export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { amount_sats: amountSats } = c.req.valid("json");
+  checkDeposit(deps, amountSats);
+  const key = c.req.valid("header")["idempotency-key"];
+  const scope = key === undefined ? null : idempotencyScope({
+    route: "POST /api/sessions",
+    credential: c.get("clientAddress"),
+    key,
+    body: { amountSats },
+  });
+  const opened = scope
+    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, scope))
+    : await openSession(deps, amountSats);
+  if (opened.outcome === "conflict") {
+    throw conflict(
+      "idempotency_conflict",
+      "This Idempotency-Key was used with another body. Use a new key for a new session.",
+    );
+  }
+  if (opened.outcome === "full") {
+    throw unavailable("too_many_open_challenges", "Too many sessions wait to be paid. Try again in a minute.", 60);
+  }
+  const { session } = opened;
+  return c.json({
+    sessionId: deps.capabilities.idOf("session", session.handle),
+    state: session.state,
+    invoice: invoiceBody(session.deposit),
+    minimumBalanceSats: deps.settings.sessions.minBalanceSats,
+    ...alwaysBody(session),
+  }, 201);
+};
+
+export const getSession: AppRouteHandler<GetSessionRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { id } = c.req.valid("param");
+  const session = await sessionOf(deps, id);
+  // After its first use the token is shown to nobody who has only the id: ids end up in proxies' logs.
+  const shown = session.depositPaid && !session.tokenUsed && !deps.usedSessions.has(session.handle);
+  return c.json(
+    sessionBody(id, session, {
+      balanceSats: await spendable(deps.store, session.handle),
+      minimumBalanceSats: deps.settings.sessions.minBalanceSats,
+      macaroon: shown ? await macaroonFor(deps.store, session.bearerToken) : null,
+      refund: await presentRefund(deps, session),
+    }),
+    200,
+  );
+};
+
+export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = c.get("token");
+  const { request: text } = c.req.valid("json");
+  const wrong = checkRequest(text, deps.settings.requestMaxChars);
+  if (wrong) throw badRequest(wrong.code, wrong.message);
+  allowModel(token, deps.settings.workModel);
+
+  const key = c.req.valid("header")["idempotency-key"];
+  const scope = key === undefined ? null : idempotencyScope({
+    route: "POST /api/sessions/{id}/request",
+    credential: `${token.session} ${token.name}`,
+    key,
+    body: { request: text },
+  });
+  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope });
+  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id);
+  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
+  return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
+};
+
+export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { amount_sats: amountSats } = c.req.valid("json");
+  checkDeposit(deps, amountSats);
+  const { session: handle } = c.get("token");
+  const session = await readOwn(deps, handle);
+  // One after another: of two at once, the second must not make an invoice that nobody is shown.
+  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats));
+  if (offered.outcome === "not_open") {
+    throw conflict("session_ended", "This session has expired or was closed. Open a new one.");
+  }
+  if (offered.outcome === "pending") {
+    throw conflict(
+      "topup_pending",
+      "A top-up waits to be paid already; see details. Pay it, or wait until it expires.",
+      {
+        pendingTopup: invoiceBody(offered.topup.invoice),
+      },
+    );
+  }
+  return c.json({ invoice: invoiceBody(offered.topup.invoice), ...alwaysBody(session) }, 201);
+};
+
+export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = c.get("token");
+  ownerOnly(token, "does not allow ending the session: only the token it was opened with does");
+  const { invoice } = c.req.valid("json");
+  const session = await end(deps, token.session, invoice);
+  const refund = await presentRefund(deps, session);
+  const rest = { state: session.state, ...alwaysBody(session) };
+  if (!refund) {
+    if (invoice !== undefined) throw conflict("no_refund", "This session owes nothing: its balance was spent.");
+    return c.json(
+      { ...rest, refundState: "not_applicable" as const, refundAmountSats: 0, refundPaymentHash: null },
+      200,
+    );
+  }
+  if (invoice === undefined) {
+    const { state: refundState, sats: refundAmountSats, payout } = refund;
+    return c.json({ ...rest, refundState, refundAmountSats, refundPaymentHash: payout?.paymentHash ?? null }, 200);
+  }
+  const about = { ownInvoice: session.deposit.paymentRequest, simulated: session.simulated };
+  const { status, body } = await claimRefund(deps, refund, invoice, about);
+  return c.json({ ...rest, ...body }, status);
+};
+
+/** Ends a session that still lives, in one commit; one that is over already is returned as it is. */
+async function end(deps: AppDeps, handle: string, invoice: string | undefined): Promise<Session> {
+  const { store, clock, settings } = deps;
+  const before = await readOwn(deps, handle);
+  const expectedSats = await spendable(store, handle);
+  // Before anything moves: an invoice that will not be paid must not end the session.
+  if (invoice !== undefined && (before.state === "active" || before.state === "paused") && before.running === 0) {
+    checkPayerInvoice(invoice, expectedSats, before.deposit.paymentRequest, clock.now());
+  }
+  const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+  const now = clock.now();
+  const outcome = await store.transact(async (tx) => {
+    const session = await readSession(tx, handle) ?? before;
+    const balanceSats = await spendable(tx, handle);
+    const step = close(session, { balanceSats, terms, now });
+    if (step.outcome === "ended") return { outcome: "over" as const, session };
+    if (step.outcome !== "applied") return { outcome: step.outcome };
+    if (invoice !== undefined && balanceSats !== expectedSats) return { outcome: "changed" as const };
+    await writeSessionStep(tx, session, step, now);
+    return { outcome: "over" as const, session: step.session };
+  });
+  switch (outcome.outcome) {
+    case "over":
+      return outcome.session;
+    case "unpaid":
+      throw conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back.");
+    case "busy":
+      throw conflict("session_busy", "A request of this session is running. Close it when that has ended.");
+    case "changed":
+      throw conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it.");
+  }
+}
+
+export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = c.get("token");
+  ownerOnly(token, "does not allow reading what others asked: only the token the session was opened with does");
+  const { limit: asked, after } = c.req.valid("query");
+  const limit = asked === undefined ? PAGE : Number(asked);
+  const rows = await deps.store.list<SessionRequest>(sessionRequests(token.session), {
+    limit: limit + 1,
+    reverse: true,
+    ...(after !== undefined && { after: requestKey(token.session, after) }),
+  });
+  const page = rows.slice(0, limit).map(({ value }) => value);
+  const next = rows.length > limit ? page.at(-1)?.id : undefined;
+  return c.json({
+    requests: page.map(({ id, at, state, debitedSats }) => ({
+      requestId: id,
+      at: new Date(at).toISOString(),
+      state,
+      debitedSats,
+    })),
+    ...(next !== undefined && { next }),
+  }, 200);
+};
+
+export const getRequest: AppRouteHandler<GetRequestRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = c.get("token");
+  const { requestId } = c.req.valid("param");
+  const request = await readRequest(deps.store, token.session, requestId);
+  // A narrowed token was given to somebody else, who reads the answers to its own requests and no others.
+  if (!request || !(token.owner || request.token === token.name)) {
+    throw notFound("There is no such request in this session.", "request_not_found");
+  }
+  return c.json(await wholeBody(deps, request), 200);
+};
+
+export const getMacaroon: AppRouteHandler<GetMacaroonRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { preimage, rotate } = c.req.valid("json");
+  const session = await sessionOf(deps, c.req.valid("param").id);
+  if (!session.depositPaid || !preimageMatches(preimage, session.deposit.paymentHash)) {
+    throw unauthorized("wrong_preimage", "This is not the preimage of this session's paid deposit.");
+  }
+  const macaroon = rotate
+    ? await rotateTokens(deps, session.handle)
+    : await macaroonFor(deps.store, session.bearerToken);
+  if (macaroon === null) throw noSuchSession();
+  return c.json({ macaroon, ...alwaysBody(session) }, 200);
+};
+
+/** The request with its session and result. */
+async function wholeBody(deps: AppDeps, request: SessionRequest) {
+  const [session, result] = await Promise.all([
+    readOwn(deps, request.session),
+    getResult(deps.store, request.id),
+  ]);
+  return requestBody(request, session, result?.text ?? null);
+}
+
+/** What is owed of a session that has ended: the first that can still be claimed, or else the last. */
+async function presentRefund(deps: AppDeps, session: Session): Promise<Refund | null> {
+  const refunds = await Promise.all(session.refundIds.map((id) => getRefund(deps.store, id)));
+  return refunds.find((refund) => refund?.state === "pending") ?? refunds.at(-1) ?? null;
+}
+
+/** The session an id opens. An id that was not made here and one whose session is gone look the same. */
+async function sessionOf(deps: AppDeps, id: string): Promise<Session> {
+  const handle = deps.capabilities.handleOf("session", id);
+  const session = handle ? await readSession(deps.store, handle) : null;
+  if (!session) throw noSuchSession();
+  return session;
+}
+
+async function readOwn(deps: AppDeps, handle: string): Promise<Session> {
+  const session = await readSession(deps.store, handle);
+  if (!session) throw noSuchSession();
+  return session;
+}
+
+const noSuchSession = () =>
+  notFound("There is no such session. Check the id that creating it returned.", "session_not_found");
+
+function ownerOnly(token: VerifiedToken, why: string): void {
+  if (token.owner) return;
+  const caveat = token.allowances.length > 0 ? "max_sats" : "a narrowed token";
+  const { status, code, message: publicMessage, details } = caveatFailed(caveat, why);
+  throw new ApiError({ status, code, publicMessage, details });
+}
+
+function checkDeposit(deps: AppDeps, sats: number): void {
+  const { minDepositSats, maxDepositSats } = deps.settings.sessions;
+  if (sats >= minDepositSats && sats <= maxDepositSats) return;
+  throw badRequest("amount_out_of_range", `amount_sats must be from ${minDepositSats} to ${maxDepositSats}.`, {
+    minDepositSats,
+    maxDepositSats,
+  });
+}

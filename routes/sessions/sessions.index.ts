@@ -1,0 +1,25 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import { l402 } from "@/middlewares/l402.ts";
+import type { RateLimiter } from "@/middlewares/rate-limit.ts";
+import * as handlers from "./sessions.handlers.ts";
+import * as routes from "./sessions.routes.ts";
+
+/** Sessions: a prepaid balance that many requests draw on. @param challenges limits 402 challenges; null: no limit */
+export function sessionsRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
+  const router = createRouter<AppDeps>();
+  // The credential before the body: whoever may not ask learns nothing about what would be wrong with the question.
+  const guard = l402({ capability: "jobs", limiter: challenges, offer: "session-in-path" });
+  for (const path of ["request", "topup", "close", "requests", "requests/:requestId"]) {
+    router.use(`/api/sessions/:id/${path}`, guard);
+  }
+  return router
+    .openapi(routes.createSession, handlers.createSession)
+    .openapi(routes.getSession, handlers.getSession)
+    .openapi(routes.sendRequest, handlers.sendRequest)
+    .openapi(routes.topUp, handlers.topUp)
+    .openapi(routes.closeSession, handlers.closeSession)
+    .openapi(routes.listRequests, handlers.listRequests)
+    .openapi(routes.getRequest, handlers.getRequest)
+    .openapi(routes.getMacaroon, handlers.getMacaroon);
+}

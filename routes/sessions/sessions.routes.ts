@@ -1,0 +1,288 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { errorResponses } from "@/lib/errors.ts";
+
+const tags = ["sessions"];
+const json = <S extends z.ZodType>(schema: S, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const body = <S extends z.ZodType>(schema: S) => ({
+  required: true as const,
+  content: { "application/json": { schema } },
+});
+const security = [{ L402: [] }, { Bearer: [] }];
+
+const hash = z.string().openapi({ description: "Payment hash, 64 hex digits", example: "02d449a31fbb267c…" });
+
+const invoiceSchema = z.object({
+  paymentRequest: z.string().openapi({ description: "BOLT11 invoice", example: "lnbc5u1…" }),
+  amountSats: z.int(),
+  paymentHash: hash,
+  expiresAt: z.iso.datetime(),
+}).openapi("SessionInvoice");
+
+/** What every answer says about itself. */
+const always = {
+  trust_tier: z.enum(["anonymous"]),
+  stubMode: z.boolean().openapi({ description: "True when something behind this session is simulated" }),
+  simulated: z.array(z.string()).openapi({ description: "What is simulated: lightning, model" }),
+};
+
+const SESSION_STATES = ["awaiting_payment", "active", "paused", "expired", "closed"] as const;
+const REQUEST_STATES = ["running", "complete", "rejected", "failed", "interrupted"] as const;
+const REFUND_STATES = ["not_applicable", "pending", "paying", "paid", "expired"] as const;
+
+const sessionId = z.string().openapi({
+  description: "A capability: until the macaroon is first used, it shows the macaroon. Keep it.",
+});
+
+const createdSchema = z.object({
+  sessionId,
+  state: z.enum(SESSION_STATES),
+  invoice: invoiceSchema,
+  minimumBalanceSats: z.int(),
+  ...always,
+}).openapi("SessionCreated");
+
+const refundSchema = z.object({
+  refundState: z.enum(REFUND_STATES),
+  refundAmountSats: z.int(),
+  refundPaymentHash: hash.nullable(),
+  refundClaimUntil: z.iso.datetime().nullable(),
+}).openapi("SessionRefund");
+
+const sessionSchema = z.object({
+  sessionId,
+  state: z.enum(SESSION_STATES),
+  createdAt: z.iso.datetime(),
+  balanceSats: z.int().openapi({ description: "What can be spent now" }),
+  heldSats: z.int().openapi({ description: "Set aside for requests that run now; the rest of it comes back" }),
+  spentSats: z.int(),
+  minimumBalanceSats: z.int().openapi({ description: "Below this the session is paused until it is topped up" }),
+  expiresAt: z.iso.datetime().nullable(),
+  invoice: invoiceSchema.optional(),
+  pendingTopup: invoiceSchema.optional(),
+  macaroon: z.string().optional().openapi({
+    description: "From payment until it is first used. Afterwards: POST /api/sessions/{id}/macaroon with the preimage",
+  }),
+  refund: refundSchema.optional(),
+  ...always,
+}).openapi("Session");
+
+const usageSchema = z.object({
+  inputTokens: z.int(),
+  outputTokens: z.int(),
+  source: z.enum(["api", "estimated"]),
+}).openapi("RequestUsage");
+
+const requestSchema = z.object({
+  requestId: z.string(),
+  at: z.iso.datetime(),
+  state: z.enum(REQUEST_STATES).openapi({
+    description: "`rejected` pays its evaluation only, `failed` nothing, `interrupted` what was written until then",
+  }),
+  model: z.string(),
+  debitedSats: z.int(),
+  heldSats: z.int().openapi({ description: "What was set aside for it; while it runs it is missing in the balance" }),
+  result: z.string().optional(),
+  finishReason: z.enum(["stop", "length"]).optional(),
+  reason: z.string().optional(),
+  errorMessage: z.string().optional(),
+  usage: usageSchema.optional(),
+  evaluationUsage: usageSchema.optional(),
+  balanceRemaining: z.int().optional().openapi({ description: "The balance right after it (sats)" }),
+  ...always,
+}).openapi("SessionRequest");
+
+const historySchema = z.object({
+  requests: z.array(z.object({
+    requestId: z.string(),
+    at: z.iso.datetime(),
+    state: z.enum(REQUEST_STATES),
+    debitedSats: z.int(),
+  })),
+  next: z.string().optional().openapi({ description: "Send it as `after` for the next page" }),
+}).openapi("SessionHistory");
+
+const closedSchema = z.object({
+  state: z.enum(SESSION_STATES),
+  refundState: z.enum(REFUND_STATES),
+  refundAmountSats: z.int(),
+  refundPaymentHash: hash.nullable(),
+  ...always,
+}).openapi("SessionClosed");
+
+export type SessionBody = z.infer<typeof sessionSchema>;
+export type RequestBody = z.infer<typeof requestSchema>;
+
+/** Body fields that the specification knows and this version does not: refused by name, never ignored. */
+const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({
+  type: "null",
+});
+const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
+const idempotency = z.object({
+  "idempotency-key": z.string().min(1).max(200).optional().openapi({ description: "Any text of up to 200 characters" }),
+});
+const amount = z.int().positive().openapi({ description: "Whole sats", example: 500 });
+
+export const createSession = createRoute({
+  method: "post",
+  path: "/api/sessions",
+  tags,
+  summary: "Open a session",
+  description:
+    "Answers with the invoice of the deposit (`SESSION_MIN_DEPOSIT_SATS` to `SESSION_MAX_DEPOSIT_SATS`, 100 to 10,000). " +
+    "When it is paid, `GET /api/sessions/{id}` shows the macaroon.",
+  request: {
+    headers: idempotency,
+    body: body(
+      z.strictObject({ amount_sats: amount, nostr_token: NOT_YET, lightningAddress: NOT_YET }).openapi("CreateSession"),
+    ),
+  },
+  responses: { 201: json(createdSchema, "The session waits for its deposit"), ...errorResponses(400, 409, 503) },
+});
+
+export const getSession = createRoute({
+  method: "get",
+  path: "/api/sessions/{id}",
+  tags,
+  summary: "Read a session",
+  description: "State, balance, what is pending. Reading moves nothing.",
+  request: { params: idParam },
+  responses: { 200: json(sessionSchema, "The session"), ...errorResponses(404, 503) },
+});
+
+export const sendRequest = createRoute({
+  method: "post",
+  path: "/api/sessions/{id}/request",
+  tags,
+  security,
+  summary: "Ask",
+  description:
+    "Evaluates, works and charges what it really cost. The worst case is held while it runs and the rest comes back. " +
+    "With an `Idempotency-Key` a repeat gets the same answer, charged once.",
+  request: {
+    params: idParam,
+    headers: idempotency,
+    body: body(
+      z.strictObject({
+        request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
+        nostr_token: NOT_YET,
+        model: NOT_YET,
+      }).openapi("SessionAsk"),
+    ),
+  },
+  responses: {
+    200: json(requestSchema, "It has ended: complete, rejected or failed"),
+    202: json(requestSchema, "It still runs; GET …/requests/{requestId} shows how it ends"),
+    ...errorResponses(400, 401, 402, 403, 409, 503),
+  },
+});
+
+export const topUp = createRoute({
+  method: "post",
+  path: "/api/sessions/{id}/topup",
+  tags,
+  security,
+  summary: "Top up",
+  description: "One top-up is pending at a time; 409 shows it.",
+  request: {
+    params: idParam,
+    body: body(z.strictObject({ amount_sats: amount }).openapi("TopUp")),
+  },
+  responses: {
+    201: json(z.object({ invoice: invoiceSchema, ...always }).openapi("TopUpOffered"), "Pay it to add to the balance"),
+    ...errorResponses(400, 401, 402, 409, 503),
+  },
+});
+
+export const closeSession = createRoute({
+  method: "post",
+  path: "/api/sessions/{id}/close",
+  tags,
+  security,
+  summary: "Close and take the balance back",
+  description:
+    "Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same " +
+    "way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every " +
+    "repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
+    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) is no longer owed.",
+  request: {
+    params: idParam,
+    body: body(
+      z.strictObject({
+        invoice: z.string().min(1).max(4_096).optional().openapi({
+          description: "A BOLT11 invoice for exactly `balanceSats`",
+        }),
+        lightningAddress: NOT_YET,
+      }).openapi("CloseSession"),
+    ),
+  },
+  responses: {
+    200: json(closedSchema, "Closed; paid, or waiting to be claimed"),
+    202: json(closedSchema, "Closed; being paid, the outcome is not known yet. `GET /api/sessions/{id}` shows it"),
+    ...errorResponses(400, 401, 402, 403, 409, 503),
+  },
+});
+
+export const listRequests = createRoute({
+  method: "get",
+  path: "/api/sessions/{id}/requests",
+  tags,
+  security,
+  summary: "The session's requests, newest first",
+  request: {
+    params: idParam,
+    query: z.object({
+      limit: z.string().regex(/^([1-9]\d?|100)$/, "must be a whole number from 1 to 100").optional(),
+      after: z.string().regex(/^[0-9a-z]{23}$/, "must be the `next` of an earlier page").optional(),
+    }),
+  },
+  responses: { 200: json(historySchema, "One page"), ...errorResponses(400, 401, 402, 403, 503) },
+});
+
+export const getRequest = createRoute({
+  method: "get",
+  path: "/api/sessions/{id}/requests/{requestId}",
+  tags,
+  security,
+  summary: "One request with its result",
+  request: {
+    params: idParam.extend({
+      requestId: z.string().max(100).openapi({ param: { name: "requestId", in: "path" } }),
+    }),
+  },
+  responses: { 200: json(requestSchema, "The request"), ...errorResponses(401, 402, 404, 503) },
+});
+
+export const getMacaroon = createRoute({
+  method: "post",
+  path: "/api/sessions/{id}/macaroon",
+  tags,
+  summary: "The macaroon again",
+  description:
+    "For whoever can prove the deposit: its preimage. With `rotate` every token of the session, narrowed ones included, " +
+    "stops working and a new one is answered.",
+  request: {
+    params: idParam,
+    body: body(
+      z.strictObject({
+        preimage: z.string().regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits"),
+        rotate: z.boolean().optional(),
+      }).openapi("ProvePayment"),
+    ),
+  },
+  responses: {
+    200: json(z.object({ macaroon: z.string(), ...always }).openapi("Macaroon"), "The macaroon"),
+    ...errorResponses(400, 401, 404, 503),
+  },
+});
+
+export type CreateSessionRoute = typeof createSession;
+export type GetSessionRoute = typeof getSession;
+export type SendRequestRoute = typeof sendRequest;
+export type TopUpRoute = typeof topUp;
+export type CloseSessionRoute = typeof closeSession;
+export type ListRequestsRoute = typeof listRequests;
+export type GetRequestRoute = typeof getRequest;
+export type GetMacaroonRoute = typeof getMacaroon;
