@@ -73,6 +73,13 @@ Deno.test("identity token: another secret's name in front of a token does not he
   assert.deepEqual(tokens([NEW, OLD]).verify(TOKEN.replace(oldId, newId), NOW), BAD);
 });
 
+Deno.test("identity token: an old secret cannot sign in the name of the new one", () => {
+  const [, newId = ""] = tokens([NEW]).issue(PUBKEY, NOW).token.split(".");
+  const claims = `t1.${newId}.${PUBKEY}.${NOW + TTL}`;
+  const mac = createHmac("sha256", OLD).update(`timmy identity token\n${claims}\n${ORIGIN}`).digest("hex");
+  assert.deepEqual(tokens([NEW, OLD]).verify(`${claims}.${mac}`, NOW), BAD);
+});
+
 Deno.test("identity token: only a token that was ours is called expired", () => {
   const late = NOW + 2 * TTL;
   assert.deepEqual(tokens().verify(TOKEN, late), { ok: false, code: "expired" });

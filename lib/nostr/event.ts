@@ -37,7 +37,7 @@ const HEX_128 = /^[0-9a-f]{128}$/;
  * @returns null when it is anything else. Never throws.
  */
 export function parseEvent(json: string): NostrEvent | null {
-  if (json.length > MAX_BYTES || new TextEncoder().encode(json).length > MAX_BYTES) return null;
+  if (new TextEncoder().encode(json).length > MAX_BYTES) return null;
   let value: unknown;
   try {
     value = JSON.parse(json);

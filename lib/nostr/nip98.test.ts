@@ -118,6 +118,8 @@ Deno.test("checkNip98: another URL is refused in every part", () => {
     "/api/jobs?a=1&b=2",
     "timmy.example/api/jobs?a=1&b=2",
     "https://",
+    "https://[",
+    "https://a b/",
     "",
   ];
   for (const u of others) assert.equal(urlVerdict(u, URL_HERE), "nip98_url", u);
@@ -149,6 +151,7 @@ Deno.test("checkNip98: the path that arrived is not tidied up: an event is good 
 
 Deno.test("checkNip98: how the operator wrote the public origin does not matter", () => {
   assert.equal(urlVerdict(URL_HERE, "https://Timmy.Example:443/api/jobs?a=1&b=2"), "ok");
+  assert.equal(urlVerdict(`${HOST}/api?q='a'`, "https://Timmy.Example/api?q='a'"), "ok");
   assert.equal(urlVerdict("http://127.0.0.1:8080/api", "http://127.0.0.1:8080/api"), "ok");
 });
 

@@ -43,8 +43,6 @@ export type Nip98Result =
 /** RFC 7235, and the kind NIP-98 took from it. */
 export const HTTP_AUTH_KIND = 27_235;
 const MAX_SKEW_MS = 60_000;
-/** Base64 of the largest event, and then some. */
-const MAX_HEADER = 24_000;
 /** The scheme's name is read as HTTP reads it, in any case; both base64 alphabets, padded or not, as with L402. */
 const HEADER = /^nostr +([\w+/-]+)={0,2}$/i;
 
@@ -76,11 +74,9 @@ export function checkNip98(request: Nip98Request): Nip98Result {
   const event = json === null ? null : parseEvent(json);
   if (json === null || event === null) return refuse("nip98_malformed");
   if (event.kind !== HTTP_AUTH_KIND) return refuse("nip98_kind");
-  const [urls, methods, payloads] = ["u", "method", "payload"].map((name) => tagValues(event, name)) as [
-    (string | undefined)[],
-    (string | undefined)[],
-    (string | undefined)[],
-  ];
+  const urls = tagValues(event, "u");
+  const methods = tagValues(event, "method");
+  const payloads = tagValues(event, "payload");
   if (urls.length !== 1 || methods.length !== 1 || payloads.length > 1) return refuse("nip98_tags");
   const createdAt = event.created_at * 1000;
   if (Math.abs(createdAt - request.now) > MAX_SKEW_MS) return refuse("nip98_time");
@@ -96,14 +92,14 @@ const FAULT_OF = { malformed: "nip98_malformed", wrong_id: "nip98_id", bad_signa
 const refuse = (code: Nip98Fault): Nip98Result => ({ ok: false, code, message: MESSAGES[code] });
 
 /**
- * Whether `u` names this URL: as it arrived, letter for letter, or as a browser would have sent `u` (WHATWG: host in lower
- * case, no default port, `/` for no path, blanks and umlauts escaped). A slash at the end, the order of the query and how
- * something is escaped all matter; a fragment or a user name never fits. Only `u` is brought into that form, never the path
- * that arrived: two different requests cannot be signed by one event.
+ * Whether `u` names this URL: letter for letter as it arrived (its origin in the canonical form), or as a browser would have
+ * sent `u` (WHATWG: host in lower case, no default port, `/` for no path, blanks and umlauts escaped). A slash at the end, the
+ * order of the query and how something is escaped all matter; a fragment or a user name never fits. Only `u` is brought into
+ * that form: the path that arrived is not tidied up, since it is routed as it is (`/a/../b` is not `/b`).
  */
 function namesUrl(u: string, url: string): boolean {
   const here = url.replace(/^[^/]*\/\/[^/?#]*/, (origin) => new URL(origin).origin);
-  if (u === here || u === url) return true;
+  if (u === here) return true;
   // The parser would strip blanks around and line breaks inside, and read a backslash as a slash.
   return /^https?:\/\/[^\\\p{Cc}]*[^\\\p{Cc} ]$/iu.test(u) && URL.canParse(u) && new URL(u).href === here;
 }
@@ -115,7 +111,7 @@ function payloadFits(payloads: (string | undefined)[], body: Uint8Array): boolea
 
 /** The JSON in the header, or null. */
 function textOf(header: string): string | null {
-  const base64 = header.length > MAX_HEADER ? undefined : HEADER.exec(header)?.[1];
+  const base64 = HEADER.exec(header)?.[1];
   if (base64 === undefined) return null;
   try {
     const binary = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));

@@ -94,6 +94,13 @@ Deno.test("readSignIn: an event that names this server passes, whatever the path
   );
 });
 
+Deno.test("readSignIn: how the operator wrote the public origin does not matter", () => {
+  const signed = tagged(["challenge", NONCE], ["u", ORIGIN]);
+  for (const publicOrigin of ["https://Timmy.Example", "https://timmy.example:443/"]) {
+    assert.equal(verdict(signed, { publicOrigin }), "ok");
+  }
+});
+
 Deno.test("readSignIn: an event that names another server is refused, even if it names this one too", () => {
   const challenge = ["challenge", NONCE];
   const others = [
