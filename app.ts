@@ -3,6 +3,7 @@ import { configureOpenApi } from "@/lib/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-app.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
+import { chatRouter } from "@/routes/chat/chat.index.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
@@ -28,6 +29,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, healthRouter());
   mount(app, jobsRouter());
   mount(app, sessionsRouter(challenges));
+  mount(app, chatRouter(challenges));
   mount(app, estimateRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { AppEnv } from "./app-env.ts";
+import { isOpenAiPath, openAiErrorBody } from "./openai-errors.ts";
 import { StoreError } from "./kv/types.ts";
 import { WalletError } from "./lightning/port.ts";
 
@@ -81,6 +82,14 @@ export const notFound = (
 /** 409: the thing exists, in a state that does not allow this. */
 export const conflict = (code: string, message: string, details?: Details) =>
   new ApiError({ status: 409, code, publicMessage: message, details });
+
+/** 408: the body did not arrive in time. */
+export const requestTimeout = (ms: number) =>
+  new ApiError({
+    status: 408,
+    code: "request_timeout",
+    publicMessage: `The body did not arrive within ${ms / 1_000} seconds. Send it again.`,
+  });
 
 /** 413: the body has more than `maxBytes` bytes. */
 export const payloadTooLarge = (maxBytes: number) =>
@@ -204,7 +213,7 @@ function answer<D>(
   headers: readonly (readonly [string, string])[] = [],
 ): Response {
   for (const [name, value] of headers) c.header(name, value, { append: true });
-  return c.json(body, status);
+  return c.json(isOpenAiPath(c.req.path) ? openAiErrorBody(status, body) : body, status);
 }
 
 /** A database or wallet that does not answer is no defect of ours: 503, so that callers try again. */

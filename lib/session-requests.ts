@@ -147,6 +147,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       finish: null,
       reason: null,
       errorMessage: null,
+      causedByRequest: false,
     };
     // Before the commit, since the task starts with it.
     if (ask.mode === "chat") chats.set(fresh.id, ask);
@@ -213,7 +214,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       const chat = chats.get(request.id);
       if (!chat) {
         const errorMessage = "Timmy was restarted while this was answered. Nothing was charged; ask again.";
-        return await settle(lease, { end: { state: "failed", errorMessage } });
+        return await settle(lease, { end: { state: "failed", errorMessage, causedByRequest: false } });
       }
       try {
         return await settle(lease, await converse(request, chat, AbortSignal.any([stopped, chat.gone])));
@@ -245,6 +246,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   async function converse(request: SessionRequest, chat: Chat, signal: AbortSignal): Promise<Ended> {
     let evalUsage: Usage | null = null;
     let told = "";
+    let working = false;
     try {
       if (request.evalModel !== null) {
         const verdict = await evaluate(request, textOf(chat), signal);
@@ -252,6 +254,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
         if (!verdict.accepted) return { end: { state: "rejected", evalUsage, reason: verdict.reason } };
       }
       const { onText } = chat;
+      working = true;
       const work = await model.chat({
         model: chat.model,
         messages: chat.messages,
@@ -270,21 +273,21 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       return completed(work, evalUsage);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
-      return broken(error, { told, evalUsage, chat });
+      return broken(error, { told, working, evalUsage, chat });
     }
   }
 
   function broken(
     error: ModelError,
-    { told, evalUsage, chat }: { told: string; evalUsage: Usage | null; chat: Chat },
+    { told, working, evalUsage, chat }: { told: string; working: boolean; evalUsage: Usage | null; chat: Chat },
   ): Ended {
     const gone = chat.gone.aborted;
-    const usage = told === "" ? error.usage ?? null : error.usage ?? estimatedUsage(textOf(chat), told);
+    const usage = working ? error.usage ?? estimatedUsage(textOf(chat), told) : null;
     const errorMessage = gone
       ? "The caller went away. What was written until then is paid."
       : `The answer broke off: ${error.message}.`;
     // The provider's failure before the first word is not the payer's; a caller who leaves pays for what was begun.
-    if (told === "" && !gone) return { end: { state: "failed", errorMessage: failureMessage(error) } };
+    if (told === "" && !gone) return { end: failure(error) };
     return { end: { state: "interrupted", evalUsage, usage, errorMessage }, text: told };
   }
 
@@ -354,7 +357,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       maxDelayMs: 15_000, // somebody is waiting
       run,
       async giveUp(lease, cause) {
-        await settle(lease, { end: { state: "failed", errorMessage: failureMessage(cause) } });
+        await settle(lease, { end: failure(cause) });
         verdicts.delete(namesIn(lease)[1]);
       },
     },
@@ -382,7 +385,9 @@ export function textOf(ask: Ask): string {
 }
 
 /** What the payer reads: that it failed and cost nothing, nothing of the backend's inside. */
-function failureMessage(cause: unknown): string {
-  const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
-  return `The request failed: ${why}. Nothing was charged.`;
+function failure(cause: unknown): Extract<RequestEnd, { state: "failed" }> {
+  const known = cause instanceof ModelError ? cause : null;
+  const why = known?.message ?? "a backend did not answer";
+  const errorMessage = `The request failed: ${why}. Nothing was charged.`;
+  return { state: "failed", errorMessage, causedByRequest: known?.causedByRequest ?? false };
 }

@@ -214,5 +214,5 @@ const newInvoice = (purpose: InvoicePurpose, ref: string, summary: InvoiceSummar
   ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null }) as const;
 
 /** Which backends are simulated: every answer about the record says so. */
-const simulatedParts = ({ wallet, model }: Pick<Backends, "wallet" | "model">): string[] =>
+export const simulatedParts = ({ wallet, model }: Pick<Backends, "wallet" | "model">): string[] =>
   [wallet.simulated && "lightning", model.simulated && "model"].filter((name) => name !== false);

@@ -1,17 +1,21 @@
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { secureHeaders } from "hono/secure-headers";
-import type { Clock } from "@/lib/clock.ts";
+import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { AppMiddleware } from "@/lib/create-app.ts";
-import { payloadTooLarge } from "@/lib/errors.ts";
+import { payloadTooLarge, requestTimeout } from "@/lib/errors.ts";
+import { isOpenAiPath } from "@/lib/openai-errors.ts";
 import type { Random } from "@/lib/ids.ts";
 import { clientAddress, type TrustedProxies } from "./client-address.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { requestId } from "./request-id.ts";
 import { requestLog } from "./request-log.ts";
 
-/** The largest body any route takes, in bytes. */
+/** The largest body any route takes, in bytes; a conversation may be longer than that. */
 export const MAX_BODY_BYTES = 64 * 1024;
+export const MAX_CHAT_BODY_BYTES = 1024 * 1024;
+/** How long a body may take to arrive (ms). */
+const BODY_MS = 30_000;
 
 export interface StandardOptions {
   clock: Clock;
@@ -31,7 +35,7 @@ export interface StandardOptions {
  * 2. the log line, which then covers every answer, refusals included;
  * 3. security headers and 4. CORS, so that refusals carry them too and a page can read them;
  * 5. who is calling and 6. how often: before anything of the body is read, so that a caller over the limit costs nothing;
- * 7. the body's size, for bodies without a declared length as well.
+ * 7. the body's size, for bodies without a declared length as well, and 8. how long it may take to arrive.
  */
 export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
   return [
@@ -41,7 +45,8 @@ export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
     crossOrigin(options.corsOrigins),
     clientAddress(options.trustedProxies),
     rateLimit({ perMinute: options.rateLimitPerMinute, clock: options.clock, exempt: ["/api/health"] }),
-    limitBody(MAX_BODY_BYTES),
+    limitBody(MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES),
+    receiveBody(options.clock),
   ];
 }
 
@@ -70,7 +75,16 @@ function securityHeaders(publicOrigin: string): AppMiddleware {
 }
 
 /** Headers a page on another origin may read besides the basic ones. */
-const EXPOSED = ["X-Request-Id", "Retry-After", "WWW-Authenticate", "Location"];
+const EXPOSED = [
+  "X-Request-Id",
+  "Retry-After",
+  "WWW-Authenticate",
+  "Location",
+  "X-Timmy-Request-Id",
+  "X-Timmy-Debited-Sats",
+  "X-Timmy-Balance-Sats",
+  "X-Timmy-Held-Sats",
+];
 
 function crossOrigin(origins: readonly string[]): AppMiddleware {
   return cors({
@@ -83,12 +97,33 @@ function crossOrigin(origins: readonly string[]): AppMiddleware {
   });
 }
 
-/** 413 above `maxBytes`, whether the length was declared or only shows while the body arrives. */
-export function limitBody(maxBytes: number): AppMiddleware {
-  return bodyLimit({
-    maxSize: maxBytes,
-    onError: () => {
-      throw payloadTooLarge(maxBytes);
-    },
-  });
+/**
+ * 413 above the limit, whether the length was declared or only shows while the body arrives.
+ * @param maxChatBytes for /api/v1
+ */
+export function limitBody(maxBytes: number, maxChatBytes = maxBytes): AppMiddleware {
+  const limit = (bytes: number): AppMiddleware =>
+    bodyLimit({
+      maxSize: bytes,
+      onError: () => {
+        throw payloadTooLarge(bytes);
+      },
+    });
+  const [short, long] = [limit(maxBytes), limit(maxChatBytes)];
+  return (c, next) => (isOpenAiPath(c.req.path) ? long : short)(c, next);
+}
+
+/** 408 for a body that does not arrive: a caller that trickles it must not hold a connection for ever. */
+function receiveBody(clock: Clock): AppMiddleware {
+  return async (c, next) => {
+    if (c.req.raw.body) {
+      try {
+        await withDeadline(clock, BODY_MS, "reading the body", c.req.arrayBuffer());
+      } catch (error) {
+        if (error instanceof DeadlineExceeded) throw requestTimeout(BODY_MS);
+        throw error;
+      }
+    }
+    await next();
+  };
 }

@@ -55,6 +55,8 @@ export interface SessionRequest {
   finish: "stop" | "length" | null;
   reason: string | null;
   errorMessage: string | null;
+  /** It failed because of what was asked: asking the same again would fail again. */
+  causedByRequest: boolean;
 }
 
 export const holdAccount = (requestId: string): string => `hold:${requestId}`;
@@ -123,7 +125,7 @@ export type RequestEnd =
   | { state: "complete"; usage: Usage; evalUsage: Usage | null; finish: "stop" | "length" }
   | { state: "rejected"; evalUsage: Usage | null; reason: string }
   /** Nothing was delivered: nothing is paid. */
-  | { state: "failed"; errorMessage: string }
+  | { state: "failed"; errorMessage: string; causedByRequest: boolean }
   /** `usage` null: the work had not begun, so only the evaluation is paid. */
   | { state: "interrupted"; evalUsage: Usage | null; usage: Usage | null; errorMessage: string };
 
@@ -173,6 +175,7 @@ export function endRequest(
       finish: end.state === "complete" ? end.finish : null,
       reason: end.state === "rejected" ? end.reason : null,
       errorMessage: "errorMessage" in end ? end.errorMessage : null,
+      causedByRequest: end.state === "failed" && end.causedByRequest,
     },
     moves: nonZero([
       { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind: "session-request", ref },

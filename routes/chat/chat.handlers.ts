@@ -1,0 +1,189 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import type { AppRouteHandler } from "@/lib/create-app.ts";
+import { ApiError, badRequest, unavailable } from "@/lib/errors.ts";
+import { idempotencyScope } from "@/lib/idempotency.ts";
+import type { Rates } from "@/lib/rules/pricing.ts";
+import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { Ask } from "@/lib/session-requests.ts";
+import { simulatedParts } from "@/lib/sessions.ts";
+import { allowModel, notBegun } from "@/lib/spending.ts";
+import { getResult } from "@/lib/stores/sessions.ts";
+import { completionBody, readMessages } from "./chat.body.ts";
+import type { CompletionRequest, CreateCompletionRoute, ListModelsRoute } from "./chat.routes.ts";
+import { type ChunkStream, chunkStream } from "./chat.stream.ts";
+
+type Chat = Extract<Ask, { mode: "chat" }>;
+
+export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = c.get("token");
+  const body = c.req.valid("json");
+  const asked = readChat(deps, body);
+  allowModel(token, asked.model);
+
+  const key = c.req.valid("header")["idempotency-key"];
+  const scope = key === undefined ? null : idempotencyScope({
+    route: "POST /api/v1/chat/completions",
+    credential: `${token.session} ${token.name}`,
+    key,
+    body,
+  });
+  const gone = new AbortController();
+  const leave = () => gone.abort(new Error("the caller went away"));
+  // A caller with a key may come back for the answer: then it is worth finishing.
+  if (!scope) c.req.raw.signal.addEventListener("abort", leave, { once: true });
+  const live = body.stream ? liveText() : null;
+  const begun = await deps.sessionRequests.begin(
+    token,
+    { ...asked, gone: gone.signal, ...(live && { onText: live.onText }) },
+    { scope },
+  );
+  if (!("request" in begun)) throw notBegun(begun, deps.capabilities.idOf("session", token.session));
+  const { request } = begun;
+  c.header("X-Timmy-Request-Id", request.id);
+  c.header("X-Timmy-Held-Sats", String(request.holdSats));
+  const waitMs = deps.settings.modelDeadlineMs * 2 + GRACE_MS;
+  const ended = deps.sessionRequests.ended(request, waitMs);
+  const simulated = simulatedParts(deps);
+
+  if (live) {
+    // Until the first piece an error can still be an answer with its own status.
+    const first = await Promise.race([live.first, ended.then(() => null)]);
+    if (first === null) refuseFailed(await ended);
+    const stream = chunkStream(request, deps.clock, gone);
+    const about = {
+      includeUsage: body.stream_options?.include_usage ?? false,
+      simulated,
+      requestId: c.get("requestId"),
+    };
+    void pump(deps, stream, live, ended, about);
+    return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
+  }
+  const done = await ended;
+  c.req.raw.signal.removeEventListener("abort", leave);
+  refuseFailed(done);
+  const result = await getResult(deps.store, done.id);
+  c.header("X-Timmy-Debited-Sats", String(done.debitedSats));
+  c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
+  return c.json(completionBody(done, result?.text ?? null, simulated), 200);
+};
+
+/** What settling takes after the model's own time is over (ms). */
+const GRACE_MS = 10_000;
+
+/** Hands the pieces on as they come, and the end when it has been settled. */
+async function pump(
+  deps: AppDeps,
+  stream: ChunkStream,
+  live: LiveText,
+  ended: Promise<SessionRequest>,
+  about: Parameters<ChunkStream["end"]>[1],
+): Promise<void> {
+  live.follow(stream.piece);
+  const done = await ended;
+  if (!live.told()) {
+    // Answered before, under the same Idempotency-Key: the text is there as a whole.
+    const result = await getResult(deps.store, done.id);
+    if (result) stream.piece(result.text);
+  }
+  stream.end(done, about);
+}
+
+interface LiveText {
+  onText(piece: string): void;
+  /** Resolves with the first piece. */
+  first: Promise<string>;
+  /** Gives what there is, and then each piece as it comes. */
+  follow(listener: (piece: string) => void): void;
+  told(): boolean;
+}
+
+/** Text between the model and a stream that does not exist yet. */
+function liveText(): LiveText {
+  const early: string[] = [];
+  let listener: ((piece: string) => void) | null = null;
+  let told = false;
+  const first = Promise.withResolvers<string>();
+  return {
+    onText(piece) {
+      told = true;
+      if (listener) return listener(piece);
+      early.push(piece);
+      first.resolve(piece);
+    },
+    first: first.promise,
+    follow(given) {
+      listener = given;
+      for (const piece of early.splice(0)) given(piece);
+    },
+    told: () => told,
+  };
+}
+
+/** What is asked, checked. @throws {ApiError} 400 for what cannot be honoured, 404 for an unknown model. */
+function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone" | "onText"> {
+  const { chatModels } = deps.settings;
+  const { model, max_tokens, max_completion_tokens, temperature, stop } = body;
+  if (!chatModels.includes(model)) {
+    throw new ApiError({
+      status: 404,
+      code: "model_not_found",
+      publicMessage: `There is no such model here. Use one of: ${chatModels.join(", ")}.`,
+    });
+  }
+  const messages = readMessages(body.messages);
+  if (body.stream_options && !body.stream) {
+    throw badRequest("validation_failed", "stream_options is only allowed with stream: true.");
+  }
+  if (messages.every(({ text }) => text.trim() === "")) {
+    throw badRequest("empty_request", "The messages hold no text. Send at least one with content.");
+  }
+  return {
+    mode: "chat",
+    model,
+    messages,
+    maxTokens: max_completion_tokens ?? max_tokens ?? null,
+    ...(typeof temperature === "number" && { temperature }),
+    ...(stop !== undefined && stop !== null && { stop: typeof stop === "string" ? [stop] : stop }),
+  };
+}
+
+/** A request that failed was not charged, and says so with an error of its own. */
+function refuseFailed(request: SessionRequest): void {
+  if (request.state === "running") {
+    throw unavailable(
+      "still_running",
+      "The answer takes too long. With an Idempotency-Key it can be fetched later.",
+      10,
+    );
+  }
+  if (request.state !== "failed") return;
+  const message = request.errorMessage ?? "The request failed. Nothing was charged.";
+  throw request.causedByRequest
+    ? badRequest("upstream_refused", message)
+    : unavailable("upstream_failed", message, 5, { details: { requestId: request.id, debitedSats: 0 } });
+}
+
+export const listModels: AppRouteHandler<ListModelsRoute, AppDeps> = async (c) => {
+  const { settings, btcPrice, model } = c.get("deps");
+  const btc = btcPrice.current();
+  const factor = (1 + settings.price.marginPct / 100) / btc.usd * 1e8;
+  const sats = (usd: number) => Number((usd * factor).toFixed(3));
+  const { doMonthlyCostUsd, doMonthlyRequestVolume } = settings.price;
+  const data = await Promise.all(settings.chatModels.map(async (id) => {
+    const rates: Rates = await settings.ratesFor(id);
+    return {
+      id,
+      object: "model" as const,
+      created: 0,
+      owned_by: model.name,
+      pricing: {
+        inputSatsPer1k: sats(rates.inputUsdPer1k),
+        outputSatsPer1k: sats(rates.outputUsdPer1k),
+        requestSats: sats(doMonthlyCostUsd / doMonthlyRequestVolume),
+        btcPriceUsd: btc.usd,
+      },
+    };
+  }));
+  return c.json({ object: "list" as const, data }, 200);
+};

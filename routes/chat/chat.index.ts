@@ -1,0 +1,16 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import { l402 } from "@/middlewares/l402.ts";
+import type { RateLimiter } from "@/middlewares/rate-limit.ts";
+import * as handlers from "./chat.handlers.ts";
+import * as routes from "./chat.routes.ts";
+
+/** The OpenAI-compatible API, paid from a session. @param challenges limits 402 challenges; null: no limit */
+export function chatRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
+  const router = createRouter<AppDeps>();
+  // The credential before the body, as in routes/sessions.
+  router.use("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, offer: "new-session" }));
+  return router
+    .openapi(routes.createCompletion, handlers.createCompletion)
+    .openapi(routes.listModels, handlers.listModels);
+}
