@@ -53,6 +53,22 @@ const HTML = `<!doctype html>
 </html>
 `;
 
+/** How a caller shows that it has paid (wire.md §2). */
+const SECURITY_SCHEMES = {
+  Bearer: {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "macaroon",
+    description: "The macaroon that `GET /api/sessions/{id}` shows once the deposit is paid, or `<macaroon>:<preimage>`",
+  },
+  L402: {
+    type: "apiKey",
+    in: "header",
+    name: "Authorization",
+    description: "`L402 <macaroon>:<preimage>`, from a 402 challenge and the payment of its invoice",
+  },
+} as const;
+
 /**
  * Adds the OpenAPI 3.1 document of every contract mounted on `app` at `/api/doc`, and a page to browse it at
  * `/api/reference`. Everything comes from this origin. Call it after all routers are mounted.
@@ -62,6 +78,9 @@ const HTML = `<!doctype html>
 export function configureOpenApi<D>(app: AppRouter<D>, options: { version: string }): void {
   // Built at the first request, when everything is mounted, and once: it takes some milliseconds.
   let document: string | undefined;
+  for (const [name, scheme] of Object.entries(SECURITY_SCHEMES)) {
+    app.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
+  }
   app.get(DOC, (c) => {
     document ??= JSON.stringify(withCommonErrors(app.getOpenAPI31Document({
       openapi: "3.1.0",
