@@ -110,5 +110,6 @@ function source(store: Store): AuditSource {
         after = page.length === 500 ? page[page.length - 1]?.key : undefined;
       } while (after);
     },
+    row: (key) => store.get(key),
   };
 }

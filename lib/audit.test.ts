@@ -1,40 +1,92 @@
 import assert from "node:assert/strict";
 import type { Key, Versioned } from "@/lib/kv.ts";
+import { caveatOf } from "@/lib/l402/caveats.ts";
+import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld } from "@/tests/harness/fake-world.ts";
-import { claimRefund, handleOf, paidJob } from "@/tests/harness/payer.ts";
+import { claimRefund, handleOf, paidJob, payerInvoice } from "@/tests/harness/payer.ts";
+import { paidSession } from "@/tests/harness/session-payer.ts";
 import { audit, type AuditSource } from "./audit.ts";
 
 type Row = Versioned & Record<string, unknown>;
 type Rows = Map<string, { key: Key; value: Row }[]>;
 
-const TABLES = ["entry", "account", "job", "refund", "invoice"];
+const TABLES = ["entry", "account", "job", "refund", "invoice", "session", "session_request", "allowance"];
+const COUNTS = ["open_challenges"];
 
 interface Books {
   rows: Rows;
   walletSats: number;
   done: string;
   failed: string;
+  /** Handles of sessions: one that answered and still runs a request, one that was closed, one nobody paid. */
+  busy: string;
+  closed: string;
+  unpaid: string;
 }
 
-/** What a good hour leaves: a refunded job, one that is owed its fee, one that waits, and the wallet's balance. */
+let good: Promise<Books> | null = null;
+/** The same books for every test, as a copy that it may spoil. */
 async function goodBooks(): Promise<Books> {
+  return structuredClone(await (good ??= makeBooks()));
+}
+
+/**
+ * What a good hour leaves: a refunded job, one that is owed its fee, one that waits; a session with an answer, a refusal,
+ * an answer under a narrowed token and one that still runs under it, a session that was closed and paid out, one that
+ * waits for its deposit; and the wallet's balance.
+ */
+async function makeBooks(): Promise<Books> {
   const fake = await createFakeWorld(1, { feeSats: 1 });
   const { world, call, clock } = fake;
   const done = await clock.drive(paidJob(world, world.call, "What is a hold invoice?"));
   assert.equal((await claimRefund(world, call, done.jobId, done.costLedger.refundAmountSats)).status, 200);
   const failed = await clock.drive(paidJob(world, world.call, "[fail-eval]"));
   await call("POST", "/api/jobs", { request: "hello" });
+
+  const busy = await paidSession(world, call, 2_000);
+  const ask = (request: string, auth: Record<string, string>) =>
+    [`POST`, `/api/sessions/${busy.sessionId}/request`, { request }, auth] as const;
+  const narrowed = toBase64(narrow(fromBase64(busy.macaroon), [caveatOf.maxSats(1_000)]));
+  const narrowedAuth = { authorization: `Bearer ${narrowed}` };
+  for (
+    const [request, auth, state] of [["hello", busy.auth, "complete"], ["[refuse]", busy.auth, "rejected"]] as const
+  ) {
+    assert.equal((await call(...ask(request, auth))).body.state, state);
+  }
+  assert.equal((await call(...ask("hello", narrowedAuth))).body.state, "complete");
+  void world.call(...ask("[slow:60000] hello", narrowedAuth)); // its answer never comes: time stands still from here on
+  await clock.settle();
+
+  const closed = await paidSession(world, call, 300);
+  const { paymentRequest } = await payerInvoice(world, 300);
+  const path = `/api/sessions/${closed.sessionId}/close`;
+  assert.equal((await call("POST", path, { invoice: paymentRequest }, closed.auth)).body.refundState, "paid");
+  const unpaid = await call("POST", "/api/sessions", { amount_sats: 100 });
+
   const rows: Rows = new Map();
   for (const table of TABLES) rows.set(table, await world.rows<Row>([table]));
+  for (const count of COUNTS) {
+    const value = await world.store.get<Row>([count]);
+    rows.set(count, value ? [{ key: [count], value }] : []);
+  }
   const walletSats = await world.wallet.balanceSats() ?? NaN;
   fake.discard();
-  return { rows, walletSats, done: handleOf(done.jobId), failed: handleOf(failed.jobId) };
+  return {
+    rows,
+    walletSats,
+    done: handleOf(done.jobId),
+    failed: handleOf(failed.jobId),
+    busy: busy.handle,
+    closed: closed.handle,
+    unpaid: handleOf(unpaid.body.sessionId),
+  };
 }
 
 const sourceOf = (rows: Rows): AuditSource => ({
   async *rows<T extends Versioned>(prefix: Key) {
     yield* (rows.get(String(prefix[0])) ?? []) as unknown as { key: Key; value: T }[];
   },
+  row: <T extends Versioned>(key: Key) => Promise.resolve((rows.get(String(key[0]))?.[0]?.value ?? null) as T | null),
 });
 
 const ALL = [
@@ -45,6 +97,14 @@ const ALL = [
   "every job holds what its state says",
   "every refund holds what it owes",
   "every settled invoice is booked once",
+  "every hold is that of a running request",
+  "every request was debited from its hold and the rest released",
+  "every session holds what its running requests may cost",
+  "every session spent what its requests were debited",
+  "every session that is not open is empty",
+  "every refund of a session is named by it",
+  "every narrowed token counts what was drawn under it",
+  "sessions that await payment are counted",
   "the wallet holds what the ledger says",
 ];
 
@@ -53,8 +113,18 @@ Deno.test("audit: good books pass every check, each with what was counted", asyn
   const checks = await audit(sourceOf(rows), walletSats);
   assert.deepEqual(checks.map(({ name }) => name), ALL);
   assert.deepEqual(checks.filter(({ ok }) => !ok), []);
-  assert.match(checks[4]?.detail ?? "", /^3 jobs$/);
-  assert.match(checks[6]?.detail ?? "", /^3 settled invoices$/);
+  const details = checks.map(({ detail }) => detail);
+  assert.deepEqual(details.slice(4, 7), ["3 jobs", "3 refunds", "5 settled invoices"]);
+  assert.deepEqual(details.slice(7, -1), [
+    "4 requests",
+    "4 requests",
+    "3 sessions",
+    "3 sessions",
+    "3 sessions",
+    "1 refunds",
+    "1 narrowed tokens",
+    "1 sessions",
+  ]);
 });
 
 Deno.test("audit: empty books pass", async () => {
@@ -151,7 +221,9 @@ caught(
     }
     rows.set("entry", (rows.get("entry") ?? []).filter(({ value }) => value.sats !== 0));
     add(account(rows, `refund:${books.done}`), "out", -Number(account(rows, `refund:${books.done}`).out));
-    const payout = (rows.get("entry") ?? []).find(({ value }) => value.kind === "payout");
+    const payout = (rows.get("entry") ?? []).find(({ value }) =>
+      value.kind === "payout" && value.from === `refund:${books.done}`
+    );
     add(account(rows, "lightning"), "in", -Number(payout?.value.sats));
     rows.set("entry", (rows.get("entry") ?? []).filter((entry) => entry !== payout));
   },
@@ -210,6 +282,129 @@ caught(
     };
   },
 );
+
+// ---- sessions ------------------------------------------------------------------------------------------------------
+
+const HOLDS = "every hold is that of a running request";
+const DEBITS = "every request was debited from its hold and the rest released";
+const RUNNING = "every session holds what its running requests may cost";
+const SPENT = "every session spent what its requests were debited";
+const EMPTY = "every session that is not open is empty";
+const REFUNDS = "every refund of a session is named by it";
+const ALLOWANCES = "every narrowed token counts what was drawn under it";
+const WAITING = "sessions that await payment are counted";
+
+const session = (rows: Rows, handle: string) => row(rows, "session", (value) => value.handle === handle);
+const request = (rows: Rows, state: string) => row(rows, "session_request", (value) => value.state === state);
+const allowance = (rows: Rows) => row(rows, "allowance", () => true);
+const without = (rows: Rows, table: string, matches: (value: Row) => boolean) =>
+  void rows.set(table, (rows.get(table) ?? []).filter(({ value }) => !matches(value)));
+
+caught("a hold whose request has ended", HOLDS, /account hold:\w+ of a request that is failed holds \d+/, (rows) => {
+  request(rows, "running").state = "failed";
+});
+caught("a running request without its hold", HOLDS, /account hold:\w+ .* is running holds 0 sats/, (rows) => {
+  request(rows, "rejected").state = "running";
+});
+caught("a running request that holds more than it says", HOLDS, /account hold:\w+ .* is running holds/, (rows) => {
+  add(request(rows, "running"), "holdSats", -1);
+});
+caught("a hold that belongs to no request", HOLDS, /account hold:\w+ belongs to no request/, (rows) => {
+  without(rows, "session_request", ({ state }) => state === "running");
+});
+
+caught("a request that says it paid more than it did", DEBITS, /account hold:\w+ .* complete gave \d+/, (rows) => {
+  add(request(rows, "complete"), "debitedSats", 1);
+});
+caught("a request that paid more than it held", DEBITS, /account hold:\w+ held \d+ .* debited \d+/, (rows) => {
+  const complete = request(rows, "complete");
+  complete.debitedSats = Number(complete.holdSats) + 1;
+});
+caught("a request that was paid to ask", DEBITS, /account hold:\w+ held \d+ .* debited -1/, (rows) => {
+  request(rows, "rejected").debitedSats = -1;
+});
+caught("a request that took in another hold than it says", DEBITS, /account hold:\w+ took in \d+/, (rows) => {
+  add(request(rows, "complete"), "holdSats", 1);
+});
+caught("the rest of a hold that went to somebody else", DEBITS, /account hold:\w+ .* and 0 back, \d+ in all/, (rows, {
+  busy,
+}) => {
+  const { id } = request(rows, "complete");
+  const entry = row(rows, "entry", (value) => value.id === `released:${id}`);
+  entry.to = "unclaimed";
+  add(account(rows, `session:${busy}`), "in", -Number(entry.sats));
+  rows.get("account")?.push({ key: ["account", "unclaimed"], value: { v: 1, in: entry.sats, out: 0 } });
+});
+
+for (const field of ["running", "heldSats"]) {
+  caught(`a session's ${field} that is one too many`, RUNNING, /account session:\w+ counts/, (rows, { busy }) => {
+    add(session(rows, busy), field, 1);
+  });
+}
+caught(
+  "requests of a session that is gone",
+  RUNNING,
+  /account session:\w+ has requests and no session/,
+  (rows, books) => {
+    without(rows, "session", ({ handle }) => handle === books.busy);
+  },
+);
+caught("a session that says it spent less", SPENT, /account session:\w+ counts \d+ sats spent/, (rows, { busy }) => {
+  add(session(rows, busy), "spentSats", -1);
+});
+for (const state of ["expired", "closed", "awaiting_payment"]) {
+  caught(
+    `a session that is ${state} and holds money`,
+    EMPTY,
+    new RegExp(`session:.* is ${state} holds`),
+    (rows, books) => {
+      session(rows, books.busy).state = state;
+    },
+  );
+}
+caught(
+  "a refund that its session forgot",
+  REFUNDS,
+  /account refund:\S+ is of no session that names it/,
+  (rows, books) => {
+    session(rows, books.closed).refundIds = [];
+  },
+);
+caught(
+  "a refund that another session calls its own",
+  REFUNDS,
+  /names a refund \S+ that is not its own/,
+  (rows, books) => {
+    session(rows, books.unpaid).refundIds = session(rows, books.closed).refundIds;
+  },
+);
+
+for (const field of ["heldSats", "spentSats"]) {
+  caught(`a narrowed token's ${field} that is one too few`, ALLOWANCES, /^allowance \w+ counts/, (rows) => {
+    add(allowance(rows), field, -1);
+  });
+}
+caught("a narrowed token whose count was lost", ALLOWANCES, /^allowance \w+ has requests and no count/, (rows) => {
+  without(rows, "allowance", () => true);
+});
+caught("a count that nothing was drawn under", ALLOWANCES, /^allowance other counts 1 sats held/, (rows) => {
+  rows.get("allowance")?.push({ key: ["allowance", "other"], value: { v: 1, heldSats: 1, spentSats: 0 } });
+});
+
+caught("a challenge that is counted twice", WAITING, /counts 2, 1 sessions await/, (rows) => {
+  add(row(rows, "open_challenges", () => true), "count", 1);
+});
+caught(
+  "challenges that nobody counts",
+  WAITING,
+  /counts 0, 1 sessions await/,
+  (rows) => rows.set("open_challenges", []),
+);
+caught("a session that waits and is gone", WAITING, /counts 1, 0 sessions await/, (rows, books) => {
+  without(rows, "session", ({ handle }) => handle === books.unpaid);
+});
+
+// ---- the wallet ----------------------------------------------------------------------------------------------------
 
 Deno.test("audit: a payout that was made twice shows in the wallet's balance alone", async () => {
   assert.deepEqual(await failing(() => {}), []);

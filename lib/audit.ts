@@ -1,11 +1,15 @@
 import type { Key, Versioned } from "@/lib/kv.ts";
 import { type Counters, type Entry, mayBeNegative } from "@/lib/rules/ledger.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
+import { type Refund, refundAccount } from "@/lib/rules/refunds.ts";
+import { holdAccount, type SessionRequest } from "@/lib/rules/session-requests.ts";
+import { type Session, sessionAccount } from "@/lib/rules/sessions.ts";
 import type { Invoice } from "@/lib/stores/invoices.ts";
 
 /** Rows of one consistent copy of the store, in key order. */
 export interface AuditSource {
   rows<T extends Versioned>(prefix: Key): AsyncIterable<{ key: Key; value: T }>;
+  /** One row by its whole key, which no prefix finds. */
+  row<T extends Versioned>(key: Key): Promise<T | null>;
 }
 
 export interface AuditCheck {
@@ -27,6 +31,25 @@ interface JobRow extends Versioned {
 
 const TERMINAL = new Set(["complete", "rejected", "failed", "expired"]);
 
+/** What the entries say of one hold. `out` may be more than both its parts: then some went elsewhere. */
+interface HoldSums {
+  in: number;
+  out: number;
+  /** To `revenue:session`, and back to a session. */
+  debited: number;
+  released: number;
+}
+const NO_HOLD: HoldSums = { in: 0, out: 0, debited: 0, released: 0 };
+
+/** The ledger as its entries tell it. */
+interface Ledger {
+  balance(account: string): number;
+  /** By account. */
+  holds: ReadonlyMap<string, HoldSums>;
+}
+
+type Check = (name: string, wrong: string | null, right: string) => void;
+
 /**
  * Proves, over a consistent copy, what must hold of the ledger (economy.md §2, §8).
  * @param walletSats the wallet's own balance, or null when the backend cannot tell; it must cover what is owed.
@@ -34,14 +57,14 @@ const TERMINAL = new Set(["complete", "rejected", "failed", "expired"]);
  */
 export async function audit(source: AuditSource, walletSats: number | null): Promise<AuditCheck[]> {
   const checks: AuditCheck[] = [];
-  const check = (name: string, wrong: string | null, right: string) =>
-    checks.push({ name, ok: wrong === null, detail: wrong ?? right });
+  const check: Check = (name, wrong, right) => void checks.push({ name, ok: wrong === null, detail: wrong ?? right });
 
   // Every entry, added up anew.
   const sums = new Map<string, { in: number; out: number }>();
   let entries = 0;
   let badEntry: string | null = null;
   const settledBy = new Map<string, number>();
+  const holds = new Map<string, HoldSums>();
   const of = (account: string) => {
     const sum = sums.get(account) ?? { in: 0, out: 0 };
     sums.set(account, sum);
@@ -53,6 +76,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     of(value.from).out += value.sats;
     of(value.to).in += value.sats;
     if (value.from === "lightning") settledBy.set(value.ref, (settledBy.get(value.ref) ?? 0) + value.sats);
+    addToHolds(holds, value);
   }
   check("entries are whole and positive", badEntry, `${entries} entries`);
 
@@ -102,9 +126,11 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
 
   let refunds = 0;
   let inFlight = 0;
+  const sessionOf = new Map<string, string>();
   let wrongRefund: string | null = null;
   for await (const { value: refund } of source.rows<Refund>(["refund"])) {
     refunds++;
+    if (refund.source.kind === "session") sessionOf.set(refund.id, refund.source.handle);
     if (refund.state === "paying") inFlight += refund.sats + (refund.payout?.maxFeeSats ?? 0);
     const account = `refund:${refund.id}`;
     const expected = refund.state === "pending" || refund.state === "paying" ? refund.sats : 0;
@@ -131,6 +157,8 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   if (settledBy.size > 0) wrongInvoice ??= `account lightning: ${settledBy.size} receipts belong to no settled invoice`;
   check("every settled invoice is booked once", wrongInvoice, `${invoices} settled invoices`);
 
+  await auditSessions(source, { balance, holds }, sessionOf, check);
+
   // A payout under way may have left the wallet already and is booked when the wallet's word has come.
   const owed = -balance("lightning") - inFlight;
   const uncovered = walletSats !== null && owed > walletSats;
@@ -142,4 +170,169 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
       : `the ledger has ${owed} sats in it, the wallet holds ${walletSats}`,
   );
   return checks;
+}
+
+function addToHolds(holds: Map<string, HoldSums>, { from, to, sats }: Entry): void {
+  const of = (account: string) => holds.get(account) ?? NO_HOLD;
+  if (to.startsWith("hold:")) holds.set(to, { ...of(to), in: of(to).in + sats });
+  if (!from.startsWith("hold:")) return;
+  const sums = of(from);
+  holds.set(from, {
+    ...sums,
+    out: sums.out + sats,
+    debited: sums.debited + (to === "revenue:session" ? sats : 0),
+    released: sums.released + (to.startsWith("session:") ? sats : 0),
+  });
+}
+
+/** What the requests of one session, or under one narrowing of a token, hold and were debited. */
+interface Drawn {
+  running: number;
+  heldSats: number;
+  spentSats: number;
+}
+const NOTHING_DRAWN: Drawn = { running: 0, heldSats: 0, spentSats: 0 };
+
+const addedTo = (drawn: Drawn | undefined, { state, holdSats, debitedSats }: SessionRequest): Drawn => {
+  const { running, heldSats, spentSats } = drawn ?? NOTHING_DRAWN;
+  return state === "running"
+    ? { running: running + 1, heldSats: heldSats + holdSats, spentSats }
+    : { running, heldSats, spentSats: spentSats + debitedSats };
+};
+
+type DrawnBy = Map<string, Drawn>;
+
+/**
+ * The same for sessions (economy.md §6): every request is there to the satoshi in the ledger, in its session and under
+ * each narrowing of the token it came with.
+ * @param sessionOf the session of each refund that is owed for one.
+ */
+async function auditSessions(
+  source: AuditSource,
+  ledger: Ledger,
+  sessionOf: ReadonlyMap<string, string>,
+  check: Check,
+): Promise<void> {
+  const { bySession, byAllowance } = await auditRequests(source, ledger, check);
+  const { waiting } = await auditSessionRows(source, ledger, { bySession, sessionOf }, check);
+  await auditAllowances(source, byAllowance, check);
+  const counted = (await source.row<{ v: 1; count: number }>(["open_challenges"]))?.count ?? 0;
+  check(
+    "sessions that await payment are counted",
+    counted === waiting ? null : `open_challenges counts ${counted}, ${waiting} sessions await payment`,
+    `${waiting} sessions`,
+  );
+}
+
+async function auditRequests(
+  source: AuditSource,
+  ledger: Ledger,
+  check: Check,
+): Promise<{ bySession: DrawnBy; byAllowance: DrawnBy }> {
+  const bySession: DrawnBy = new Map();
+  const byAllowance: DrawnBy = new Map();
+  const strayHolds = new Set(ledger.holds.keys());
+  let requests = 0;
+  let wrongHold: string | null = null;
+  let wrongDebit: string | null = null;
+  for await (const { value: request } of source.rows<SessionRequest>(["session_request"])) {
+    requests++;
+    strayHolds.delete(holdAccount(request.id));
+    bySession.set(request.session, addedTo(bySession.get(request.session), request));
+    for (const name of request.allowances) byAllowance.set(name, addedTo(byAllowance.get(name), request));
+    wrongHold ??= wrongInHold(request, ledger);
+    wrongDebit ??= wrongInDebit(request, ledger);
+  }
+  for (const account of strayHolds) wrongHold ??= `account ${account} belongs to no request`;
+  check("every hold is that of a running request", wrongHold, `${requests} requests`);
+  check("every request was debited from its hold and the rest released", wrongDebit, `${requests} requests`);
+  return { bySession, byAllowance };
+}
+
+async function auditSessionRows(
+  source: AuditSource,
+  ledger: Ledger,
+  { bySession, sessionOf }: { bySession: DrawnBy; sessionOf: ReadonlyMap<string, string> },
+  check: Check,
+): Promise<{ waiting: number }> {
+  const strayRequests = new Map(bySession);
+  const strayRefunds = new Set(sessionOf.keys());
+  let sessions = 0;
+  let waiting = 0;
+  let wrongRunning: string | null = null;
+  let wrongSpent: string | null = null;
+  let wrongEnded: string | null = null;
+  let wrongRefund: string | null = null;
+  for await (const { value: session } of source.rows<Session>(["session"])) {
+    const { handle, state, running, heldSats, spentSats, refundIds } = session;
+    const account = sessionAccount(handle);
+    const drawn = bySession.get(handle) ?? NOTHING_DRAWN;
+    strayRequests.delete(handle);
+    sessions++;
+    if (state === "awaiting_payment") waiting++;
+    if (running !== drawn.running || heldSats !== drawn.heldSats) {
+      wrongRunning ??= `account ${account} counts ${running} running requests that hold ${heldSats} sats, ` +
+        `not ${drawn.running} that hold ${drawn.heldSats}`;
+    }
+    if (spentSats !== drawn.spentSats) {
+      wrongSpent ??= `account ${account} counts ${spentSats} sats spent, its requests were debited ${drawn.spentSats}`;
+    }
+    const left = ledger.balance(account);
+    if (state !== "active" && state !== "paused" && left !== 0) {
+      wrongEnded ??= `account ${account} of a session that is ${state} holds ${left} sats, not 0`;
+    }
+    for (const id of refundIds) {
+      if (sessionOf.get(id) !== handle) wrongRefund ??= `account ${account} names a refund ${id} that is not its own`;
+      strayRefunds.delete(id);
+    }
+  }
+  for (const handle of strayRequests.keys()) {
+    wrongRunning ??= `account ${sessionAccount(handle)} has requests and no session`;
+  }
+  for (const id of strayRefunds) wrongRefund ??= `account ${refundAccount(id)} is of no session that names it`;
+  check("every session holds what its running requests may cost", wrongRunning, `${sessions} sessions`);
+  check("every session spent what its requests were debited", wrongSpent, `${sessions} sessions`);
+  check("every session that is not open is empty", wrongEnded, `${sessions} sessions`);
+  check("every refund of a session is named by it", wrongRefund, `${sessionOf.size} refunds`);
+  return { waiting };
+}
+
+async function auditAllowances(source: AuditSource, byAllowance: DrawnBy, check: Check): Promise<void> {
+  const uncounted = new Map(byAllowance);
+  let allowances = 0;
+  let wrong: string | null = null;
+  for await (const { key, value } of source.rows<Drawn & Versioned>(["allowance"])) {
+    const name = String(key[1]);
+    const drawn = byAllowance.get(name) ?? NOTHING_DRAWN;
+    uncounted.delete(name);
+    allowances++;
+    if (value.heldSats !== drawn.heldSats || value.spentSats !== drawn.spentSats) {
+      wrong ??= `allowance ${name} counts ${value.heldSats} sats held and ${value.spentSats} spent, ` +
+        `its requests hold ${drawn.heldSats} and were debited ${drawn.spentSats}`;
+    }
+  }
+  for (const name of uncounted.keys()) wrong ??= `allowance ${name} has requests and no count`;
+  check("every narrowed token counts what was drawn under it", wrong, `${allowances} narrowed tokens`);
+}
+
+function wrongInHold(request: SessionRequest, ledger: Ledger): string | null {
+  const account = holdAccount(request.id);
+  const held = ledger.balance(account);
+  const expected = request.state === "running" ? request.holdSats : 0;
+  if (held === expected) return null;
+  return `account ${account} of a request that is ${request.state} holds ${held} sats, not ${expected}`;
+}
+
+function wrongInDebit(request: SessionRequest, ledger: Ledger): string | null {
+  const { state, holdSats, debitedSats } = request;
+  const account = holdAccount(request.id);
+  const sums = ledger.holds.get(account) ?? NO_HOLD;
+  if (sums.in !== holdSats) return `account ${account} took in ${sums.in} sats, its request held ${holdSats}`;
+  if (debitedSats < 0 || debitedSats > holdSats) {
+    return `account ${account} held ${holdSats} sats, its request was debited ${debitedSats}`;
+  }
+  const [debited, released] = state === "running" ? [0, 0] : [debitedSats, holdSats - debitedSats];
+  if (sums.debited === debited && sums.released === released && sums.out === debited + released) return null;
+  return `account ${account} of a request that is ${state} gave ${sums.debited} sats to revenue and ${sums.released} ` +
+    `back, ${sums.out} in all, not ${debited} and ${released}`;
 }

@@ -279,6 +279,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         async *rows<T extends Versioned>(prefix: Key) {
           yield* await world.rows<T>(prefix);
         },
+        row: (key) => now.store.get(key),
       };
       return await audit(source, await wallet.balanceSats());
     },
