@@ -30,6 +30,8 @@ export interface Session {
   handle: string;
   state: SessionState;
   createdAt: number;
+  /** The Nostr key that owns it, hex; null: whoever holds its token. */
+  pubkey: string | null;
   /** Backends that were simulated when the session was made; every answer about it says so. */
   simulated: string[];
   deposit: InvoiceSummary;
@@ -51,6 +53,8 @@ export interface Session {
   expiresAt: number | null;
   /** What was owed back when it ended; more than one when a late payment brought it back to life. */
   refundIds: string[];
+  /** How often it has ended, owing something or not: each end has a name of its own in the ledger. */
+  ends: number;
 }
 
 export interface SessionTerms {
@@ -94,16 +98,18 @@ const applied = (session: Session, rest: Partial<Omit<SessionStep, "outcome" | "
 /** A new session waits for its deposit. */
 export function createSession(input: {
   handle: string;
+  pubkey?: string | null;
   simulated: string[];
   deposit: InvoiceSummary;
   challengeToken: TokenRef;
   bearerToken: TokenRef;
   now: number;
 }): Session {
-  const { now, ...rest } = input;
+  const { now, pubkey = null, ...rest } = input;
   return {
     v: 1,
     ...rest,
+    pubkey,
     state: "awaiting_payment",
     createdAt: now,
     depositPaid: false,
@@ -115,6 +121,7 @@ export function createSession(input: {
     spentSats: 0,
     expiresAt: null,
     refundIds: [],
+    ends: 0,
   };
 }
 
@@ -267,13 +274,15 @@ function ended(
 ): SessionStep {
   const { balanceSats, terms, now } = input;
   const { handle } = session;
-  const id = `${handle}-${session.refundIds.length + 1}`;
+  const ends = session.ends + 1;
+  const id = `${handle}-${ends}`;
   const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
   const from = sessionAccount(handle);
   const rest: Move = refund
     ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }
     : { id: `dust:${id}`, from, to: "unclaimed", sats: balanceSats, kind: "refund-dust", ref: handle };
-  return applied({ ...session, state, refundIds: refund ? [...session.refundIds, id] : session.refundIds }, {
+  const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
+  return applied({ ...session, state, refundIds, ends }, {
     moves: [rest],
     tasks: [{ kind: "session-expiry", id: handle, dueAt: null }],
     refund,
