@@ -5,7 +5,8 @@ import { errorSchema } from "@/lib/errors.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { collectingLogger } from "@/lib/logger.ts";
 import { parseTrustedProxies } from "./client-address.ts";
-import { MAX_BODY_BYTES, standardMiddlewares, type StandardOptions } from "./standard.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
+import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES, standardMiddlewares, type StandardOptions } from "./standard.ts";
 
 const postEcho = createRoute({
   method: "post",
@@ -194,6 +195,49 @@ Deno.test("body limit: exactly the limit passes, one byte more is 413, declared 
     assert.equal(errorSchema.parse(await refused.json()).error.code, "payload_too_large");
   }
 });
+
+Deno.test("body limit: a conversation may be longer, up to its own limit", async () => {
+  const { app } = build();
+  const sent = async (path: string, bytes: number) => (await app.request(path, post("x".repeat(bytes)))).status;
+  assert.equal(await sent("/api/v1/chat/completions", MAX_CHAT_BODY_BYTES), 404);
+  assert.equal(await sent("/api/v1/chat/completions", MAX_CHAT_BODY_BYTES + 1), 413);
+  assert.equal(await sent("/api/v2", MAX_BODY_BYTES + 1), 413);
+});
+
+for (
+  const [name, head] of [
+    ["of a declared length", "Content-Length: 1000\r\n\r\n"],
+    ["of unknown length", "Transfer-Encoding: chunked\r\n\r\n5\r\n"],
+  ]
+) {
+  Deno.test(`over a real socket: a body ${name} that does not arrive is given up after 30 seconds`, async () => {
+    const clock = createFakeClock();
+    const { app, log } = build({ clock });
+    const reached = Promise.withResolvers<void>();
+    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+      const answer = app.fetch(request);
+      reached.resolve();
+      return answer;
+    });
+    try {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
+      const start = `POST /api/jobs/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${head}{"tex`;
+      await connection.write(new TextEncoder().encode(start));
+      await reached.promise;
+      await clock.advance(29_999);
+      assert.ok(clock.pending() > 0, "it waits");
+      await clock.advance(1);
+      const buffer = new Uint8Array(4096);
+      const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+      connection.close();
+      assert.match(answer, /^HTTP\/1\.1 408 /);
+      assert.match(answer, /request_timeout/);
+      assert.ok(!log.lines.some((line) => line.level === "error"));
+    } finally {
+      await server.shutdown();
+    }
+  });
+}
 
 Deno.test("over a real socket: the caller's address, and a chunked body that never ends is cut off", async () => {
   const { app, log } = build();

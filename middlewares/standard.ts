@@ -1,4 +1,3 @@
-import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { secureHeaders } from "hono/secure-headers";
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
@@ -35,7 +34,7 @@ export interface StandardOptions {
  * 2. the log line, which then covers every answer, refusals included;
  * 3. security headers and 4. CORS, so that refusals carry them too and a page can read them;
  * 5. who is calling and 6. how often: before anything of the body is read, so that a caller over the limit costs nothing;
- * 7. the body's size, for bodies without a declared length as well, and 8. how long it may take to arrive.
+ * 7. the body: its size, declared or not, and how long it may take to arrive.
  */
 export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
   return [
@@ -45,7 +44,6 @@ export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
     crossOrigin(options.corsOrigins),
     clientAddress(options.trustedProxies),
     rateLimit({ perMinute: options.rateLimitPerMinute, clock: options.clock, exempt: ["/api/health"] }),
-    limitBody(MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES),
     receiveBody(options.clock),
   ];
 }
@@ -98,32 +96,49 @@ function crossOrigin(origins: readonly string[]): AppMiddleware {
 }
 
 /**
- * 413 above the limit, whether the length was declared or only shows while the body arrives.
- * @param maxChatBytes for /api/v1
+ * Takes the whole body in before anything else happens: 413 above the limit, whether the length was declared or only shows
+ * while it arrives; 408 for one that does not arrive in time, since a caller that trickles it must not hold memory for ever
+ * (the socket itself is Deno's, which keeps it open until the caller leaves). Own code, because hono's body limit reads a
+ * body of unknown length to its end, however long that takes.
  */
-export function limitBody(maxBytes: number, maxChatBytes = maxBytes): AppMiddleware {
-  const limit = (bytes: number): AppMiddleware =>
-    bodyLimit({
-      maxSize: bytes,
-      onError: () => {
-        throw payloadTooLarge(bytes);
-      },
-    });
-  const [short, long] = [limit(maxBytes), limit(maxChatBytes)];
-  return (c, next) => (isOpenAiPath(c.req.path) ? long : short)(c, next);
-}
-
-/** 408 for a body that does not arrive: a caller that trickles it must not hold a connection for ever. */
 function receiveBody(clock: Clock): AppMiddleware {
   return async (c, next) => {
-    if (c.req.raw.body) {
+    const { body, headers } = c.req.raw;
+    if (body) {
+      const maxBytes = isOpenAiPath(c.req.path) ? MAX_CHAT_BODY_BYTES : MAX_BODY_BYTES;
+      const declared = headers.has("transfer-encoding") ? null : headers.get("content-length");
+      if (declared !== null && Number(declared) > maxBytes) throw payloadTooLarge(maxBytes);
+      const reader = body.getReader();
       try {
-        await withDeadline(clock, BODY_MS, "reading the body", c.req.arrayBuffer());
+        const bytes = await withDeadline(clock, BODY_MS, "reading the body", readUpTo(reader, maxBytes));
+        c.req.raw = new Request(c.req.raw, { body: bytes });
       } catch (error) {
+        reader.cancel().catch(() => {}); // the rest is of no use; the caller may be gone
         if (error instanceof DeadlineExceeded) throw requestTimeout(BODY_MS);
         throw error;
       }
     }
     await next();
   };
+}
+
+/** All that comes. @throws {ApiError} 413 as soon as it is more than `maxBytes`. */
+async function readUpTo(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let bytes = new Uint8Array(0);
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return bytes.subarray(0, size);
+    if (size + value.length > maxBytes) throw payloadTooLarge(maxBytes);
+    if (size + value.length > bytes.length) {
+      const grown = new Uint8Array(Math.min(maxBytes, Math.max(size + value.length, bytes.length * 2)));
+      grown.set(bytes.subarray(0, size));
+      bytes = grown;
+    }
+    bytes.set(value, size);
+    size += value.length;
+  }
 }
