@@ -95,12 +95,12 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     logLevel: "off",
     openTelemetry: false,
     // A redirect would carry the key and the prompt to an address nobody configured.
-    fetch: async (url, { method = "POST", headers, body, signal = null } = {}) => {
+    fetch: async (url, { method = "POST", headers, body, signal } = {}) => {
       // Field by field: the SDK's own types of these differ from those of some Deno versions.
-      if (typeof body !== "string" || !(headers instanceof Headers)) {
+      if (typeof body !== "string" || !(headers instanceof Headers) || !signal) {
         throw new TypeError("the SDK called fetch in a way this adapter does not know");
       }
-      return boundBody(await call(url, { method, headers, body, signal, redirect: "manual" }), maxBodyBytes);
+      return boundBody(await call(url, { method, headers, body, signal, redirect: "manual" }), maxBodyBytes, signal);
     },
   });
 

@@ -107,8 +107,10 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
         permanent: false,
       });
     }
-    if (response.ok) return { ok: true, response: boundBody(response, maxAnswerBytes(maxOutputTokens)) };
-    const text = await boundBody(response, ERROR_BODY_MAX_BYTES).text().catch(() => "");
+    if (response.ok) {
+      return { ok: true, response: boundBody(response, maxAnswerBytes(maxOutputTokens), current.signal) };
+    }
+    const text = await boundBody(response, ERROR_BODY_MAX_BYTES, current.signal).text().catch(() => "");
     const said = errorShape.safeParse(parseJson(text));
     const { message, type, code } = said.success ? said.data.error : { message: text, type: null, code: null };
     const error = providerError({

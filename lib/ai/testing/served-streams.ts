@@ -26,6 +26,16 @@ const DEADLINE_MS = 30_000;
 /** Real time after which a test that waits for a piece gives up, in milliseconds. */
 const PATIENCE_MS = 5_000;
 
+/** Waits for what must come at once, and fails instead of waiting for ever. */
+async function soon(promise: Promise<void>, what: string): Promise<void> {
+  let forget = () => {};
+  const late = new Promise<never>((_, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not come within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+    forget = () => clearTimeout(timer);
+  });
+  await Promise.race([promise, late]).finally(forget);
+}
+
 type Test = (criterion: string, fn: (it: ServedModel) => Promise<void>) => void;
 
 /** Registers the tests of streams that every served adapter passes. */
@@ -74,7 +84,7 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
           it.model.chat({ ...conversation(it, PROMPT), signal: controller.signal, onText }),
         );
         const request = await it.server.received(++calls);
-        await told.promise;
+        await soon(told.promise, "the pieces");
         await it.clock.settle();
         controller.abort();
         const error = await call;
@@ -82,7 +92,7 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
         assert.equal(error.permanent, false, where);
         if (finished) assert.ok(error.usage && error.usage.inputTokens > 0 && error.usage.outputTokens > 0, where);
         else if (said !== "") assertCharged(error.usage, said, counted, where);
-        await request.closedByClient;
+        await soon(request.closedByClient, "the end of the connection");
         assert.equal(heard, said, where);
         assert.equal(it.clock.pending(), 0, where);
       }
@@ -141,12 +151,12 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
       if (heard === middle.said) told.resolve();
     };
     const call = failureOf(it.model.chat({ ...conversation(it, PROMPT), onText }));
-    await told.promise;
+    await soon(told.promise, "the pieces");
     await it.clock.advance(DEADLINE_MS);
     const error = await call;
     assert.match(error.message, /did not answer within/);
     assertCharged(error.usage, middle.said, true, "at the deadline");
-    await (await it.server.received(1)).closedByClient;
+    await soon((await it.server.received(1)).closedByClient, "the end of the connection");
   });
 
   test("chat: each piece is told before the provider has sent the next frame: nothing is held back", async (it) => {
