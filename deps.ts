@@ -7,6 +7,7 @@ import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko } from "@/lib/btc-price/sources.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
+import { createIdentityTokens } from "@/lib/identity-token.ts";
 import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/kv.ts";
 import { type DataDir, openDataDir } from "@/lib/kv/data-dir.ts";
@@ -19,6 +20,7 @@ import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/rules/pricing.ts";
 import { payoutFeeLimit } from "@/lib/rules/refunds.ts";
 import type { Env } from "./env.ts";
+import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
 export interface Instance {
@@ -66,6 +68,12 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       clock,
       random,
       capabilities: createCapabilities(await dir.secret("capability.key", 32)),
+      identityTokens: createIdentityTokens({
+        secrets: env.identity.tokenSecrets?.map(hexToBytes) ?? [await dir.secret("token.key", 32)],
+        instance: env.publicOrigin,
+        ttlMs: env.identity.tokenMs,
+      }),
+      signInSecret: await dir.secret("sign-in.key", 32),
       log,
       settings: settingsOf(env),
     },
@@ -207,6 +215,9 @@ function settingsOf(env: Env): Settings {
     refundMaxFeeSats: env.refunds.maxFeeSats,
     payoutTimeoutMs: env.payouts.timeoutMs,
     sessions: env.sessions,
+    freeTier: env.freeTier,
+    poolSeedSats: env.poolSeedSats,
+    demoDailyLimit: env.demoDailyLimit,
     l402DepositSats: env.sessions.l402DepositSats,
     maxOpenChallenges: env.limits.maxOpenChallenges,
     minOutputTokens: env.chat.minOutputTokens,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
+import type { FreeTier } from "@/lib/stores/pool.ts";
 import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
 
 /** A variable that is set to nothing counts as not set. */
@@ -54,6 +55,11 @@ const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name
 const models = list.refine(
   (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),
   "must be names of models, separated by commas",
+);
+/** One secret, or several while they are rotated: the first signs, all of them verify. */
+const secrets = list.refine(
+  (entries) => entries.length > 0 && entries.every((entry) => /^[0-9a-f]{64,}$/i.test(entry) && entry.length % 2 === 0),
+  "must be 32 or more random bytes as hex digits (several, separated by commas, while they are rotated)",
 );
 const MAX_SATS = 100_000_000;
 const MAX_USD = 1e9;
@@ -124,6 +130,21 @@ const VARIABLES = {
   SESSION_EXPIRY_HOURS: [whole(1, 87_600), "24"],
   L402_DEPOSIT_SATS: [whole(1, MAX_SATS), "500"],
   MIN_OUTPUT_TOKENS: [whole(1, 8_192), "64"],
+  POOL_SEED_SATS: [whole(0, MAX_SATS), "10000"],
+  POOL_CREDIT_PCT: [whole(0, 100), "10"],
+  FREE_TIER_NEW_SATS: [whole(0, MAX_SATS), "0"],
+  FREE_TIER_ESTABLISHED_SATS: [whole(0, MAX_SATS), "50"],
+  FREE_TIER_TRUSTED_SATS: [whole(0, MAX_SATS), "200"],
+  FREE_TIER_ELITE_SATS: [whole(0, MAX_SATS), "1000"],
+  TRUST_ESTABLISHED: [whole(1, 1_000_000), "10"],
+  TRUST_TRUSTED: [whole(1, 1_000_000), "50"],
+  TRUST_ELITE: [whole(1, 1_000_000), "200"],
+  TRUST_DECAY_AFTER_DAYS: [whole(0, 36_500), "30"],
+  TRUST_DECAY_POINTS_PER_DAY: [whole(0, 1_000_000), "1"],
+  TIMMY_TOKEN_SECRET: [secrets, null],
+  IDENTITY_TOKEN_HOURS: [whole(1, 8_760), "24"],
+  DEMO_DAILY_LIMIT: [whole(0, 1_000_000), "50"],
+
   CHAT_EVALUATION: [z.enum(["on", "off"], "must be on or off"), "on"],
   CHAT_MODELS: [models, null],
   CHAT_OUTPUT_TOKENS: [whole(1, 8_192), "1024"],
@@ -191,6 +212,10 @@ export interface Env {
     expiryMs: number;
     l402DepositSats: number;
   };
+  freeTier: FreeTier;
+  poolSeedSats: number;
+  identity: { tokenSecrets: string[] | undefined; tokenMs: number };
+  demoDailyLimit: number;
   chat: { evaluation: boolean; models: string[]; outputTokens: number; minOutputTokens: number };
 }
 
@@ -274,6 +299,10 @@ function sessionContradictions(v: Partial<Values>): string[] {
     found.push(
       "SESSION_MIN_BALANCE_SATS must not be larger than SESSION_MIN_DEPOSIT_SATS: a new session would be paused",
     );
+  }
+  const tiers = [v.TRUST_ESTABLISHED, v.TRUST_TRUSTED, v.TRUST_ELITE];
+  if (tiers.some((score, i) => i > 0 && score !== undefined && score <= (tiers[i - 1] ?? 0))) {
+    found.push("TRUST_ESTABLISHED, TRUST_TRUSTED and TRUST_ELITE must rise in this order");
   }
   const asked = v.L402_DEPOSIT_SATS;
   if (asked !== undefined && min !== undefined && max !== undefined && (asked < min || asked > max)) {
@@ -365,6 +394,27 @@ function grouped(v: Values): Env {
       expiryMs: v.SESSION_EXPIRY_HOURS * 3_600_000,
       l402DepositSats: v.L402_DEPOSIT_SATS,
     },
+    freeTier: {
+      config: {
+        dailySats: {
+          new: v.FREE_TIER_NEW_SATS,
+          established: v.FREE_TIER_ESTABLISHED_SATS,
+          trusted: v.FREE_TIER_TRUSTED_SATS,
+          elite: v.FREE_TIER_ELITE_SATS,
+        },
+        poolCreditPct: v.POOL_CREDIT_PCT,
+      },
+      trust: {
+        established: v.TRUST_ESTABLISHED,
+        trusted: v.TRUST_TRUSTED,
+        elite: v.TRUST_ELITE,
+        decayAfterDays: v.TRUST_DECAY_AFTER_DAYS,
+        decayPointsPerDay: v.TRUST_DECAY_POINTS_PER_DAY,
+      },
+    },
+    poolSeedSats: v.POOL_SEED_SATS,
+    identity: { tokenSecrets: v.TIMMY_TOKEN_SECRET, tokenMs: v.IDENTITY_TOKEN_HOURS * 3_600_000 },
+    demoDailyLimit: v.DEMO_DAILY_LIMIT,
     chat: {
       evaluation: v.CHAT_EVALUATION === "on",
       models: v.CHAT_MODELS ?? [...new Set([v.WORK_MODEL, v.EVAL_MODEL])],
@@ -378,5 +428,5 @@ function grouped(v: Values): Env {
 export function secretsOf(env: Env): string[] {
   const { lightning, models } = env;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
-  return [...keys, models.anthropic?.apiKey, models.local?.apiKey].filter((key) => key !== undefined);
+  return [...keys, models.anthropic?.apiKey, models.local?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) => key !== undefined);
 }

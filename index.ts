@@ -10,6 +10,7 @@ import { StoreError } from "@/lib/kv.ts";
 import { createLogger } from "@/lib/logger-pino.ts";
 import type { Logger } from "@/lib/logger.ts";
 import { readinessOf } from "@/lib/readiness.ts";
+import { seedPool } from "@/lib/stores/pool.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import { createBackground } from "./queue.ts";
 import { VERSION } from "./version.ts";
@@ -77,6 +78,7 @@ async function serve(env: Env): Promise<number> {
     challengesPerMinute: env.limits.challengesPerMinute,
   }, dev);
 
+  await store.transact((tx) => seedPool(tx, backends.settings.poolSeedSats, backends.clock.now()));
   instance.start();
   queue.start();
   settlements.start();

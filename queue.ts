@@ -1,10 +1,12 @@
 import type { Backends } from "@/lib/app-deps.ts";
 import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
+import { grantExpiryTask } from "@/lib/grants.ts";
 import { createPayouts, type Payouts } from "@/lib/payouts.ts";
 import { createQueue, type Queue } from "@/lib/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
 import { createUsedSessions, type UsedSessions } from "@/lib/sessions.ts";
 import { createSettlements, type Settlements } from "@/lib/settlements.ts";
+import { rowExpiryTask } from "@/lib/stores/expiring.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
@@ -57,6 +59,8 @@ export function createBackground(
       payouts.payoutTask, // payout
       payouts.expiryTask, // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
+      rowExpiryTask(store), // row-expiry
+      grantExpiryTask(backends, { job: jobs.grantExpired, request: sessionRequests.grantExpired }), // grant-expiry
     ],
   });
   return {

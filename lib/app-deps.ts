@@ -2,6 +2,7 @@ import type { Model } from "@/lib/ai/port.ts";
 import type { BtcPriceFeed } from "@/lib/btc-price/port.ts";
 import type { Clock } from "@/lib/clock.ts";
 import type { OneAtATime } from "@/lib/idempotency.ts";
+import type { IdentityTokens } from "@/lib/identity-token.ts";
 import type { Capabilities, Random } from "@/lib/ids.ts";
 import type { Store } from "@/lib/kv.ts";
 import type { LiveText } from "@/lib/live-text.ts";
@@ -15,6 +16,7 @@ import type { UsedSessions } from "@/lib/sessions.ts";
 import type { SessionRequests } from "@/lib/session-requests.ts";
 import type { Settlements } from "@/lib/settlements.ts";
 import type { Invoice } from "@/lib/stores/invoices.ts";
+import type { FreeTier } from "@/lib/stores/pool.ts";
 
 /** The operator's figures that rules and handlers need; sats, ms and USD as named. */
 export interface Settings {
@@ -32,6 +34,11 @@ export interface Settings {
   refundClaimDays: number;
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
+  freeTier: FreeTier;
+  /** What the operator gives the pool at the first start (sats). */
+  poolSeedSats: number;
+  /** Demo answers a UTC day in all; 0: none. */
+  demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
   /** What a 402 challenge asks for (sats). */
   l402DepositSats: number;
@@ -56,6 +63,9 @@ export interface Backends {
   clock: Clock;
   random: Random;
   capabilities: Capabilities;
+  identityTokens: IdentityTokens;
+  /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
+  signInSecret: Uint8Array;
   log: Logger;
   settings: Settings;
 }

@@ -204,7 +204,7 @@ caught(
     const entry = row(rows, "entry", () => true);
     const stolen = { ...entry, id: "stolen", from: "revenue:eval", to: "operator", sats: 1_000, ref: "x" };
     rows.get("entry")?.push({ key: ["entry", "stolen"], value: stolen });
-    rows.get("account")?.push({ key: ["account", "operator"], value: { v: 1, in: 1_000, out: 0 } });
+    add(account(rows, "operator"), "in", 1_000);
     add(account(rows, "revenue:eval"), "out", 1_000);
   },
 );

@@ -318,21 +318,28 @@ async function auditAllowances(source: AuditSource, byAllowance: DrawnBy, check:
 function wrongInHold(request: SessionRequest, ledger: Ledger): string | null {
   const account = holdAccount(request.id);
   const held = ledger.balance(account);
-  const expected = request.state === "running" ? request.holdSats : 0;
+  const expected = request.state === "running" ? request.holdSats + request.grantedSats : 0;
   if (held === expected) return null;
   return `account ${account} of a request that is ${request.state} holds ${held} sats, not ${expected}`;
 }
 
 function wrongInDebit(request: SessionRequest, ledger: Ledger): string | null {
-  const { state, holdSats, debitedSats } = request;
+  const { state, holdSats, grantedSats, debitedSats, absorbedSats } = request;
   const account = holdAccount(request.id);
   const sums = ledger.holds.get(account) ?? NO_HOLD;
-  if (sums.in !== holdSats) return `account ${account} took in ${sums.in} sats, its request held ${holdSats}`;
+  if (sums.in !== holdSats + grantedSats) {
+    return `account ${account} took in ${sums.in} sats, its request held ${holdSats} and was granted ${grantedSats}`;
+  }
   if (debitedSats < 0 || debitedSats > holdSats) {
     return `account ${account} held ${holdSats} sats, its request was debited ${debitedSats}`;
   }
-  const [debited, released] = state === "running" ? [0, 0] : [debitedSats, holdSats - debitedSats];
-  if (sums.debited === debited && sums.released === released && sums.out === debited + released) return null;
+  if (absorbedSats < 0 || absorbedSats > grantedSats) {
+    return `account ${account} was granted ${grantedSats} sats, its request absorbed ${absorbedSats}`;
+  }
+  const over = state !== "running";
+  const [debited, released] = over ? [debitedSats + absorbedSats, holdSats - debitedSats] : [0, 0];
+  const out = over ? holdSats + grantedSats : 0; // what was granted and not absorbed went back to the pool
+  if (sums.debited === debited && sums.released === released && sums.out === out) return null;
   return `account ${account} of a request that is ${state} gave ${sums.debited} sats to revenue and ${sums.released} ` +
-    `back, ${sums.out} in all, not ${debited} and ${released}`;
+    `back, ${sums.out} in all, not ${debited}, ${released} and ${out}`;
 }

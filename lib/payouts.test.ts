@@ -274,13 +274,14 @@ test("payouts: a repeated call is written down before it is made: a death during
   assert.equal((await owed.refund()).state, "paid");
 });
 
-test("payouts: what nobody claims in 30 days is no longer owed, and goes to an account of its own", async (owed) => {
+test("payouts: what nobody claims in 30 days is no longer owed, and goes to the pool", async (owed) => {
+  const before = await balance(owed.world.store, "pool");
   owed.clock.leap(30 * 86_400_000 - 10_000);
   await owed.clock.advance(1_000);
   assert.equal((await owed.refund()).state, "pending");
   await owed.clock.advance(12_000);
   assert.equal((await owed.refund()).state, "expired");
-  assert.equal(await balance(owed.world.store, "unclaimed"), SATS);
+  assert.equal(await balance(owed.world.store, "pool"), before + SATS);
   assert.deepEqual(await owed.world.rows(["task"]), []);
   const version = await owed.world.store.version();
   assert.equal((await owed.claim()).outcome, "expired");

@@ -1,16 +1,18 @@
 import type { ChatMessage, Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
-import { evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
+import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { estimatedUsage } from "@/lib/ai/usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import type { Backends } from "@/lib/app-deps.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/idempotency.ts";
-import { newOrderedId } from "@/lib/ids.ts";
+import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { VerifiedToken } from "@/lib/l402/tokens.ts";
 import type { Tx } from "@/lib/kv.ts";
 import type { TaskSpec } from "@/lib/queue.ts";
-import { approximateTokens, estimateInputTokens, priorOutputTokens } from "@/lib/rules/pricing.ts";
+import { nonZero } from "@/lib/rules/ledger.ts";
+import { priorOutputTokens } from "@/lib/rules/pricing.ts";
 import {
+  actualSats,
   decideHold,
   endRequest,
   holdAccount,
@@ -18,10 +20,13 @@ import {
   type RequestEnd,
   type RequestQuote,
   type SessionRequest,
+  trustOf,
+  worstCase,
 } from "@/lib/rules/session-requests.ts";
 import { isOpen, requestEnded, requestHeld, type Session, sessionAccount } from "@/lib/rules/sessions.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
 import { post } from "@/lib/stores/ledger.ts";
+import { creditPool, decideAndReserve, settleGrant, takeSubsidy } from "@/lib/stores/pool.ts";
 import {
   countUnder,
   getRequest,
@@ -32,6 +37,7 @@ import {
   putSession,
   spendable,
 } from "@/lib/stores/sessions.ts";
+import { recordTrust } from "@/lib/stores/trust.ts";
 
 /** What is asked of a session. */
 export type Ask =
@@ -61,11 +67,18 @@ export interface SessionRequests {
   /**
    * Holds what the request may cost and starts it, in one commit. Nothing is written unless it is `begun`.
    * @param about.scope the caller's Idempotency-Key: `known` is what it began before.
+   * @param about.pubkey the key that signed the request, for a session that no key owns.
    */
-  begin(token: VerifiedToken, ask: Ask, about?: { scope?: IdempotencyScope | null }): Promise<Begun>;
+  begin(
+    token: VerifiedToken,
+    ask: Ask,
+    about?: { scope?: IdempotencyScope | null; pubkey?: string | null },
+  ): Promise<Begun>;
   /** The request once it has ended; as it is after `waitMs` if it still runs then. */
   ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
   task: TaskSpec;
+  /** Ends a request whose reservation has stood too long. */
+  grantExpired(tx: Tx, session: string, requestId: string, now: number): Promise<void>;
 }
 
 /** One try and three more, as for a job (economy.md §4). A chat is tried once: its caller is there to try again. */
@@ -82,6 +95,8 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   const { store, model, clock, random, settings } = backends;
   /** Chats that callers of this process wait for. A task without one here lost its caller: its money goes back. */
   const chats = new Map<string, Chat>();
+  /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
+  const unsettled = new Map<string, Ended>();
   /** Verdicts of requests whose work is tried again: what was bought is not bought twice. */
   const verdicts = new Map<string, { usage: Usage }>();
   const waiting = new Map<string, Set<() => void>>();
@@ -100,13 +115,13 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     const prior = priorOutputTokens(text, config);
     const outputTokens = chat ? ask.maxTokens ?? settings.chatOutputTokens : prior;
     return {
-      inputTokens: estimateInputTokens(text, config),
+      inputTokens: mostTokens(text) + config.systemPromptTokens,
       outputTokens,
       maxOutputTokens: chat ? outputTokens : prior * FREE_OUTPUT_FACTOR,
       rates: await settings.ratesFor(chat ? ask.model : settings.workModel),
       evaluation: evaluated
         ? {
-          inputTokens: evaluationOverheadTokens() + approximateTokens(text),
+          inputTokens: evaluationOverheadTokens() + mostTokens(encodeRequest(text)),
           outputTokens: EVALUATION_MAX_OUTPUT_TOKENS,
           rates: await settings.ratesFor(settings.evalModel),
         }
@@ -119,7 +134,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   async function begin(
     token: VerifiedToken,
     ask: Ask,
-    { scope = null }: { scope?: IdempotencyScope | null } = {},
+    { scope = null, pubkey = null }: { scope?: IdempotencyScope | null; pubkey?: string | null } = {},
   ): Promise<Begun> {
     const quote = await quoteFor(ask);
     const now = clock.now();
@@ -136,6 +151,11 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       text: ask.mode === "request" ? ask.text : null,
       quote,
       holdSats: 0,
+      pubkey,
+      requestHash: sha256Hex(textOf(ask)),
+      grantedSats: 0,
+      adviceSats: 0,
+      freeTier: null,
       token: token.name,
       allowances: token.allowances.map(({ name }) => name),
       evalUsage: null,
@@ -178,6 +198,10 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     }
     const session = await getSession(tx, token.session);
     if (!session || !isOpen(session, now)) return { outcome: "ended", session };
+    const pubkey = session.pubkey ?? fresh.pubkey;
+    const served = await decideFree(tx, { ...fresh, pubkey }, now);
+    if (served.freeTier?.serve === "free") return await start(tx, session, served, scope, now);
+
     const balanceSats = await spendable(tx, session.handle);
     let allowanceSats = Infinity;
     for (const allowance of token.allowances) allowanceSats = Math.min(allowanceSats, await leftOf(tx, allowance));
@@ -193,10 +217,39 @@ export function createSessionRequests(backends: Backends): SessionRequests {
         ? { outcome: "capped", leftSats: allowanceSats, priceSats }
         : { outcome: "short", paused, balanceSats, priceSats, minimumBalanceSats };
     }
-    const { holdSats } = decision;
-    const request = { ...fresh, holdSats };
-    const [from, to] = [sessionAccount(session.handle), holdAccount(fresh.id)];
-    await post(tx, [{ id: `hold:${fresh.id}`, from, to, sats: holdSats, kind: "hold", ref: fresh.id }], now);
+    return await start(tx, session, { ...served, holdSats: decision.holdSats }, scope, now);
+  }
+
+  /** The free tier comes before the balance: what it serves whole is reserved here and now. */
+  async function decideFree(
+    tx: Tx,
+    request: SessionRequest,
+    now: number,
+  ): Promise<SessionRequest> {
+    const { pubkey, id, session, requestHash } = request;
+    if (pubkey === null) return request;
+    const estimateSats = worstCase(request.quote, settings.minOutputTokens).wantedSats;
+    const grantee = { id, session, pubkey, requestHash };
+    const account = holdAccount(id);
+    const decision = await decideAndReserve(tx, settings.freeTier, grantee, { estimateSats, account, now });
+    const grantedSats = decision.serve === "free" ? decision.sats : 0;
+    const adviceSats = decision.serve === "partial" ? decision.adviceSats : 0;
+    const absorbSats = grantedSats + adviceSats;
+    const freeTier = { serve: decision.serve, absorbSats, chargeSats: estimateSats - absorbSats };
+    return { ...request, grantedSats, adviceSats, freeTier };
+  }
+
+  /** Writes a request that begins, and its hold. */
+  async function start(
+    tx: Tx,
+    session: Session,
+    request: SessionRequest,
+    scope: IdempotencyScope | null,
+    now: number,
+  ): Promise<Begun> {
+    const { id, holdSats } = request;
+    const [from, to] = [sessionAccount(session.handle), holdAccount(id)];
+    await post(tx, nonZero([{ id: `hold:${id}`, from, to, sats: holdSats, kind: "hold", ref: id }]), now);
     await countUnder(tx, request.allowances, { heldSats: holdSats, spentSats: 0 });
     await putSession(tx, requestHeld(session, holdSats), session);
     putRequest(tx, request);
@@ -210,20 +263,29 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   async function run(lease: Lease, stopped: AbortSignal): Promise<void> {
     const request = await getRequest(store, ...namesIn(lease));
     if (request?.state !== "running") return await settle(lease, null);
-    if (request.mode === "chat") {
-      const chat = chats.get(request.id);
-      if (!chat) {
-        const errorMessage = "Timmy was restarted while this was answered. Nothing was charged; ask again.";
-        return await settle(lease, { end: { state: "failed", errorMessage, causedByRequest: false } });
-      }
-      try {
-        return await settle(lease, await converse(request, chat, AbortSignal.any([stopped, chat.gone])));
-      } finally {
-        chats.delete(request.id);
-      }
+    const ended = unsettled.get(request.id) ?? await answered(request, stopped);
+    unsettled.set(request.id, ended);
+    await settle(lease, ended);
+    forget(request.id);
+  }
+
+  async function answered(request: SessionRequest, stopped: AbortSignal): Promise<Ended> {
+    if (request.mode === "request") return await answer(request, stopped);
+    const chat = chats.get(request.id);
+    if (!chat) {
+      const errorMessage = "Timmy was restarted while this was answered. Nothing was charged; ask again.";
+      return { end: { state: "failed", errorMessage, causedByRequest: false } };
     }
-    await settle(lease, await answer(request, stopped));
-    verdicts.delete(request.id);
+    try {
+      return await converse(request, chat, AbortSignal.any([stopped, chat.gone]));
+    } finally {
+      chats.delete(request.id);
+    }
+  }
+
+  function forget(id: string): void {
+    unsettled.delete(id);
+    verdicts.delete(id);
   }
 
   /** A `request`: whatever the model throws is the queue's to try again. */
@@ -305,27 +367,48 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       if (!(await holdsLease(tx, lease))) return;
       tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
       if (!ended) return;
-      const request = await getRequest(tx, ...namesIn(lease));
-      const session = request && await getSession(tx, request.session);
-      if (!session) throw new Error("a request belongs to no session");
-      const step = endRequest(request, ended.end, await spendable(tx, session.handle), now);
-      if (!step) return;
-      const { holdSats, debitedSats, allowances } = step.request;
-      await post(tx, step.moves, now);
-      await countUnder(tx, allowances, { heldSats: -holdSats, spentSats: debitedSats });
-      const next = requestEnded(session, {
-        holdSats,
-        chargeSats: debitedSats,
-        balanceSats: step.request.balanceSats as number,
-        succeeded: step.request.state === "complete",
-        terms: settings.sessions,
-        now,
-      });
-      await putSession(tx, next, session);
-      putRequest(tx, step.request);
-      if (ended.text) putResult(tx, request.id, ended.text);
-      tx.event({ type: "session_request", handle: session.handle, request: request.id, state: step.request.state });
+      await conclude(tx, namesIn(lease), ended, now);
     });
+  }
+
+  /** The transaction that ends a request, whoever ends it. */
+  async function conclude(tx: Tx, names: [session: string, request: string], ended: Ended, now: number): Promise<void> {
+    const running = await getRequest(tx, ...names);
+    if (running?.state !== "running") return;
+    const session = await getSession(tx, running.session);
+    if (!session) throw new Error("a request belongs to no session");
+    const request = await withSubsidy(tx, running, ended.end, now);
+    const step = endRequest(request, ended.end, await spendable(tx, session.handle), now);
+    if (!step) return;
+    const { holdSats, debitedSats, absorbedSats, allowances } = step.request;
+    await post(tx, step.moves, now);
+    if (request.grantedSats > 0) await settleGrant(tx, request.id, absorbedSats, now);
+    const earned = { id: request.id, from: "revenue:session", chargeSats: debitedSats, now };
+    await creditPool(tx, settings.freeTier, earned);
+    await recordTrust(tx, request.pubkey, trustOf(step.request), settings.freeTier.trust, now);
+    await countUnder(tx, allowances, { heldSats: -holdSats, spentSats: debitedSats });
+    const next = requestEnded(session, {
+      holdSats,
+      chargeSats: debitedSats,
+      balanceSats: step.request.balanceSats as number,
+      succeeded: step.request.state === "complete",
+      terms: settings.sessions,
+      now,
+    });
+    await putSession(tx, next, session);
+    putRequest(tx, step.request);
+    if (ended.text) putResult(tx, request.id, ended.text);
+    tx.event({ type: "session_request", handle: session.handle, request: request.id, state: step.request.state });
+  }
+
+  /** Advised help is taken once it is known what was used: `min(actual, advice, pool)` (economy.md §6). */
+  async function withSubsidy(tx: Tx, request: SessionRequest, end: RequestEnd, now: number): Promise<SessionRequest> {
+    const { adviceSats: advised, pubkey, id, session, requestHash } = request;
+    const adviceSats = Math.min(advised, actualSats(request.quote, end), request.holdSats);
+    if (pubkey === null || adviceSats === 0) return request;
+    const grantee = { id, session, pubkey, requestHash };
+    const taken = await takeSubsidy(tx, settings.freeTier, grantee, { adviceSats, account: holdAccount(id), now });
+    return { ...request, grantedSats: request.grantedSats + taken };
   }
 
   async function ended(request: SessionRequest, waitMs: number): Promise<SessionRequest> {
@@ -349,6 +432,11 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   return {
     begin,
     ended,
+    grantExpired: (tx, session, requestId, now) => {
+      const errorMessage = "The request took too long. Nothing was charged.";
+      const end = { state: "failed" as const, errorMessage, causedByRequest: false };
+      return conclude(tx, [session, requestId], { end }, now);
+    },
     task: {
       kind: "session-request",
       concurrency: CONCURRENCY,
@@ -357,8 +445,9 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       maxDelayMs: 15_000, // somebody is waiting
       run,
       async giveUp(lease, cause) {
-        await settle(lease, { end: failure(cause) });
-        verdicts.delete(namesIn(lease)[1]);
+        const [, id] = namesIn(lease);
+        await settle(lease, unsettled.get(id) ?? { end: failure(cause) });
+        forget(id);
       },
     },
   };
@@ -377,6 +466,19 @@ const completed = ({ text, usage, finish }: WorkResult, evalUsage: Usage | null)
 
 const taskId = (request: SessionRequest): string => `${request.session}.${request.id}`;
 const namesIn = (lease: Lease): [session: string, request: string] => lease.id.split(".") as [string, string];
+
+/**
+ * Tokens to hold for a text: four ASCII characters a token, as everywhere, but every two bytes of other scripts' UTF-8 one
+ * more. Those take a token a character or more, and what is charged never exceeds what is held: a price by the characters
+ * alone would sell them below cost.
+ */
+function mostTokens(text: string): number {
+  let ascii = 0;
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 128) ascii++;
+  const others = encoder.encode(text).length - ascii;
+  return Math.ceil(ascii / 4 + others / 2);
+}
+const encoder = new TextEncoder();
 
 /** Everything the model reads, as one text: what its length is estimated by and what the evaluator judges. */
 export function textOf(ask: Ask): string {

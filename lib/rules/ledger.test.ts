@@ -26,7 +26,7 @@ const withCode = (code: LedgerError["code"], says: RegExp) => (error: unknown) =
   error instanceof LedgerError && error.code === code && says.test(error.message);
 
 Deno.test("checkMove: takes a whole, positive amount between two known accounts", () => {
-  for (const to of ["operator", "unclaimed", "fees:routing", "revenue:eval", "revenue:work", "job:0-z", "refund:abc"]) {
+  for (const to of ["operator", "pool", "fees:routing", "revenue:eval", "revenue:work", "job:0-z", "refund:abc"]) {
     checkMove(move({ to }));
   }
   checkMove(move({ sats: Number.MAX_SAFE_INTEGER }));
@@ -62,7 +62,7 @@ Deno.test("checkMove: a move from an account to itself is malformed", () => {
 
 Deno.test("mayBeNegative: the wallet, the operator and the fees, nothing else", () => {
   for (const account of ["lightning", "operator", "fees:routing"]) assert.equal(mayBeNegative(account), true, account);
-  for (const account of ["job:a", "refund:a", "revenue:eval", "revenue:work", "unclaimed", "lightning2"]) {
+  for (const account of ["job:a", "refund:a", "revenue:eval", "revenue:work", "pool", "lightning2"]) {
     assert.equal(mayBeNegative(account), false, account);
   }
 });

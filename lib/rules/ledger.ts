@@ -1,6 +1,6 @@
 /** Pure rules of the ledger (economy.md §2). Amounts are whole satoshis. */
 
-/** `lightning`, `operator`, `fees:routing`, `revenue:…`, `unclaimed`, `job:<handle>`, `session:<handle>`, `hold:<requestId>`, `refund:<id>` */
+/** `lightning`, `operator`, `fees:routing`, `revenue:…`, `pool`, `job:<handle>`, `session:<handle>`, `hold:<requestId>`, `refund:<id>` */
 export type Account = string;
 
 /** Money moves from one account to another. `id` says what the move is for: the same id can apply only once. */
@@ -32,8 +32,9 @@ export const NO_MOVES: Counters = { v: 1, in: 0, out: 0 };
 export const balanceOf = (counters: Counters): number => counters.in - counters.out;
 
 const MAY_BE_NEGATIVE: ReadonlySet<Account> = new Set(["lightning", "operator", "fees:routing"]);
+/** `unclaimed` held what nobody claimed before there was a pool; nothing enters it any more. */
 const ACCOUNT =
-  /^(lightning|operator|unclaimed|fees:routing|revenue:(eval|work|session)|(job|session|hold|refund):[0-9a-z-]{1,64})$/;
+  /^(lightning|operator|pool|unclaimed|fees:routing|revenue:(eval|work|session)|(job|session|hold|refund):[0-9a-z-]{1,64})$/;
 
 /** Only the wallet's own account, the operator's and the fees may go below zero. */
 export const mayBeNegative = (account: Account): boolean => MAY_BE_NEGATIVE.has(account);

@@ -114,12 +114,12 @@ Deno.test("payoutDoubtful: remembers when, only for the payment being made", () 
   for (const refund of [owed(), paid, expired]) assert.equal(payoutDoubtful(refund, HASH, NOW), null);
 });
 
-Deno.test("expireRefund: a pending one ends at its time, not before, and its sats go to an account of their own", () => {
+Deno.test("expireRefund: a pending one ends at its time, not before, and its sats go to the pool", () => {
   assert.deepEqual(expireRefund(owed(), NOW + 30 * DAY - 1), { outcome: "wait" });
   const result = expireRefund(owed(), NOW + 30 * DAY);
   assert.ok(result.outcome === "expired");
   assert.deepEqual(result.refund, expired);
-  assert.deepEqual(result.moves.map(({ from, to, sats }) => [from, to, sats]), [["refund:r1", "unclaimed", 50]]);
+  assert.deepEqual(result.moves.map(({ from, to, sats }) => [from, to, sats]), [["refund:r1", "pool", 50]]);
 });
 Deno.test("expireRefund: one that is being paid waits however late it is, one that is decided is over", () => {
   assert.deepEqual(expireRefund(paying(), NOW + 99 * DAY), { outcome: "wait" });

@@ -133,7 +133,7 @@ export function payoutDoubtful(refund: Refund, paymentHash: string, now: number)
 }
 
 /**
- * Nobody claimed it in time: `pending → expired`, and the sats go to `unclaimed`.
+ * Nobody claimed it in time: `pending → expired`, and the sats go to the pool, as the API says.
  * @returns `wait` while a payout is under way or the time has not come.
  */
 export function expireRefund(
@@ -149,7 +149,7 @@ export function expireRefund(
     moves: [{
       id: `unclaimed:${refund.id}`,
       from,
-      to: "unclaimed",
+      to: "pool",
       sats: refund.sats,
       kind: "refund-unclaimed",
       ref: refund.id,

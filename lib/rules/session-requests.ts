@@ -7,6 +7,7 @@ import type { BtcPrice } from "@/lib/btc-price/port.ts";
 import { type Move, nonZero } from "./ledger.ts";
 import { affordableOutputTokens, modelUsd, price, type PriceConfig, type Rates, settle } from "./pricing.ts";
 import { sessionAccount } from "./sessions.ts";
+import type { TrustEvent } from "./trust.ts";
 
 /** `interrupted`: broken off by either side after something was used; that much is paid. `failed`: nothing was, nothing is. */
 export type RequestState = "running" | "complete" | "rejected" | "failed" | "interrupted";
@@ -42,6 +43,15 @@ export interface SessionRequest {
   text: string | null;
   quote: RequestQuote;
   holdSats: number;
+  /** The Nostr key it is asked for, hex; null: nobody in particular. */
+  pubkey: string | null;
+  /** sha256 of what was asked, hex. */
+  requestHash: string;
+  /** Reserved from the pool when it began, or taken when it ended. */
+  grantedSats: number;
+  /** What the free tier advised: taken when it has ended, as far as it is there then. */
+  adviceSats: number;
+  freeTier: { serve: "free" | "partial" | "gate"; absorbSats: number; chargeSats: number } | null;
   /** Name of the very token that asked (see lib/l402/tokens.ts), and of the narrowed allowances its spend counts under. */
   token: string;
   allowances: string[];
@@ -105,7 +115,7 @@ export function decideHold(
 export function outputLimit(request: SessionRequest, evalUsage: Usage | null, minOutputTokens: number): number {
   const { quote } = request;
   const affordable = affordableOutputTokens({
-    paidSats: request.holdSats,
+    paidSats: request.holdSats + request.grantedSats,
     inputTokens: quote.inputTokens,
     rates: quote.rates,
     config: quote.config,
@@ -113,7 +123,7 @@ export function outputLimit(request: SessionRequest, evalUsage: Usage | null, mi
     evaluationUsd: actualEvaluationUsd(quote, evalUsage),
     max: quote.maxOutputTokens,
   });
-  return Math.max(affordable, Math.min(quote.maxOutputTokens, minOutputTokens));
+  return Math.max(affordable, Math.min(quote.outputTokens, quote.maxOutputTokens, minOutputTokens));
 }
 
 function actualEvaluationUsd(quote: RequestQuote, evalUsage: Usage | null): number {
@@ -147,7 +157,8 @@ export function actualSats(quote: RequestQuote, end: RequestEnd): number {
 }
 
 /**
- * Ends a running request: `hold → revenue:session` for what it cost, `hold → session` for the rest.
+ * Ends a running request: `hold → revenue:session` for what it cost, `hold → session` for the rest. What the pool granted
+ * (`request.grantedSats`) is used before the session's sats; what is left of it goes back where grants are settled.
  * @param balanceSats of the session before the rest comes back.
  * @returns null when it has ended before.
  */
@@ -159,7 +170,8 @@ export function endRequest(
 ): { request: SessionRequest; moves: Move[] } | null {
   if (request.state !== "running") return null;
   const actual = actualSats(request.quote, end);
-  const { chargeSats, refundSats } = settle({ actualSats: actual, paidSats: request.holdSats, grantedSats: 0 });
+  const { holdSats: paidSats, grantedSats } = request;
+  const { chargeSats, absorbedSats, refundSats } = settle({ actualSats: actual, paidSats, grantedSats });
   const from = holdAccount(request.id);
   const ref = request.id;
   return {
@@ -171,6 +183,7 @@ export function endRequest(
       usage: "usage" in end ? end.usage : null,
       actualSats: actual,
       debitedSats: chargeSats,
+      absorbedSats,
       balanceSats: balanceSats + refundSats,
       finish: end.state === "complete" ? end.finish : null,
       reason: end.state === "rejected" ? end.reason : null,
@@ -179,6 +192,7 @@ export function endRequest(
     },
     moves: nonZero([
       { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind: "session-request", ref },
+      { id: `absorbed:${ref}`, from, to: "revenue:session", sats: absorbedSats, kind: "session-granted", ref },
       {
         id: `released:${ref}`,
         from,
@@ -189,4 +203,13 @@ export function endRequest(
       },
     ]),
   };
+}
+
+/** What an ended request means to the key that asked: paid answers raise its trust, what the request caused lowers it. */
+export function trustOf(request: SessionRequest): TrustEvent | null {
+  if (request.state === "complete") return { kind: "success", paidSats: request.debitedSats };
+  if (request.state === "rejected" || (request.state === "failed" && request.causedByRequest)) {
+    return { kind: "failure" };
+  }
+  return null;
 }

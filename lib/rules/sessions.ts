@@ -280,7 +280,7 @@ function ended(
   const from = sessionAccount(handle);
   const rest: Move = refund
     ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }
-    : { id: `dust:${id}`, from, to: "unclaimed", sats: balanceSats, kind: "refund-dust", ref: handle };
+    : { id: `dust:${id}`, from, to: "pool", sats: balanceSats, kind: "refund-dust", ref: handle };
   const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
   return applied({ ...session, state, refundIds, ends }, {
     moves: [rest],

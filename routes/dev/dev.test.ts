@@ -42,7 +42,12 @@ Deno.test("POST /api/dev/stub/invoice: an invoice of the payer's for exactly tha
 Deno.test("development routes: are not there when none are given, as in production", async () => {
   const fake = await createFakeWorld(1);
   const { paymentHash } = (await createJob(fake.call, "hello")).evalInvoice;
-  const http = { corsOrigins: ["*"], trustedProxies: parseTrustedProxies([]), rateLimitPerMinute: 0, challengesPerMinute: 0 };
+  const http = {
+    corsOrigins: ["*"],
+    trustedProxies: parseTrustedProxies([]),
+    rateLimitPerMinute: 0,
+    challengesPerMinute: 0,
+  };
   const app = createApp(fake.world.deps, http, null);
   for (const path of [`/api/dev/stub/pay/${paymentHash}`, "/api/dev/stub/invoice"]) {
     const response = await app.request(path, { method: "POST" });

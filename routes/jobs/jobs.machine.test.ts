@@ -95,6 +95,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     handle: HANDLE,
     state: "awaiting_eval_payment",
     createdAt: NOW,
+    pubkey: null,
     request: "hello",
     evalModel: "e",
     workModel: "w",
@@ -106,6 +107,8 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     quote: null,
     paidSats: 0,
     grantedSats: 0,
+    adviceSats: 0,
+    freeTier: null,
     evalUsage: null,
     reason: null,
     errorMessage: null,
@@ -298,7 +301,7 @@ Deno.test("workDone: less than dust is not refunded and does not stay in the job
   const owed = 500 - ACTUAL.sats;
   const dusty = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed + 1 }, now: NOW }) as Step;
   assert.equal(dusty.refund, null);
-  assert.deepEqual(dusty.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["unclaimed", owed]]);
+  assert.deepEqual(dusty.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["pool", owed]]);
   const exact = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed }, now: NOW }) as Step;
   assert.equal(exact.refund?.sats, owed);
 });
@@ -330,7 +333,7 @@ Deno.test("invoiceExpired: an overpaid fee does not stay in a job that is over",
   const offered = FACTS.accepted(paid.job) as Step;
   const step = FACTS.workExpired(offered.job) as Step;
   assert.equal(step.job.paidSats, 0);
-  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, "unclaimed", 3]]);
+  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, "pool", 3]]);
   assert.deepEqual(FACTS.evalExpired(fresh()), { ...FACTS.evalExpired(fresh()), moves: [], tasks: [], refund: null });
 });
 

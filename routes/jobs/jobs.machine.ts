@@ -7,6 +7,7 @@ import type { BtcPrice } from "@/lib/btc-price/port.ts";
 import { type Move, nonZero } from "@/lib/rules/ledger.ts";
 import { price, type PriceConfig, type Rates, settle } from "@/lib/rules/pricing.ts";
 import { newRefund, type Refund, refundAccount } from "@/lib/rules/refunds.ts";
+import type { TrustEvent } from "@/lib/rules/trust.ts";
 import type { TaskOrder } from "@/lib/stores/due.ts";
 import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
 
@@ -53,6 +54,8 @@ export interface Job {
   handle: string;
   state: JobState;
   createdAt: number;
+  /** The Nostr key that asked, hex; null: nobody in particular. */
+  pubkey: string | null;
   request: string;
   evalModel: string;
   workModel: string;
@@ -67,12 +70,22 @@ export interface Job {
   /** Sats that came into the job's account from the payer, and from the pool. */
   paidSats: number;
   grantedSats: number;
+  /** What the free tier advised for the work invoice: taken from the pool, as far as it is there, when that is paid. */
+  adviceSats: number;
+  freeTier: FreeTierView | null;
   evalUsage: Usage | null;
   /** The evaluator's words: why it accepted or refused. */
   reason: string | null;
   errorMessage: string | null;
   closing: Closing | null;
   refundId: string | null;
+}
+
+/** What was decided about serving it from the pool. */
+export interface FreeTierView {
+  serve: "free" | "partial" | "gate";
+  absorbSats: number;
+  chargeSats: number;
 }
 
 /** All that one transition writes. */
@@ -82,6 +95,12 @@ export interface Step {
   moves: Move[];
   tasks: TaskOrder[];
   refund: Refund | null;
+  /** The grant's end: what of it the work used; the rest goes back to the pool. null: it goes on, or there is none. */
+  absorbed: number | null;
+  /** A charge for work that was just earned: the pool has its share of it. */
+  earnedSats: number;
+  /** What this means to the key that asked. */
+  trust: TrustEvent | null;
 }
 /** The fact is known already, or came too late to mean anything: nothing is written. */
 export interface NoStep {
@@ -102,11 +121,15 @@ const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): S
   moves: nonZero(rest.moves ?? []),
   tasks: rest.tasks ?? [],
   refund: rest.refund ?? null,
+  absorbed: rest.absorbed ?? null,
+  earnedSats: rest.earnedSats ?? 0,
+  trust: rest.trust ?? null,
 });
 
 /** A new job waits for its evaluation fee. */
 export function createJob(input: {
   handle: string;
+  pubkey?: string | null;
   request: string;
   evalModel: string;
   workModel: string;
@@ -114,12 +137,13 @@ export function createJob(input: {
   evalInvoice: InvoiceSummary;
   now: number;
 }): Job {
-  const { handle, request, evalModel, workModel, simulated, evalInvoice, now } = input;
+  const { handle, pubkey = null, request, evalModel, workModel, simulated, evalInvoice, now } = input;
   return {
     v: 1,
     handle,
     state: "awaiting_eval_payment",
     createdAt: now,
+    pubkey,
     request,
     evalModel,
     workModel,
@@ -131,6 +155,8 @@ export function createJob(input: {
     quote: null,
     paidSats: 0,
     grantedSats: 0,
+    adviceSats: 0,
+    freeTier: null,
     evalUsage: null,
     reason: null,
     errorMessage: null,
@@ -172,15 +198,38 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
   });
 }
 
-/** The evaluator accepted: the job waits for the work invoice. */
+/**
+ * The evaluator accepted: the job waits for the work invoice.
+ * @param input.adviceSats how much less than the quote the invoice asks, since the free tier advised to help: nothing is
+ * reserved for someone who may never pay.
+ */
 export function accepted(
   job: Job,
-  input: { reason: string; usage: Usage; quote: Quote; workInvoice: InvoiceSummary },
+  input: { reason: string; usage: Usage; quote: Quote; workInvoice: InvoiceSummary; adviceSats?: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, quote, workInvoice } = input;
-  return applied({ ...job, state: "awaiting_work_payment", reason, evalUsage: usage, quote, workInvoice }, {
+  const { reason, usage, quote, workInvoice, adviceSats = 0 } = input;
+  const serve = adviceSats > 0 ? "partial" : "gate";
+  const freeTier: FreeTierView | null = job.pubkey === null
+    ? null
+    : { serve, absorbSats: adviceSats, chargeSats: quote.sats - adviceSats };
+  const next = { ...job, reason, evalUsage: usage, quote, workInvoice, adviceSats, freeTier };
+  return applied({ ...next, state: "awaiting_work_payment" }, {
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: null }],
+  });
+}
+
+/** The evaluator accepted, and the whole quote was reserved from the pool: the work starts, no invoice is made. */
+export function acceptedFree(
+  job: Job,
+  input: { reason: string; usage: Usage; quote: Quote; now: number },
+): Step | NoStep {
+  if (job.state !== "evaluating") return REPLAYED;
+  const { reason, usage, quote, now } = input;
+  const freeTier: FreeTierView = { serve: "free", absorbSats: quote.sats, chargeSats: 0 };
+  const next = { ...job, reason, evalUsage: usage, quote, freeTier, grantedSats: quote.sats };
+  return applied({ ...next, state: "executing" }, {
+    tasks: [{ kind: "evaluate", id: job.handle, dueAt: null }, { kind: "work", id: job.handle, dueAt: now }],
   });
 }
 
@@ -207,16 +256,16 @@ export function rejected(
   if (job.state !== "evaluating") return REPLAYED;
   const { reason, usage, terms, now } = input;
   const next = { ...job, state: "rejected" as const, reason, evalUsage: usage };
-  return giveBack(next, [], 0, "evaluate", terms, now);
+  return { ...giveBack(next, [], 0, "evaluate", terms, now), trust: { kind: "failure" } };
 }
 
 /** The evaluation failed for good: it was not delivered, so the fee goes back. */
 export function evaluationFailed(
   job: Job,
-  input: { message: string; usage: Usage | null; terms: RefundTerms; now: number },
+  input: { message: string; usage: Usage | null; causedByRequest?: boolean; terms: RefundTerms; now: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { message, usage, terms, now } = input;
+  const { message, usage, causedByRequest = false, terms, now } = input;
   const fee = job.evalFeeSats;
   const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
   const back: Move = {
@@ -227,15 +276,28 @@ export function evaluationFailed(
     kind: "eval-fee-returned",
     ref: job.handle,
   };
-  return giveBack(next, [back], fee, "evaluate", terms, now);
+  return { ...giveBack(next, [back], fee, "evaluate", terms, now), trust: blame(causedByRequest) };
 }
 
-/** The work invoice settled: the sats are the job's until it ends. An expired job comes back to life. */
-export function workPaid(job: Job, input: { paymentHash: string; paidSats: number; now: number }): Step | NoStep {
-  const waits = job.state === "awaiting_work_payment" || job.state === "expired";
-  if (!waits || input.paymentHash !== job.workInvoice?.paymentHash) return REPLAYED;
-  const { paymentHash, paidSats, now } = input;
-  return applied({ ...job, state: "executing", paidSats: job.paidSats + paidSats }, {
+/** A failure counts against a key only when what it asked caused it. */
+const blame = (causedByRequest: boolean): TrustEvent | null => causedByRequest ? { kind: "failure" } : null;
+
+/** Whether a settlement of this hash is the one that {@link workPaid} waits for. */
+export const awaitsWork = (job: Job, paymentHash: string): boolean =>
+  (job.state === "awaiting_work_payment" || job.state === "expired") && job.workInvoice?.paymentHash === paymentHash;
+
+/**
+ * The work invoice settled: the sats are the job's until it ends. An expired job comes back to life.
+ * @param input.subsidySats what was taken from the pool with it, in the same transaction: no more than was advised.
+ */
+export function workPaid(
+  job: Job,
+  input: { paymentHash: string; paidSats: number; subsidySats?: number; now: number },
+): Step | NoStep {
+  if (!awaitsWork(job, input.paymentHash)) return REPLAYED;
+  const { paymentHash, paidSats, subsidySats = 0, now } = input;
+  const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + subsidySats };
+  return applied({ ...next, state: "executing" }, {
     moves: [{
       id: `settle:${paymentHash}`,
       from: "lightning",
@@ -268,23 +330,30 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
     actualSats: cost.sats,
     ...parts,
   };
-  const earned: Move = {
-    id: `earned:${job.handle}`,
-    from: jobAccount(job.handle),
-    to: "revenue:work",
-    sats: parts.chargeSats + parts.absorbedSats,
-    kind: "work",
-    ref: job.handle,
-  };
+  const from = jobAccount(job.handle);
+  const about = { from, to: "revenue:work", ref: job.handle };
+  const earned: Move[] = [
+    { id: `earned:${job.handle}`, sats: parts.chargeSats, kind: "work", ...about },
+    { id: `absorbed:${job.handle}`, sats: parts.absorbedSats, kind: "work-granted", ...about },
+  ];
   const next = { ...job, state: "complete" as const, closing };
-  return giveBack(next, [earned], parts.refundSats, "work", terms, now);
+  return {
+    ...giveBack(next, earned, parts.refundSats, "work", terms, now),
+    absorbed: parts.absorbedSats,
+    earnedSats: parts.chargeSats,
+    trust: { kind: "success", paidSats: parts.chargeSats },
+  };
 }
 
 /** The work failed for good: everything that was paid for it goes back; the evaluation was delivered and stays earned. */
-export function workFailed(job: Job, input: { message: string; terms: RefundTerms; now: number }): Step | NoStep {
+export function workFailed(
+  job: Job,
+  input: { message: string; causedByRequest?: boolean; terms: RefundTerms; now: number },
+): Step | NoStep {
   if (job.state !== "executing") return REPLAYED;
   const next = { ...job, state: "failed" as const, errorMessage: input.message };
-  return giveBack(next, [], job.paidSats, "work", input.terms, input.now);
+  const step = giveBack(next, [], job.paidSats, "work", input.terms, input.now);
+  return { ...step, absorbed: 0, trust: blame(input.causedByRequest ?? false) };
 }
 
 /** An invoice ran out unpaid. A settlement that still comes revives the job. */
@@ -298,7 +367,7 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
   const surplus: Move = {
     id: `overpaid:${job.handle}`,
     from: jobAccount(job.handle),
-    to: "unclaimed",
+    to: "pool",
     sats: job.paidSats,
     kind: "overpaid-unclaimed",
     ref: job.handle,
@@ -327,7 +396,7 @@ function giveBack(
       kind: "refund-owed",
       ref: job.handle,
     }
-    : { id: `dust:${job.handle}`, from, to: "unclaimed", sats: owed, kind: "refund-dust", ref: job.handle };
+    : { id: `dust:${job.handle}`, from, to: "pool", sats: owed, kind: "refund-dust", ref: job.handle };
   return applied({ ...job, refundId: refund?.id ?? null }, {
     moves: [...moves, rest],
     tasks: [{ kind: taskKind, id: job.handle, dueAt: null }],

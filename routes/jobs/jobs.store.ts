@@ -1,7 +1,9 @@
 import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
 import { post } from "@/lib/stores/ledger.ts";
+import { creditPool, type FreeTier, settleGrant } from "@/lib/stores/pool.ts";
 import { putRefund, refundKey } from "@/lib/stores/refunds.ts";
+import { recordTrust } from "@/lib/stores/trust.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
 
 export const jobKey = (handle: string): Key => ["job", handle];
@@ -14,7 +16,16 @@ export interface JobResult {
   finish: "stop" | "length";
 }
 
-export const getJob = (reader: Reader, handle: string): Promise<Job | null> => reader.get<Job>(jobKey(handle));
+/** Index of a key's jobs, oldest first. */
+export const identityJobs = (pubkey: string): Key => ["identity_job", pubkey];
+
+/** What jobs that are older than the free tier lack. */
+const OLDER = { pubkey: null, adviceSats: 0, freeTier: null };
+
+export async function getJob(reader: Reader, handle: string): Promise<Job | null> {
+  const job = await reader.get<Job>(jobKey(handle));
+  return job && { ...OLDER, ...job };
+}
 export const getResult = (reader: Reader, handle: string): Promise<JobResult | null> =>
   reader.get<JobResult>(resultKey(handle));
 
@@ -25,20 +36,40 @@ export async function readWhole(
 ): Promise<{ job: Job; result: JobResult | null; refund: Refund | null } | null> {
   // A refund has the handle of its job.
   const [job, result, refund] = await store.getMany([jobKey(handle), resultKey(handle), refundKey(handle)]);
-  return job ? { job: job as Job, result: result as JobResult | null, refund: refund as Refund | null } : null;
+  return job
+    ? { job: { ...OLDER, ...job as Job }, result: result as JobResult | null, refund: refund as Refund | null }
+    : null;
 }
 
 export function putJob(tx: Tx, job: Job): void {
   tx.set(jobKey(job.handle), job);
 }
+/** Forgets a job that nobody paid. */
+export function dropJob(tx: Tx, job: Job): void {
+  tx.delete(jobKey(job.handle));
+  if (job.pubkey !== null) tx.delete([...identityJobs(job.pubkey), job.createdAt, job.handle]);
+}
 export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">): void {
   tx.set(resultKey(handle), { v: 1, ...result });
 }
 
-/** Writes everything one transition brings: the job, its moves, what it owes, its next task, its event. */
-export async function writeStep(tx: Tx, step: Step | NoStep, now: number): Promise<boolean> {
+/** A job that is new: the row, and its place among the jobs of its key. */
+export function putNewJob(tx: Tx, job: Job): void {
+  putJob(tx, job);
+  if (job.pubkey !== null) tx.set([...identityJobs(job.pubkey), job.createdAt, job.handle], { v: 1 });
+}
+
+/**
+ * Writes everything one transition brings: the job, its moves, what it owes, the end of its grant, the pool's share of
+ * what was earned, the key's trust, its next task, its event.
+ */
+export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
   if (step.outcome === "replayed") return false;
+  const { handle, pubkey } = step.job;
   await post(tx, step.moves, now);
+  if (step.absorbed !== null) await settleGrant(tx, handle, step.absorbed, now);
+  await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
+  await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);
   if (step.refund) putRefund(tx, step.refund, true);
   for (const task of step.tasks) tx.task(task);

@@ -6,6 +6,7 @@ import type { AppDeps, Backends, Settings } from "@/lib/app-deps.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createOneAtATime } from "@/lib/idempotency.ts";
+import { createIdentityTokens } from "@/lib/identity-token.ts";
 import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Key, type Store, type StoreOptions, type Versioned } from "@/lib/kv.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
@@ -14,6 +15,7 @@ import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } fro
 import { createLiveText } from "@/lib/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
+import { seedPool } from "@/lib/stores/pool.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
 import { readinessOf } from "@/lib/readiness.ts";
 
@@ -45,6 +47,12 @@ export const TEST_SETTINGS: Settings = {
   refundClaimDays: 30,
   refundMaxFeeSats: 10,
   payoutTimeoutMs: 30_000,
+  freeTier: {
+    config: { dailySats: { new: 0, established: 50, trusted: 200, elite: 1_000 }, poolCreditPct: 10 },
+    trust: { established: 10, trusted: 50, elite: 200, decayAfterDays: 30, decayPointsPerDay: 1 },
+  },
+  poolSeedSats: 10_000,
+  demoDailyLimit: 50,
   sessions: { minDepositSats: 100, maxDepositSats: 10_000, minBalanceSats: 50, expiryMs: 86_400_000 },
   l402DepositSats: 500,
   maxOpenChallenges: 10_000,
@@ -193,6 +201,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       clock: life.clock,
       random,
       capabilities: createCapabilities(secret),
+      identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
+      signInSecret: secret,
       log,
       settings,
     };
@@ -228,6 +238,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       },
       payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
     });
+    await store.transact((tx) => seedPool(tx, settings.poolSeedSats, life.clock.now()));
     queue.start();
     settlements.start();
     return { life, store, deps, app, queue, settlements };

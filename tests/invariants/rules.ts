@@ -51,6 +51,8 @@ export interface KnownJob {
   result: string | undefined;
   /** The payment hash that an answer called paid. */
   paidTo: string | null;
+  /** Nobody ever paid it, and a day after its invoice expired it was forgotten. */
+  gone: boolean;
 }
 
 /** What clients did and were told: an instance must never take back an answer. */
@@ -73,12 +75,14 @@ export class History {
       seen: "awaiting_eval_payment",
       result: undefined,
       paidTo: null,
+      gone: false,
     });
   }
 
   read(job: KnownJob, answer: Answer): Answer {
     const { status, body } = answer;
-    must(status === 200, "a job that was made can be read", `${status} ${JSON.stringify(body)}`);
+    if (status === 404 && this.forgotten(job)) return answer;
+    must(status === 200 && !job.gone, "a job that was made can be read", `${status} ${JSON.stringify(body)}`);
     const state: JobState = body.state;
     must(job.seen === state || LATER[job.seen].includes(state), "a job goes forward", `${job.seen}, later ${state}`);
     must(job.result === undefined || job.result === body.result, "an answer that was read stays", `${job.result}`);
@@ -95,12 +99,19 @@ export class History {
     return answer;
   }
 
+  /** A 404 that may be: nobody is known to have paid it. Whether that is so, the wallet tells in the end. */
+  private forgotten(job: KnownJob): boolean {
+    job.gone = job.paymentHashes.size === 1 && (job.seen === "awaiting_eval_payment" || job.seen === "expired");
+    return job.gone;
+  }
+
   claiming(job: KnownJob, paymentRequest: string): void {
     job.claims.push(paymentRequest);
     this.lastClaim = paymentRequest;
   }
 
   claimed(job: KnownJob, { status, body }: Answer): void {
+    if (status === 404 && this.forgotten(job)) return;
     must([200, 202, 400, 409, 503].includes(status), "a claim is answered", `${status} ${JSON.stringify(body)}`);
     const paidTo: string | null = status === 200
       ? body.refundPaymentHash
@@ -256,7 +267,13 @@ async function assertReads({ world }: FakeWorld, history: History): Promise<void
 export async function assertAtRest(fake: FakeWorld, history: History): Promise<void> {
   const { world, clock } = fake;
   const jobs = new Map((await world.rows<Job>(["job"])).map(({ value }) => [value.handle, value]));
-  for (const { id, handle } of history.jobs) must(jobs.has(handle), "a job that was promised is there", id);
+  for (const { id, handle, gone, paymentHashes } of history.jobs) {
+    must(jobs.has(handle) || gone, "a job that was promised is there", id);
+    if (!gone) continue;
+    const [hash = ""] = paymentHashes;
+    const { state } = await world.wallet.lookupInvoice(hash);
+    must(state !== "settled", "a job that was paid is never forgotten", id);
+  }
   for (const { state } of jobs.values()) {
     must(state !== "evaluating" && state !== "executing", "paid work comes to its end", `a job is ${state}`);
   }

@@ -67,7 +67,9 @@ journey("from question to refund, every figure adds up", async (fake) => {
   assert.equal(costLedger.refundState, "pending");
   assert.equal(costLedger.refundPaymentHash, null);
   assert.equal(costLedger.totalTokens, costLedger.actualInputTokens + costLedger.actualOutputTokens);
-  assert.equal(await sats(fake, "revenue:work"), costLedger.chargedSats);
+  const credit = Math.floor(costLedger.chargedSats / 10); // the pool's tenth
+  assert.equal(await sats(fake, "revenue:work"), costLedger.chargedSats - credit);
+  assert.equal(await sats(fake, "pool"), 10_000 + credit);
   assert.equal(await sats(fake, `refund:${handleOf(job.jobId)}`), costLedger.refundAmountSats);
 
   const before = await world.wallet.balanceSats() ?? NaN;

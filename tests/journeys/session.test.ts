@@ -37,7 +37,9 @@ journey("deposit, three requests, history, close: every satoshi is accounted for
   const read = (await call("GET", path)).body;
   assert.equal(read.balanceSats, 500 - spent);
   assert.equal(read.macaroon, undefined, "the id alone shows no macaroon once it was used");
-  assert.equal(await balance(world.store, "revenue:session"), spent);
+  const credit = Math.floor(spent / 10); // the pool's tenth
+  assert.equal(await balance(world.store, "revenue:session"), spent - credit);
+  assert.equal(await balance(world.store, "pool"), 10_000 + credit);
 
   const short = await call("POST", `${path}/request`, { request: REQUEST }, auth);
   assert.equal(short.status, 402, JSON.stringify(short.body));

@@ -1,0 +1,32 @@
+import type { Key, Store, Tx, Versioned } from "@/lib/kv.ts";
+import type { TaskSpec } from "@/lib/queue.ts";
+import { holdsLease, type Lease } from "./due.ts";
+
+/**
+ * Writes a row that nobody needs after `until` (ms since the epoch). Whoever reads it must compare the time itself: the
+ * row goes when its task comes round.
+ */
+export function setExpiring<T extends Versioned>(tx: Tx, key: Key, value: T, until: number): void {
+  tx.set(key, value);
+  tx.task({ kind: "row-expiry", id: JSON.stringify(key), dueAt: until });
+}
+
+/** Deletes rows whose time is over. */
+export function rowExpiryTask(store: Store): TaskSpec {
+  const forget = async (lease: Lease) => {
+    await store.transact(async (tx) => {
+      if (!(await holdsLease(tx, lease))) return;
+      tx.delete(JSON.parse(lease.id) as Key);
+      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+    });
+  };
+  return {
+    kind: "row-expiry",
+    concurrency: 32,
+    leaseMs: 30_000,
+    maxAttempts: Infinity,
+    maxDelayMs: 60_000,
+    run: forget,
+    giveUp: forget,
+  };
+}
