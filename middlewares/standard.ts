@@ -112,6 +112,7 @@ function receiveBody(clock: Clock): AppMiddleware {
       try {
         const bytes = await withDeadline(clock, BODY_MS, "reading the body", readUpTo(reader, maxBytes));
         c.req.raw = new Request(c.req.raw, { body: bytes });
+        c.set("rawBody", bytes);
       } catch (error) {
         reader.cancel().catch(() => {}); // the rest is of no use; the caller may be gone
         if (error instanceof DeadlineExceeded) throw requestTimeout(BODY_MS);

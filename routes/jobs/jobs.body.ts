@@ -1,3 +1,4 @@
+import type { Tier } from "@/lib/rules/trust.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
 import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
 import type { Job } from "./jobs.machine.ts";
@@ -15,13 +16,18 @@ export const invoiceBody = (invoice: InvoiceSummary) => ({
 });
 
 /** The public face of a job: what its holder may see in its present state, field by field. */
-export function jobBody(jobId: string, job: Job, result: JobResult | null, refund: Refund | null): JobBody {
+export function jobBody(
+  jobId: string,
+  { job, result, refund, tier }: { job: Job; result: JobResult | null; refund: Refund | null; tier: Tier },
+): JobBody {
   const costLedger = costLedgerBody(job, refund);
   return {
     jobId,
     state: job.state,
     createdAt: iso(job.createdAt),
-    trust_tier: "anonymous",
+    trust_tier: tier,
+    ...(job.freeTier && { free_tier: job.freeTier }),
+    ...(job.closing && job.pubkey !== null && { absorbed_sats: job.closing.absorbedSats }),
     stubMode: job.simulated.length > 0,
     simulated: job.simulated,
     evalInvoice: invoiceBody(job.evalInvoice),

@@ -45,7 +45,7 @@ export function jobEvents(): AppRouteHandler<JobEventsRoute, AppDeps> {
         }
         const whole = await readWhole(deps.store, handle);
         if (!whole) return;
-        const { result: text, finishReason, costLedger } = jobBody(id, whole.job, whole.result, whole.refund);
+        const { result: text, finishReason, costLedger } = jobBody(id, { ...whole, tier: "anonymous" });
         if (text !== undefined) {
           await sent(stream.writeSSE({ event: "result", data: JSON.stringify({ result: text, finishReason }) }));
         }

@@ -8,39 +8,48 @@ import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/rules/requests.ts";
 import { addInvoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
 import { getRefund } from "@/lib/stores/refunds.ts";
+import { tierNow } from "@/lib/stores/trust.ts";
+import { identityOf } from "@/middlewares/identity.ts";
 import { invoiceBody, jobBody } from "./jobs.body.ts";
 import { createJob as newJob, type Job } from "./jobs.machine.ts";
 import type { CreateJobRoute, GetJobRoute, RefundJobRoute } from "./jobs.routes.ts";
-import { getJob as readJob, jobKey, putJob, readWhole } from "./jobs.store.ts";
+import { getJob as readJob, jobKey, putNewJob, readWhole } from "./jobs.store.ts";
 import { newInvoice } from "./jobs.tasks.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
 
 export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { request } = c.req.valid("json");
+  const { request, nostr_token } = c.req.valid("json");
   const wrong = checkRequest(request, deps.settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
+  const pubkey = await identityOf(c, nostr_token);
 
   const key = c.req.valid("header")["idempotency-key"];
+  const credential = pubkey ?? c.get("clientAddress");
   const scope = key === undefined
     ? null
-    : idempotencyScope({ route: "POST /api/jobs", credential: c.get("clientAddress"), key, body: { request } });
+    : idempotencyScope({ route: "POST /api/jobs", credential, key, body: { request } });
   const job = scope
-    ? await deps.oneAtATime(scope.id, () => makeJob(deps, request, scope))
-    : await makeJob(deps, request, null);
+    ? await deps.oneAtATime(scope.id, () => makeJob(deps, { request, pubkey }, scope))
+    : await makeJob(deps, { request, pubkey }, null);
   return c.json({
     jobId: deps.capabilities.idOf("job", job.handle),
     state: job.state,
     createdAt: iso(job.createdAt),
     evalInvoice: invoiceBody(job.evalInvoice),
+    trust_tier: await tierOf(deps, job.pubkey),
     stubMode: job.simulated.length > 0,
     simulated: job.simulated,
   }, 201);
 };
 
 /** The invoice first, since the wallet is outside the transaction: one that nobody ever saw expires and costs nothing. */
-async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope | null): Promise<Job> {
+async function makeJob(
+  deps: AppDeps,
+  { request, pubkey }: { request: string; pubkey: string | null },
+  scope: IdempotencyScope | null,
+): Promise<Job> {
   const { store, clock, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
@@ -62,12 +71,13 @@ async function makeJob(deps: AppDeps, request: string, scope: IdempotencyScope |
   const simulated = [deps.wallet.simulated && "lightning", deps.model.simulated && "model"].filter((name) =>
     name !== false
   );
-  const job = newJob({ handle: newHandle(deps.random), request, evalModel, workModel, simulated, evalInvoice, now });
+  const handle = newHandle(deps.random);
+  const job = newJob({ handle, pubkey, request, evalModel, workModel, simulated, evalInvoice, now });
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, now);
     if (taken && taken.outcome !== "new") return taken;
     if (await tx.get(jobKey(job.handle))) throw new Error("two jobs drew the same handle");
-    putJob(tx, job);
+    putNewJob(tx, job);
     addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
     if (scope) remember(tx, scope, job.handle, now);
     tx.event({ type: "job_state", handle: job.handle, state: job.state });
@@ -97,8 +107,7 @@ export const getJob: AppRouteHandler<GetJobRoute, AppDeps> = async (c) => {
   const handle = deps.capabilities.handleOf("job", id);
   const whole = handle ? await readWhole(deps.store, handle) : null;
   if (!whole) throw noSuchJob();
-  const { job, result, refund } = whole;
-  return c.json(jobBody(id, job, result, refund), 200);
+  return c.json(jobBody(id, { ...whole, tier: await tierOf(deps, whole.job.pubkey) }), 200);
 };
 
 export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => {
@@ -112,6 +121,10 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
   const { status, body } = await claimRefund(deps, refund, c.req.valid("json").invoice, about);
   return c.json(body, status);
 };
+
+/** How far the key of a job is trusted now. */
+const tierOf = ({ store, settings, clock }: AppDeps, pubkey: string | null) =>
+  tierNow(store, pubkey, settings.freeTier.trust, clock.now());
 
 /** The job an id opens. An id that was not made here and one whose job is gone look the same. */
 export async function jobOf(deps: AppDeps, id: string): Promise<Job> {

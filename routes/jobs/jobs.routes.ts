@@ -21,6 +21,10 @@ const stubMode = z.boolean().openapi({
     "True when something behind this job is simulated; `simulated` names what. No real money or no real model was used.",
 });
 
+const tierSchema = z.enum(["anonymous", "new", "established", "trusted", "elite"]).openapi({
+  description: "How far the key that asked is trusted now; anonymous without one",
+});
+
 const createdSchema = z.object({
   jobId: z.string().openapi({
     description: "A capability: whoever holds it can read the answer and claim the refund. Keep it.",
@@ -28,6 +32,7 @@ const createdSchema = z.object({
   state: z.string(),
   createdAt: z.iso.datetime(),
   evalInvoice: invoiceSchema,
+  trust_tier: tierSchema,
   stubMode,
   simulated: z.array(z.string()),
 }).openapi("JobCreated");
@@ -67,7 +72,16 @@ const jobSchema = z.object({
     "expired",
   ]),
   createdAt: z.iso.datetime(),
-  trust_tier: z.enum(["anonymous"]),
+  trust_tier: tierSchema,
+  free_tier: z.object({
+    serve: z.enum(["free", "partial", "gate"]).openapi({
+      description:
+        "free: served from the pool; partial: the work invoice asks less, the pool pays the rest; gate: paid in full",
+    }),
+    absorbSats: z.int().openapi({ description: "What the pool was to pay of the quote" }),
+    chargeSats: z.int(),
+  }).optional().openapi({ description: "What was decided for the key that asked, once it was accepted" }),
+  absorbed_sats: z.int().optional().openapi({ description: "What the pool paid of the actual cost" }),
   stubMode,
   simulated: z.array(z.string()),
   evalInvoice: invoiceSchema.optional(),
@@ -115,7 +129,9 @@ export const createJob = createRoute({
         "application/json": {
           schema: z.strictObject({
             request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
-            nostr_token: NOT_YET,
+            nostr_token: z.string().min(1).max(500).optional().openapi({
+              description: "Who asks, after signing in; the same as the header X-Nostr-Token",
+            }),
             lightningAddress: NOT_YET,
             model: NOT_YET,
           }).openapi("CreateJob"),
@@ -125,7 +141,7 @@ export const createJob = createRoute({
   },
   responses: {
     201: json(createdSchema, "The job waits for its evaluation fee"),
-    ...errorResponses(400, 409, 503),
+    ...errorResponses(400, 401, 409, 503),
   },
 });
 
@@ -168,8 +184,8 @@ export const refundJob = createRoute({
   description:
     "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is " +
     "answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
-    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to an account of its " +
-    "own, and the refund says `expired`.",
+    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
+    "serves trusted keys free, and the refund says `expired`.",
   request: {
     params: idParam,
     body: {
