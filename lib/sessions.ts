@@ -2,6 +2,7 @@
 import type { Backends } from "@/lib/app-deps.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
+import type { Tx } from "@/lib/kv.ts";
 import { challengeHeader } from "@/lib/l402/challenge.ts";
 import { macaroonFor, newToken, putToken, revokeToken } from "@/lib/l402/tokens.ts";
 import { createSession, isOpen, offerTopup, type Session, type TokenRef, type Topup } from "@/lib/rules/sessions.ts";
@@ -22,12 +23,14 @@ export type Opened =
 /**
  * A new session with the invoice of its deposit and both its tokens, in one commit. The invoice first, since the wallet is
  * outside the transaction: one that nobody ever saw expires and costs nothing.
+ * @param about.shownById whether its id shows the token once it is paid. Not for a challenge's: that macaroon is public
+ *   before anybody pays and names the session, so whoever saw it could take the token between the payment and its first use.
  * @throws {WalletError}
  */
 export async function openSession(
   deps: SessionDeps,
   amountSats: number,
-  scope: IdempotencyScope | null = null,
+  { scope = null, shownById = true }: { scope?: IdempotencyScope | null; shownById?: boolean } = {},
 ): Promise<Opened> {
   const { store, clock, random, capabilities, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
@@ -42,14 +45,17 @@ export async function openSession(
   const about = { session: handle, paymentHash: deposit.paymentHash };
   const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
   const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
-  const session = createSession({
-    handle,
-    simulated: simulatedParts(deps),
-    deposit,
-    challengeToken: challenge.ref,
-    bearerToken: bearer.ref,
-    now,
-  });
+  const session: Session = {
+    ...createSession({
+      handle,
+      simulated: simulatedParts(deps),
+      deposit,
+      challengeToken: challenge.ref,
+      bearerToken: bearer.ref,
+      now,
+    }),
+    tokenUsed: !shownById,
+  };
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, now);
     if (taken?.outcome === "known") return taken;
@@ -79,8 +85,17 @@ export type Offered =
   | { outcome: "offered" | "pending"; topup: Topup }
   | { outcome: "not_open" };
 
-/** Offers a top-up; its token is worth what it pays for and no more. @throws {WalletError} */
-export async function offerTopupOf(deps: SessionDeps, handle: string, amountSats: number): Promise<Offered> {
+/**
+ * Offers a top-up; its token is worth what it pays for and no more.
+ * @param byHolder the session's token was shown for it: from now on the id alone does not show that token.
+ * @throws {WalletError}
+ */
+export async function offerTopupOf(
+  deps: SessionDeps,
+  handle: string,
+  amountSats: number,
+  byHolder = false,
+): Promise<Offered> {
   const { store, clock, random, capabilities } = deps;
   const session = await getSession(store, handle);
   if (!session || !isOpen(session, clock.now())) return { outcome: "not_open" };
@@ -98,7 +113,8 @@ export async function offerTopupOf(deps: SessionDeps, handle: string, amountSats
     if (!current) return { outcome: "not_open" };
     const step = offerTopup(current, { invoice, token: token.ref }, now);
     if (step.outcome !== "applied") return step;
-    await writeSessionStep(tx, current, step, now);
+    const offered = byHolder ? { ...step.session, tokenUsed: true } : step.session;
+    await writeSessionStep(tx, current, { ...step, session: offered }, now);
     putToken(tx, token);
     addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
     return { outcome: "offered", topup: { invoice, token: token.ref } };
@@ -111,7 +127,7 @@ export type Challenge =
 
 /** A challenge that opens a new session of L402_DEPOSIT_SATS. @throws {WalletError} */
 export async function challengeNew(deps: SessionDeps): Promise<Challenge> {
-  const opened = await openSession(deps, deps.settings.l402DepositSats);
+  const opened = await openSession(deps, deps.settings.l402DepositSats, { shownById: false });
   if (opened.outcome === "full" || opened.outcome === "conflict") return { outcome: "full" };
   return await challengeWith(deps, opened.session, opened.session.deposit, opened.session.challengeToken);
 }
@@ -161,8 +177,10 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
     for (const ref of tokensOf(current)) revokeToken(tx, ref);
     putToken(tx, challenge);
     putToken(tx, bearer);
+    const topup = current.topup && renewed(tx, deps, handle, current.topup);
     const next = {
       ...current,
+      topup,
       challengeToken: challenge.ref,
       bearerToken: bearer.ref,
       topupTokens: [],
@@ -171,6 +189,14 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
     await putSession(tx, next, current);
   });
   return await macaroonFor(store, bearer.ref);
+}
+
+/** A new token for a top-up that waits to be paid: without one, its challenge could not be handed out any more. */
+function renewed(tx: Tx, deps: SessionDeps, session: string, { invoice }: Topup): Topup {
+  const { paymentHash, amountSats } = invoice;
+  const token = newToken(deps, { kind: "topup", session, paymentHash, maxSats: amountSats });
+  putToken(tx, token);
+  return { invoice, token: token.ref };
 }
 
 /** Which sessions' tokens were used by reads: in memory, since reads write nothing. Any spending is written down. */

@@ -12,10 +12,15 @@ export function allowModel(token: VerifiedToken, model: string): void {
   throw new ApiError({ status, code, publicMessage, details });
 }
 
-/** The error of a request that did not begin. @param sessionId its capability, for the way to top up */
+/**
+ * The error of a request that did not begin.
+ * @param sessionId its capability, for the way to top up
+ * @param deposits what a top-up may be (sats)
+ */
 export function notBegun(
   begun: Exclude<Begun, { outcome: "begun" | "known" }>,
   sessionId: string,
+  { minDepositSats, maxDepositSats }: { minDepositSats: number; maxDepositSats: number },
 ): ApiError {
   switch (begun.outcome) {
     case "conflict":
@@ -43,6 +48,8 @@ export function notBegun(
     case "short": {
       const { paused, balanceSats, priceSats, minimumBalanceSats } = begun;
       const path = `/api/sessions/${sessionId}/topup`;
+      const missingSats = Math.max(priceSats, minimumBalanceSats) - balanceSats;
+      const topupSats = Math.min(maxDepositSats, Math.max(minDepositSats, missingSats));
       return paymentRequired(
         paused ? "session_paused" : "insufficient_balance",
         paused
@@ -53,7 +60,7 @@ export function notBegun(
           balanceSats,
           priceSats,
           minimumBalanceSats,
-          topup: { method: "POST", path, body: { amount_sats: priceSats } },
+          topup: { method: "POST", path, body: { amount_sats: topupSats } },
         },
       );
     }

@@ -38,34 +38,41 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
     { ...asked, gone: gone.signal, ...(live && { onText: live.onText }) },
     { scope },
   );
-  if (!("request" in begun)) throw notBegun(begun, deps.capabilities.idOf("session", token.session));
+  if (!("request" in begun)) {
+    throw notBegun(begun, deps.capabilities.idOf("session", token.session), deps.settings.sessions);
+  }
   const { request } = begun;
   c.header("X-Timmy-Request-Id", request.id);
   c.header("X-Timmy-Held-Sats", String(request.holdSats));
   const waitMs = deps.settings.modelDeadlineMs * 2 + GRACE_MS;
   const ended = deps.sessionRequests.ended(request, waitMs);
   const simulated = simulatedParts(deps);
-
-  if (live) {
-    // Until the first piece an error can still be an answer with its own status.
-    const first = await Promise.race([live.first, ended.then(() => null)]);
-    if (first === null) refuseFailed(await ended);
-    const stream = chunkStream(request, deps.clock, gone);
-    const about = {
-      includeUsage: body.stream_options?.include_usage ?? false,
-      simulated,
-      requestId: c.get("requestId"),
-    };
-    void pump(deps, stream, live, ended, about);
-    return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
+  try {
+    if (live) {
+      // Until the first piece an error can still be an answer with its own status.
+      const first = await Promise.race([live.first, ended.then(() => null)]);
+      if (first === null) refuseFailed(await ended);
+      const stream = chunkStream(request, deps.clock, gone);
+      const about = {
+        includeUsage: body.stream_options?.include_usage ?? false,
+        simulated,
+        requestId: c.get("requestId"),
+      };
+      void pump(deps, stream, live, ended, about);
+      return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
+    }
+    const done = await ended;
+    refuseFailed(done);
+    const result = await getResult(deps.store, done.id);
+    c.header("X-Timmy-Debited-Sats", String(done.debitedSats));
+    c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
+    return c.json(completionBody(done, result?.text ?? null, simulated), 200);
+  } catch (error) {
+    if (!scope) leave(); // what may still run would be written, and paid, for nobody
+    throw error;
+  } finally {
+    if (!live) c.req.raw.signal.removeEventListener("abort", leave);
   }
-  const done = await ended;
-  c.req.raw.signal.removeEventListener("abort", leave);
-  refuseFailed(done);
-  const result = await getResult(deps.store, done.id);
-  c.header("X-Timmy-Debited-Sats", String(done.debitedSats));
-  c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
-  return c.json(completionBody(done, result?.text ?? null, simulated), 200);
 };
 
 /** What settling takes after the model's own time is over (ms). */
@@ -80,13 +87,19 @@ async function pump(
   about: Parameters<ChunkStream["end"]>[1],
 ): Promise<void> {
   live.follow(stream.piece);
-  const done = await ended;
-  if (!live.told()) {
-    // Answered before, under the same Idempotency-Key: the text is there as a whole.
-    const result = await getResult(deps.store, done.id);
-    if (result) stream.piece(result.text);
+  try {
+    const done = await ended;
+    if (!live.told()) {
+      // Answered before, under the same Idempotency-Key: the text is there as a whole.
+      const result = await getResult(deps.store, done.id);
+      if (result) stream.piece(result.text);
+    }
+    stream.end(done, about);
+  } catch (error) {
+    // Nobody waits for this function: what it threw would end the process.
+    deps.log.warn({ error }, "the end of a stream could not be read");
+    stream.end(null, about);
   }
-  stream.end(done, about);
 }
 
 interface LiveText {
@@ -129,11 +142,20 @@ function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone" | "
       status: 404,
       code: "model_not_found",
       publicMessage: `There is no such model here. Use one of: ${chatModels.join(", ")}.`,
+      details: { fields: [{ field: "model", problem: "is none of those served here" }] },
     });
   }
   const messages = readMessages(body.messages);
+  if (max_tokens && max_completion_tokens && max_tokens !== max_completion_tokens) {
+    const problem = "says something else than max_completion_tokens; send one of them";
+    throw badRequest("validation_failed", `The request is not valid: max_tokens ${problem}.`, {
+      fields: [{ field: "max_tokens", problem }],
+    });
+  }
   if (body.stream_options && !body.stream) {
-    throw badRequest("validation_failed", "stream_options is only allowed with stream: true.");
+    throw badRequest("validation_failed", "stream_options is only allowed with stream: true.", {
+      fields: [{ field: "stream_options", problem: "is only allowed with stream: true" }],
+    });
   }
   if (messages.every(({ text }) => text.trim() === "")) {
     throw badRequest("empty_request", "The messages hold no text. Send at least one with content.");

@@ -1,3 +1,4 @@
+import { concatBytes } from "@noble/hashes/utils.js";
 import type { Clock } from "@/lib/clock.ts";
 import { errorBody } from "@/lib/errors.ts";
 import { openAiErrorBody } from "@/lib/openai-errors.ts";
@@ -6,9 +7,9 @@ import { finishReason, headOf, timmyBody, usageBody } from "./chat.body.ts";
 
 /** Bytes a slow reader may be behind; beyond, it is taken for gone. */
 const MAX_BEHIND = 512 * 1024;
-/** Bytes that wait in a healthy stream. */
-const HIGH_WATER = 16 * 1024;
-/** A reader that takes nothing for so long is gone, or means harm (ms). */
+/** Most bytes handed over at once. */
+const MAX_HANDED = 64 * 1024;
+/** A reader that takes nothing for so long, though there is something, is gone or means harm (ms). */
 const STALL_MS = 30_000;
 /** A line now and then keeps proxies from closing a quiet stream (ms). */
 const KEEP_ALIVE_MS = 15_000;
@@ -20,8 +21,11 @@ export interface ChunkStream {
   body: ReadableStream<Uint8Array>;
   /** A piece of text, as it comes. */
   piece(text: string): void;
-  /** The rest, once the request has been settled. `text`: all of it, when no piece was told. */
-  end(ended: SessionRequest, about: { includeUsage: boolean; simulated: readonly string[]; requestId: string }): void;
+  /** The rest, once the request has been settled; `ended` null: nobody knows how it ended. */
+  end(
+    ended: SessionRequest | null,
+    about: { includeUsage: boolean; simulated: readonly string[]; requestId: string },
+  ): void;
 }
 
 /**
@@ -30,44 +34,69 @@ export interface ChunkStream {
  */
 export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortController): ChunkStream {
   let controller: ReadableStreamDefaultController<Uint8Array>;
+  /** Frames that the reader has not asked for yet. */
+  const waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
+  /** It has taken all there was and wants more. */
+  let hungry = false;
   let over = false;
   let begun = false;
-  let stopTimer = () => {};
+  let stopStall = () => {};
   let stopKeepAlive = () => {};
   const chunk = JSON.stringify(headOf(request, "chat.completion.chunk")).slice(0, -1);
 
   const close = () => {
     over = true;
-    stopTimer();
     stopKeepAlive();
   };
-  const drop = () => {
-    if (over) return;
+  /** Nobody reads what would still come. */
+  const leave = () => {
     close();
+    stopStall();
+    waiting.length = 0;
     gone.abort(new Error("the reader of the stream is gone"));
+  };
+  const drop = () => {
+    leave();
     controller.error(new Error("the reader fell too far behind"));
   };
+  // No buffer but our own, and `pull` once for all that was handed over: so it is known what the reader has taken.
   const body = new ReadableStream<Uint8Array>({
     start: (given) => void (controller = given),
     pull() {
-      stopTimer(); // it took something
-      stopTimer = () => {};
+      hungry = true;
+      hand();
     },
-    cancel() {
-      close();
-      gone.abort(new Error("the reader of the stream went away"));
-    },
-  }, new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER }));
+    cancel: leave,
+  }, new ByteLengthQueuingStrategy({ highWaterMark: 0 }));
 
+  /** Gives a reader that asks what there is, whole frames in one piece. */
+  function hand(): void {
+    if (!hungry) return;
+    stopStall();
+    if (waiting.length > 0) {
+      let bytes = 0;
+      let frames = 0;
+      for (const { length } of waiting) {
+        if (frames > 0 && bytes + length > MAX_HANDED) break;
+        bytes += length;
+        frames++;
+      }
+      waitingBytes -= bytes;
+      hungry = false;
+      controller.enqueue(concatBytes(...waiting.splice(0, frames)));
+    }
+    if (waiting.length > 0) stopStall = clock.after(STALL_MS, drop);
+    else if (over) controller.close();
+  }
   function send(text: string): void {
     if (over) return;
-    controller.enqueue(encoder.encode(text));
-    const room = controller.desiredSize ?? 0;
-    if (room < -MAX_BEHIND) return drop();
-    if (room <= 0) {
-      stopTimer();
-      stopTimer = clock.after(STALL_MS, drop);
-    }
+    const bytes = encoder.encode(text);
+    waiting.push(bytes);
+    waitingBytes += bytes.length;
+    if (waitingBytes > MAX_BEHIND) return drop();
+    if (waiting.length === 1) stopStall = clock.after(STALL_MS, drop);
+    hand();
   }
   const frame = (data: string) => send(`data: ${data}\n\n`);
   const choice = (delta: string, finish: string | null = null, more = "") =>
@@ -97,22 +126,36 @@ export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortCo
     },
     end(ended, { includeUsage, simulated, requestId }) {
       begin();
-      const timmy = `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`;
-      if (ended.state === "interrupted" || ended.state === "failed") {
-        const message = ended.errorMessage ?? "The answer broke off.";
+      const broken = ended === null || ended.state === "running" || ended.state === "interrupted" ||
+        ended.state === "failed";
+      if (broken) {
+        const message = ended?.errorMessage ??
+          `The answer broke off. Whether it was charged is told by GET /api/sessions/{id}/requests/${request.id}.`;
         const { error } = openAiErrorBody(503, errorBody("upstream_failed", message, requestId));
-        frame(`{"error":${JSON.stringify(error)}${timmy}}`);
+        const settled = ended && ended.state !== "running"
+          ? `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`
+          : "";
+        frame(`{"error":${JSON.stringify(error)}${settled}}`);
       } else {
+        const timmy = `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`;
         if (ended.state === "rejected") choice(JSON.stringify({ refusal: ended.reason }));
-        if (ended.finish === "length") send(`: the answer was cut at ${ended.usage?.outputTokens ?? 0} tokens\n\n`);
+        if (ended.finish === "length") send(`: ${whyCut(ended)}\n\n`);
         choice("{}", finishReason(ended), timmy);
         if (includeUsage) frame(`${chunk},"choices":[],"usage":${JSON.stringify(usageBody(ended))}${timmy}}`);
         frame("[DONE]");
       }
       if (over) return;
       close();
-      controller.close();
-      // What is still queued must be taken, too: a reader that stalls now holds the connection, not the money.
+      // A reader that has not taken everything yet gets it as it asks; one that asks no more loses it with the stall.
+      if (hungry) controller.close();
     },
   };
+}
+
+/** Why an answer ends at its length: what the caller allowed, or what the balance could pay for. */
+function whyCut({ usage, quote, balanceSats }: SessionRequest): string {
+  const tokens = usage?.outputTokens ?? 0;
+  return tokens < quote.outputTokens
+    ? `the balance ran low: the answer was cut at ${tokens} of ${quote.outputTokens} tokens; ${balanceSats} sats are left, top up to get longer ones`
+    : `the answer was cut at ${tokens} tokens, as asked`;
 }

@@ -5,13 +5,14 @@ import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } f
 import { idempotencyScope } from "@/lib/idempotency.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
 import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/l402/tokens.ts";
+import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
 import { checkRequest } from "@/lib/rules/requests.ts";
 import type { SessionRequest } from "@/lib/rules/session-requests.ts";
 import { closeSession as close, type Session } from "@/lib/rules/sessions.ts";
 import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions.ts";
 import { allowModel, notBegun } from "@/lib/spending.ts";
-import { getRefund } from "@/lib/stores/refunds.ts";
+import { getRefund, usedBefore } from "@/lib/stores/refunds.ts";
 import {
   getRequest as readRequest,
   getResult,
@@ -49,7 +50,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
     body: { amountSats },
   });
   const opened = scope
-    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, scope))
+    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, { scope }))
     : await openSession(deps, amountSats);
   if (opened.outcome === "conflict") {
     throw conflict(
@@ -103,7 +104,7 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     body: { request: text },
   });
   const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope });
-  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id);
+  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions);
   const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
 };
@@ -115,7 +116,7 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
   const { session: handle } = c.get("token");
   const session = await readOwn(deps, handle);
   // One after another: of two at once, the second must not make an invoice that nobody is shown.
-  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats));
+  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats, true));
   if (offered.outcome === "not_open") {
     throw conflict("session_ended", "This session has expired or was closed. Open a new one.");
   }
@@ -137,10 +138,10 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
   ownerOnly(token, "does not allow ending the session: only the token it was opened with does");
   const { invoice } = c.req.valid("json");
   const session = await end(deps, token.session, invoice);
-  const refund = await presentRefund(deps, session);
+  const refund = await presentRefund(deps, session, invoice);
   const rest = { state: session.state, ...alwaysBody(session) };
   if (!refund) {
-    if (invoice !== undefined) throw conflict("no_refund", "This session owes nothing: its balance was spent.");
+    if (invoice !== undefined) throw owesNothing();
     return c.json(
       { ...rest, refundState: "not_applicable" as const, refundAmountSats: 0, refundPaymentHash: null },
       200,
@@ -161,8 +162,10 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
   const before = await readOwn(deps, handle);
   const expectedSats = await spendable(store, handle);
   // Before anything moves: an invoice that will not be paid must not end the session.
+  let paymentHash: string | null = null;
   if (invoice !== undefined && (before.state === "active" || before.state === "paused") && before.running === 0) {
-    checkPayerInvoice(invoice, expectedSats, before.deposit.paymentRequest, clock.now());
+    if (expectedSats < Math.max(1, settings.refundDustSats)) throw owesNothing();
+    ({ paymentHash } = checkPayerInvoice(invoice, expectedSats, before.deposit.paymentRequest, clock.now()));
   }
   const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
   const now = clock.now();
@@ -172,9 +175,14 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
     const step = close(session, { balanceSats, terms, now });
     if (step.outcome === "ended") return { outcome: "over" as const, session };
     if (step.outcome !== "applied") return { outcome: step.outcome };
-    if (invoice !== undefined && balanceSats !== expectedSats) return { outcome: "changed" as const };
-    await writeSessionStep(tx, session, step, now);
-    return { outcome: "over" as const, session: step.session };
+    if (invoice !== undefined && (paymentHash === null || balanceSats !== expectedSats)) {
+      return { outcome: "changed" as const };
+    }
+    if (paymentHash !== null && await usedBefore(tx, paymentHash, "")) return { outcome: "used" as const };
+    // Only its token ends a session: from here on the id alone must not show it, for whoever has it takes the balance.
+    const ended = { ...step.session, tokenUsed: true };
+    await writeSessionStep(tx, session, { ...step, session: ended }, now);
+    return { outcome: "over" as const, session: ended };
   });
   switch (outcome.outcome) {
     case "over":
@@ -183,6 +191,11 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
       throw conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back.");
     case "busy":
       throw conflict("session_busy", "A request of this session is running. Close it when that has ended.");
+    case "used":
+      throw badRequest(
+        "invoice_used",
+        "This invoice's payment hash was used before. Make a new invoice and send that.",
+      );
     case "changed":
       throw conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it.");
   }
@@ -247,11 +260,29 @@ async function wholeBody(deps: AppDeps, request: SessionRequest) {
   return requestBody(request, session, result?.text ?? null);
 }
 
-/** What is owed of a session that has ended: the first that can still be claimed, or else the last. */
-async function presentRefund(deps: AppDeps, session: Session): Promise<Refund | null> {
+/**
+ * What is owed of a session that has ended: the first that can still be claimed, or else the last. A session that a late
+ * payment brought back to life may owe several; `invoice` is then for the one of its amount.
+ */
+async function presentRefund(deps: AppDeps, session: Session, invoice?: string): Promise<Refund | null> {
   const refunds = await Promise.all(session.refundIds.map((id) => getRefund(deps.store, id)));
-  return refunds.find((refund) => refund?.state === "pending") ?? refunds.at(-1) ?? null;
+  const pending = refunds.filter((refund) => refund?.state === "pending");
+  const sats = pending.length > 1 && invoice !== undefined ? amountOf(invoice) : null;
+  return pending.find((refund) => refund?.sats === sats) ?? pending[0] ?? refunds.at(-1) ?? null;
 }
+
+/** The amount of an invoice (sats), or null when it has none or is none: claiming with it says what is wrong. */
+function amountOf(invoice: string): number | null {
+  try {
+    return decodeInvoice(invoice.trim().replace(/^lightning:/i, "").toLowerCase()).amountSats;
+  } catch (error) {
+    if (error instanceof InvoiceError) return null;
+    throw error;
+  }
+}
+
+const owesNothing = () =>
+  conflict("no_refund", "This session owes nothing: its balance was spent. Close it without an invoice.");
 
 /** The session an id opens. An id that was not made here and one whose session is gone look the same. */
 async function sessionOf(deps: AppDeps, id: string): Promise<Session> {
@@ -270,9 +301,10 @@ async function readOwn(deps: AppDeps, handle: string): Promise<Session> {
 const noSuchSession = () =>
   notFound("There is no such session. Check the id that creating it returned.", "session_not_found");
 
+/** @throws {ApiError} 403 for a token that was narrowed, or that a top-up paid for. */
 function ownerOnly(token: VerifiedToken, why: string): void {
   if (token.owner) return;
-  const caveat = token.allowances.length > 0 ? "max_sats" : "a narrowed token";
+  const caveat = token.allowances.length > 0 ? "max_sats" : token.models === null ? "timmy_valid_until" : "model";
   const { status, code, message: publicMessage, details } = caveatFailed(caveat, why);
   throw new ApiError({ status, code, publicMessage, details });
 }
