@@ -15,6 +15,8 @@ export interface AppEnv<D> {
     deps: D;
     /** Whom limits count: an IPv4 address or a /64, "unknown" without a socket. */
     clientAddress: string;
+    /** The key that header or Authorization name, once it was looked at; null: none. A signed event can be used once. */
+    identity?: string | null;
     /** The body as it arrived, byte for byte: what a NIP-98 event signs. Not set without one. */
     rawBody?: Uint8Array;
     /** The credential of this request; set where the L402 middleware stands before the handler, and only there. */

@@ -77,8 +77,6 @@ export async function useOnce(tx: Tx, kind: "challenge" | "event", id: string, u
 export interface IdentityCredentials {
   /** `X-Nostr-Token`. */
   header: string | undefined;
-  /** `nostr_token` of the body. */
-  body?: string | undefined;
   /** `Authorization: Nostr …` (NIP-98); any other scheme is not for this. */
   authorization: string | undefined;
   method: string;
@@ -103,9 +101,7 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
   const { store, clock, settings } = deps;
   const now = clock.now();
   const keys = new Set<string>();
-  for (const token of [given.header, given.body]) {
-    if (token !== undefined) keys.add(keyOfToken(deps, token, now));
-  }
+  if (given.header !== undefined) keys.add(keyOfToken(deps, given.header, now));
   const signed = isNostr(given.authorization)
     ? checkNip98({
       header: given.authorization,
@@ -117,7 +113,7 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
     : null;
   if (signed && !signed.ok) throw unauthorized(signed.code, signed.message);
   if (signed) keys.add(signed.pubkey);
-  if (keys.size > 1) throw unauthorized("identity_conflict", "The request names two different keys. Send one of them.");
+  if (keys.size > 1) throw identityConflict();
   if (signed) {
     const fresh = await store.transact((tx) => useOnce(tx, "event", signed.eventId, signed.validUntil));
     if (!fresh) {
@@ -130,7 +126,11 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
   return keys.values().next().value ?? null;
 }
 
-function keyOfToken(deps: IdentityDeps, token: string, now: number): string {
+export const identityConflict = () =>
+  unauthorized("identity_conflict", "The request names two different keys. Send one of them.");
+
+/** The key a token stands for. @throws {ApiError} 401 */
+export function keyOfToken(deps: Pick<IdentityDeps, "identityTokens">, token: string, now: number): string {
   const verified = deps.identityTokens.verify(token, now);
   if (verified.ok) return verified.pubkey;
   throw verified.code === "expired"

@@ -23,6 +23,7 @@ export type Opened =
 /**
  * A new session with the invoice of its deposit and both its tokens, in one commit. The invoice first, since the wallet is
  * outside the transaction: one that nobody ever saw expires and costs nothing.
+ * @param about.pubkey the key that owns it: it can be listed and its token read with that key alone.
  * @param about.shownById whether its id shows the token once it is paid. Not for a challenge's: that macaroon is public
  *   before anybody pays and names the session, so whoever saw it could take the token between the payment and its first use.
  * @throws {WalletError}
@@ -30,7 +31,11 @@ export type Opened =
 export async function openSession(
   deps: SessionDeps,
   amountSats: number,
-  { scope = null, shownById = true }: { scope?: IdempotencyScope | null; shownById?: boolean } = {},
+  { scope = null, pubkey = null, shownById = true }: {
+    scope?: IdempotencyScope | null;
+    pubkey?: string | null;
+    shownById?: boolean;
+  } = {},
 ): Promise<Opened> {
   const { store, clock, random, capabilities, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
@@ -48,6 +53,7 @@ export async function openSession(
   const session: Session = {
     ...createSession({
       handle,
+      pubkey,
       simulated: simulatedParts(deps),
       deposit,
       challengeToken: challenge.ref,

@@ -2,26 +2,32 @@ import type { Context } from "hono";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppEnv } from "@/lib/app-env.ts";
 import { unauthorized } from "@/lib/errors.ts";
-import { identify } from "@/lib/identity.ts";
+import { identify, identityConflict, keyOfToken } from "@/lib/identity.ts";
 
 /**
- * The key a request is from, hex, or null: `X-Nostr-Token`, `nostr_token` in the body, or a NIP-98 event. Called once for
- * a request, since a NIP-98 event can be used once.
+ * The key a request is from, hex, or null: `X-Nostr-Token`, `nostr_token` in the body, or a NIP-98 event. A signed event is looked
+ * at once for a request, since it can be used once.
  * @param bodyToken the body's `nostr_token`, where the contract has one.
  * @throws {ApiError} 401 for a credential that is not good: it never counts as none.
  */
 export async function identityOf(c: Context<AppEnv<AppDeps>>, bodyToken?: string): Promise<string | null> {
-  const header = c.req.header("x-nostr-token");
-  const authorization = c.req.header("authorization");
-  const bytes = c.get("rawBody") ?? null;
-  return await identify(c.get("deps"), {
-    header,
-    body: bodyToken,
-    authorization,
-    method: c.req.method,
-    target: targetOf(c.req.raw.url),
-    bytes: bytes && bytes.length > 0 ? bytes : null,
-  });
+  const deps = c.get("deps");
+  let pubkey = c.get("identity");
+  if (pubkey === undefined) {
+    const bytes = c.get("rawBody");
+    pubkey = await identify(deps, {
+      header: c.req.header("x-nostr-token"),
+      authorization: c.req.header("authorization"),
+      method: c.req.method,
+      target: targetOf(c.req.raw.url),
+      bytes: bytes && bytes.length > 0 ? bytes : null,
+    });
+    c.set("identity", pubkey);
+  }
+  if (bodyToken === undefined) return pubkey;
+  const named = keyOfToken(deps, bodyToken, deps.clock.now());
+  if (pubkey !== null && named !== pubkey) throw identityConflict();
+  return named;
 }
 
 /** The same, where a key must be shown. @throws {ApiError} 401 */

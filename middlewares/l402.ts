@@ -1,12 +1,14 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppEnv } from "@/lib/app-env.ts";
 import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/errors.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
 import { parseAuthorization } from "@/lib/l402/credential.ts";
-import { verifyToken } from "@/lib/l402/tokens.ts";
+import { type VerifiedToken, verifyToken } from "@/lib/l402/tokens.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions.ts";
+import { getSession } from "@/lib/stores/sessions.ts";
+import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
 export interface L402Options {
@@ -24,10 +26,11 @@ export interface L402Options {
  * pay. In this order:
  * 1. what the header says: something that cannot be a credential is 401, never "no credential", which would sell its
  *    sender a second session;
- * 2. no credential: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
+ * 2. no credential: the key that owns the session in the path will do, too;
+ * 3. nothing at all: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
  *    and in all;
- * 3. the token itself (lib/l402/tokens.ts), caveats included;
- * 4. the session in the path: a token of one session opens no other. Last, so that only the holder of a good token
+ * 4. the token itself (lib/l402/tokens.ts), caveats included;
+ * 5. the session in the path: a token of one session opens no other. Last, so that only the holder of a good token
  *    learns anything.
  */
 export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
@@ -36,7 +39,12 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
     const presented = parseAuthorization(c.req.header("authorization"));
     if (presented.kind === "malformed") throw unauthorized("invalid_token", presented.message);
     const path = options.offer === "session-in-path" ? handleInPath(deps, c.req.param("id") ?? "") : null;
-    if (presented.kind === "none") throw await challenge(deps, path, options.limiter, c.get("clientAddress"));
+    if (presented.kind === "none") {
+      const owner = path === null ? null : await ownerOf(c, path);
+      if (!owner) throw await challenge(deps, path, options.limiter, c.get("clientAddress"));
+      c.set("token", owner);
+      return await next();
+    }
     const verified = await verifyToken(
       { ...deps, settled: (paymentHash) => isSettled(deps, paymentHash) },
       presented,
@@ -54,6 +62,20 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
     c.set("token", verified.token);
     await next();
   };
+}
+
+/**
+ * The key that owns the session in the path needs no macaroon: it could have one again at any time.
+ * @returns null when the request shows no key. @throws {ApiError} 401 for a key that is wrong or owns something else.
+ */
+async function ownerOf(c: Context<AppEnv<AppDeps>>, handle: string): Promise<VerifiedToken | null> {
+  const pubkey = await identityOf(c);
+  if (pubkey === null) return null;
+  const session = await getSession(c.get("deps").store, handle);
+  if (!session?.depositPaid || session.pubkey !== pubkey) {
+    throw unauthorized("not_the_owner", "This key does not own the session. Send the session's macaroon.");
+  }
+  return { session: handle, kind: "bearer", owner: true, name: `key ${pubkey}`, allowances: [], models: null };
 }
 
 /** An id that opens nothing stands for no session; the answer is the same as for one that is gone. */

@@ -40,9 +40,19 @@ export async function openChallenges(reader: Reader): Promise<number> {
   return (await reader.get<{ v: 1; count: number }>(OPEN_CHALLENGES))?.count ?? 0;
 }
 
+/** Index of a key's sessions, oldest first. */
+export const identitySessions = (pubkey: string): Key => ["identity_session", pubkey];
+const indexKey = (session: Session & { pubkey: string }): Key => [
+  ...identitySessions(session.pubkey),
+  session.createdAt,
+  session.handle,
+];
+const isOwned = (session: Session): session is Session & { pubkey: string } => session.pubkey !== null;
+
 /** Writes a session, and counts it while it waits for its deposit. `before` null: it is new. */
 export async function putSession(tx: Tx, session: Session, before: Session | null): Promise<void> {
   tx.set(sessionKey(session.handle), session);
+  if (before === null && isOwned(session)) tx.set(indexKey(session), { v: 1 });
   const waits = (s: Session | null) => s?.state === "awaiting_payment" ? 1 : 0;
   const change = waits(session) - waits(before);
   if (change !== 0) tx.set(OPEN_CHALLENGES, { v: 1, count: (await openChallenges(tx)) + change });
@@ -101,4 +111,5 @@ export async function dropSession(tx: Tx, session: Session): Promise<void> {
   if (session.depositPaid) throw new Error("a session that was paid is not dropped");
   await putSession(tx, { ...session, state: "expired" }, session); // a waiting one is counted no more
   tx.delete(sessionKey(session.handle));
+  if (isOwned(session)) tx.delete(indexKey(session));
 }

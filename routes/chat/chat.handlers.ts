@@ -8,6 +8,7 @@ import type { Ask } from "@/lib/session-requests.ts";
 import { simulatedParts } from "@/lib/sessions.ts";
 import { allowModel, notBegun } from "@/lib/spending.ts";
 import { getResult } from "@/lib/stores/sessions.ts";
+import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
 import type { CompletionRequest, CreateCompletionRoute, ListModelsRoute } from "./chat.routes.ts";
 import { type ChunkStream, chunkStream } from "./chat.stream.ts";
@@ -36,7 +37,7 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   const begun = await deps.sessionRequests.begin(
     token,
     { ...asked, gone: gone.signal, ...(live && { onText: live.onText }) },
-    { scope },
+    { scope, pubkey: await identityOf(c) },
   );
   if (!("request" in begun)) {
     throw notBegun(begun, deps.capabilities.idOf("session", token.session), deps.settings.sessions);

@@ -1,5 +1,6 @@
 import type { Refund } from "@/lib/rules/refunds.ts";
 import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { Tier } from "@/lib/rules/trust.ts";
 import type { Session } from "@/lib/rules/sessions.ts";
 import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
@@ -15,8 +16,8 @@ export const invoiceBody = (invoice: InvoiceSummary) => ({
 });
 
 /** What every answer about a session says. */
-export const alwaysBody = (session: Session) => ({
-  trust_tier: "anonymous" as const,
+export const alwaysBody = (session: Session, tier: Tier) => ({
+  trust_tier: tier,
   stubMode: session.simulated.length > 0,
   simulated: session.simulated,
 });
@@ -25,7 +26,13 @@ export const alwaysBody = (session: Session) => ({
 export function sessionBody(
   sessionId: string,
   session: Session,
-  about: { balanceSats: number; minimumBalanceSats: number; macaroon: string | null; refund: Refund | null },
+  about: {
+    balanceSats: number;
+    minimumBalanceSats: number;
+    macaroon: string | null;
+    refund: Refund | null;
+    tier: Tier;
+  },
 ): SessionBody {
   const { refund, macaroon } = about;
   return {
@@ -48,12 +55,16 @@ export function sessionBody(
         refundClaimUntil: iso(refund.claimUntil),
       },
     }),
-    ...alwaysBody(session),
+    ...alwaysBody(session, about.tier),
   };
 }
 
-/** One request of a session. `result` null: it has none, or the reader did not ask for it. */
-export function requestBody(request: SessionRequest, session: Session, result: string | null): RequestBody {
+/** One request of a session. `result` null: it has none. `tier`: that of the key it was asked for. */
+export function requestBody(
+  request: SessionRequest,
+  session: Session,
+  { result, tier }: { result: string | null; tier: Tier },
+): RequestBody {
   return {
     requestId: request.id,
     at: iso(request.at),
@@ -67,7 +78,8 @@ export function requestBody(request: SessionRequest, session: Session, result: s
     ...(request.errorMessage !== null && { errorMessage: request.errorMessage }),
     ...(request.usage && { usage: request.usage }),
     ...(request.evalUsage && { evaluationUsage: request.evalUsage }),
+    ...(request.freeTier && { free_tier: request.freeTier, absorbed_sats: request.absorbedSats }),
     ...(request.balanceSats !== null && { balanceRemaining: request.balanceSats }),
-    ...alwaysBody(session),
+    ...alwaysBody(session, tier),
   };
 }

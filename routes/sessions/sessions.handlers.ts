@@ -22,6 +22,8 @@ import {
   spendable,
   writeSessionStep,
 } from "@/lib/stores/sessions.ts";
+import { tierNow } from "@/lib/stores/trust.ts";
+import { identityOf } from "@/middlewares/identity.ts";
 import { alwaysBody, invoiceBody, requestBody, sessionBody } from "./sessions.body.ts";
 import type {
   CloseSessionRoute,
@@ -40,18 +42,19 @@ const PAGE = 20;
 
 export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { amount_sats: amountSats } = c.req.valid("json");
+  const { amount_sats: amountSats, nostr_token } = c.req.valid("json");
   checkDeposit(deps, amountSats);
+  const pubkey = await identityOf(c, nostr_token);
   const key = c.req.valid("header")["idempotency-key"];
   const scope = key === undefined ? null : idempotencyScope({
     route: "POST /api/sessions",
-    credential: c.get("clientAddress"),
+    credential: pubkey ?? c.get("clientAddress"),
     key,
     body: { amountSats },
   });
   const opened = scope
-    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, { scope }))
-    : await openSession(deps, amountSats);
+    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, { scope, pubkey }))
+    : await openSession(deps, amountSats, { pubkey });
   if (opened.outcome === "conflict") {
     throw conflict(
       "idempotency_conflict",
@@ -67,7 +70,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
     state: session.state,
     invoice: invoiceBody(session.deposit),
     minimumBalanceSats: deps.settings.sessions.minBalanceSats,
-    ...alwaysBody(session),
+    ...await always(deps, session),
   }, 201);
 };
 
@@ -83,6 +86,7 @@ export const getSession: AppRouteHandler<GetSessionRoute, AppDeps> = async (c) =
       minimumBalanceSats: deps.settings.sessions.minBalanceSats,
       macaroon: shown ? await macaroonFor(deps.store, session.bearerToken) : null,
       refund: await presentRefund(deps, session),
+      tier: await tierOf(deps, session.pubkey),
     }),
     200,
   );
@@ -91,10 +95,11 @@ export const getSession: AppRouteHandler<GetSessionRoute, AppDeps> = async (c) =
 export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const token = c.get("token");
-  const { request: text } = c.req.valid("json");
+  const { request: text, nostr_token } = c.req.valid("json");
   const wrong = checkRequest(text, deps.settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
   allowModel(token, deps.settings.workModel);
+  const pubkey = await identityOf(c, nostr_token);
 
   const key = c.req.valid("header")["idempotency-key"];
   const scope = key === undefined ? null : idempotencyScope({
@@ -103,7 +108,7 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     key,
     body: { request: text },
   });
-  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope });
+  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope, pubkey });
   if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions);
   const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
@@ -129,7 +134,7 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
       },
     );
   }
-  return c.json({ invoice: invoiceBody(offered.topup.invoice), ...alwaysBody(session) }, 201);
+  return c.json({ invoice: invoiceBody(offered.topup.invoice), ...await always(deps, session) }, 201);
 };
 
 export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (c) => {
@@ -139,7 +144,7 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
   const { invoice } = c.req.valid("json");
   const session = await end(deps, token.session, invoice);
   const refund = await presentRefund(deps, session, invoice);
-  const rest = { state: session.state, ...alwaysBody(session) };
+  const rest = { state: session.state, ...await always(deps, session) };
   if (!refund) {
     if (invoice !== undefined) throw owesNothing();
     return c.json(
@@ -215,11 +220,12 @@ export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (
   const page = rows.slice(0, limit).map(({ value }) => value);
   const next = rows.length > limit ? page.at(-1)?.id : undefined;
   return c.json({
-    requests: page.map(({ id, at, state, debitedSats }) => ({
+    requests: page.map(({ id, at, state, debitedSats, freeTier, absorbedSats }) => ({
       requestId: id,
       at: new Date(at).toISOString(),
       state,
       debitedSats,
+      ...(freeTier && { absorbed_sats: absorbedSats }),
     })),
     ...(next !== undefined && { next }),
   }, 200);
@@ -239,16 +245,22 @@ export const getRequest: AppRouteHandler<GetRequestRoute, AppDeps> = async (c) =
 
 export const getMacaroon: AppRouteHandler<GetMacaroonRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { preimage, rotate } = c.req.valid("json");
+  const { preimage, rotate, nostr_token } = c.req.valid("json");
   const session = await sessionOf(deps, c.req.valid("param").id);
-  if (!session.depositPaid || !preimageMatches(preimage, session.deposit.paymentHash)) {
-    throw unauthorized("wrong_preimage", "This is not the preimage of this session's paid deposit.");
+  const pubkey = await identityOf(c, nostr_token);
+  const owns = pubkey !== null && pubkey === session.pubkey;
+  const paid = preimage !== undefined && preimageMatches(preimage, session.deposit.paymentHash);
+  if (!session.depositPaid || !(owns || paid)) {
+    throw unauthorized(
+      preimage === undefined ? "not_the_owner" : "wrong_preimage",
+      "Show the preimage of this session's paid deposit, or sign in with the key that owns the session.",
+    );
   }
   const macaroon = rotate
     ? await rotateTokens(deps, session.handle)
     : await macaroonFor(deps.store, session.bearerToken);
   if (macaroon === null) throw noSuchSession();
-  return c.json({ macaroon, ...alwaysBody(session) }, 200);
+  return c.json({ macaroon, ...await always(deps, session) }, 200);
 };
 
 /** The request with its session and result. */
@@ -257,8 +269,12 @@ async function wholeBody(deps: AppDeps, request: SessionRequest) {
     readOwn(deps, request.session),
     getResult(deps.store, request.id),
   ]);
-  return requestBody(request, session, result?.text ?? null);
+  return requestBody(request, session, { result: result?.text ?? null, tier: await tierOf(deps, request.pubkey) });
 }
+
+const tierOf = ({ store, settings, clock }: AppDeps, pubkey: string | null) =>
+  tierNow(store, pubkey, settings.freeTier.trust, clock.now());
+const always = async (deps: AppDeps, session: Session) => alwaysBody(session, await tierOf(deps, session.pubkey));
 
 /**
  * What is owed of a session that has ended: the first that can still be claimed, or else the last. A session that a late

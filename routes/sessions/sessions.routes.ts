@@ -23,7 +23,9 @@ const invoiceSchema = z.object({
 
 /** What every answer says about itself. */
 const always = {
-  trust_tier: z.enum(["anonymous"]),
+  trust_tier: z.enum(["anonymous", "new", "established", "trusted", "elite"]).openapi({
+    description: "How far the key that owns the session is trusted now; anonymous without one",
+  }),
   stubMode: z.boolean().openapi({ description: "True when something behind this session is simulated" }),
   simulated: z.array(z.string()).openapi({ description: "What is simulated: lightning, model" }),
 };
@@ -90,6 +92,12 @@ const requestSchema = z.object({
   errorMessage: z.string().optional(),
   usage: usageSchema.optional(),
   evaluationUsage: usageSchema.optional(),
+  free_tier: z.object({
+    serve: z.enum(["free", "partial", "gate"]),
+    absorbSats: z.int(),
+    chargeSats: z.int(),
+  }).optional().openapi({ description: "What was decided for the key that asked, before it began" }),
+  absorbed_sats: z.int().optional().openapi({ description: "What the pool paid of it" }),
   balanceRemaining: z.int().optional().openapi({ description: "The balance right after it (sats)" }),
   ...always,
 }).openapi("SessionRequest");
@@ -100,6 +108,7 @@ const historySchema = z.object({
     at: z.iso.datetime(),
     state: z.enum(REQUEST_STATES),
     debitedSats: z.int(),
+    absorbed_sats: z.int().optional(),
   })),
   next: z.string().optional().openapi({ description: "Send it as `after` for the next page" }),
 }).openapi("SessionHistory");
@@ -119,6 +128,9 @@ export type RequestBody = z.infer<typeof requestSchema>;
 const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({
   type: "null",
 });
+const nostrToken = z.string().min(1).max(500).optional().openapi({
+  description: "Who asks, after signing in; the same as the header X-Nostr-Token",
+});
 const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
 const idempotency = z.object({
   "idempotency-key": z.string().min(1).max(200).optional().openapi({ description: "Any text of up to 200 characters" }),
@@ -136,10 +148,12 @@ export const createSession = createRoute({
   request: {
     headers: idempotency,
     body: body(
-      z.strictObject({ amount_sats: amount, nostr_token: NOT_YET, lightningAddress: NOT_YET }).openapi("CreateSession"),
+      z.strictObject({ amount_sats: amount, nostr_token: nostrToken, lightningAddress: NOT_YET }).openapi(
+        "CreateSession",
+      ),
     ),
   },
-  responses: { 201: json(createdSchema, "The session waits for its deposit"), ...errorResponses(400, 409, 503) },
+  responses: { 201: json(createdSchema, "The session waits for its deposit"), ...errorResponses(400, 401, 409, 503) },
 });
 
 export const getSession = createRoute({
@@ -167,7 +181,7 @@ export const sendRequest = createRoute({
     body: body(
       z.strictObject({
         request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
-        nostr_token: NOT_YET,
+        nostr_token: nostrToken,
         model: NOT_YET,
       }).openapi("SessionAsk"),
     ),
@@ -261,13 +275,14 @@ export const getMacaroon = createRoute({
   tags,
   summary: "The macaroon again",
   description:
-    "For whoever can prove the deposit: its preimage. With `rotate` every token of the session, narrowed ones included, " +
+    "For whoever can prove the deposit by its preimage, or is signed in with the key that owns the session. With `rotate` every token of the session, narrowed ones included, " +
     "stops working and a new one is answered.",
   request: {
     params: idParam,
     body: body(
       z.strictObject({
-        preimage: z.string().regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits"),
+        preimage: z.string().regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits").optional(),
+        nostr_token: nostrToken,
         rotate: z.boolean().optional(),
       }).openapi("ProvePayment"),
     ),
