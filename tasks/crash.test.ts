@@ -8,8 +8,9 @@ const REPORT: Report = {
   kills: 2,
   killsDuringStart: 1,
   jobs: { complete: 3, failed: 1 },
+  sessions: { sessions: { active: 2, closed: 1 }, requests: { complete: 4 }, topups: 1, hungUp: 1, repeated: 2 },
   counts: { answers: 40, refusedForNow: 0 },
-  cut: { create: 1, pay: 2, claim: 3, read: 4 },
+  cut: { create: 1, pay: 2, ask: 5, stream: 6, claim: 3, read: 4 },
   unheard: 5,
   resumedMs: [30, 10, 20],
   startedMs: [200],
@@ -52,7 +53,11 @@ Deno.test("tableOf: counts each kind and shows a few of each", () => {
   match(tableOf(REPORT, 2), /^ledger = wallet +yes$/m);
   match(tableOf(REPORT, 2), /^resume, p50 \/ max +20 ms \/ 30 ms of 3 \(0 late\)$/m);
   const violations = Array.from({ length: 7 }, (_, n) => ({ kind: "stuck" as const, what: `job ${n}` }));
-  const table = tableOf({ ...REPORT, violations: [...violations, { kind: "books", what: "1 sat" }] }, 2);
+  match(tableOf(REPORT, 2), /^sessions +3: 2 active, 1 closed; 1 top-ups$/m);
+  match(tableOf(REPORT, 2), /^requests of sessions +4: 4 complete; 1 hung up, 2 repeated with their key$/m);
+  const books = { kind: "books" as const, what: "1 sat", session: true as const };
+  const table = tableOf({ ...REPORT, violations: [...violations, books] }, 2);
+  match(table, /^of these about sessions +0 lost, 0 stuck, 0 paid twice, 0 contradicting, 1 off the books$/m);
   match(table, /^stuck +7$/m);
   match(table, /^ledger = wallet +no$/m);
   match(table, /stuck: job 4\nstuck: and 2 more\nbooks: 1 sat$/);

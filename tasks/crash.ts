@@ -7,6 +7,8 @@
  */
 import { ENV_NAMES } from "@/env.ts";
 import { freePort, type Program } from "@/tests/crash/process.ts";
+import { SLOW_MODEL } from "@/tests/crash/session-payer.ts";
+import { startUpstream } from "@/tests/crash/upstream.ts";
 import { isClean, tableOf } from "@/tests/crash/report.ts";
 import { type Report, run } from "@/tests/crash/run.ts";
 
@@ -63,7 +65,7 @@ function environment(settings: Record<string, string>): Record<string, string> {
   return { ...Object.fromEntries(rest), ...settings };
 }
 
-function programOf(args: CrashArgs, naive: boolean, folder: string, port: number): Program {
+function programOf(args: CrashArgs, naive: boolean, folder: string, port: number, modelUrl: string): Program {
   const root = `${import.meta.dirname}/..`;
   const env = environment({
     DENO: Deno.execPath(),
@@ -72,7 +74,12 @@ function programOf(args: CrashArgs, naive: boolean, folder: string, port: number
     PORT: String(port),
     LOG_LEVEL: "warn",
     RATE_LIMIT_PER_MINUTE: "0",
+    RATE_LIMIT_CHALLENGES_PER_MINUTE: "0",
     INVOICE_EXPIRY_SECONDS: "86400",
+    LOCAL_MODEL_BASE_URL: modelUrl,
+    LOCAL_INPUT_COST_PER_1K_TOKENS: "0.01",
+    LOCAL_OUTPUT_COST_PER_1K_TOKENS: "0.05",
+    CHAT_MODELS: `claude-sonnet-4-6,${SLOW_MODEL}`,
     // Nobody listens there: the run asks no one outside this machine for a price.
     BTC_PRICE_URL: "http://127.0.0.1:9/",
     BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
@@ -102,9 +109,11 @@ async function attempt(args: CrashArgs, naive: boolean, kills: number): Promise<
   const port = freePort();
   const copyDir = `${folder}/copy`;
   await Deno.mkdir(copyDir);
+  const upstream = startUpstream();
   try {
     return await run({
-      program: programOf(args, naive, folder, port),
+      program: programOf(args, naive, folder, port, upstream.url),
+      upstream,
       origin: `http://127.0.0.1:${port}`,
       dataDir: `${folder}/data`,
       copyDir,
@@ -115,6 +124,7 @@ async function attempt(args: CrashArgs, naive: boolean, kills: number): Promise<
       print,
     });
   } finally {
+    await upstream.stop();
     if (args.keep) print(`the data lies in ${folder}`);
     else await Deno.remove(folder, { recursive: true });
   }
@@ -130,12 +140,17 @@ async function control(args: CrashArgs): Promise<boolean> {
   }
   const killed = await attempt(args, true, CONTROL_KILLS);
   print(`${tableOf(killed, CONTROL_KILLS)}\n`);
-  const kinds = new Set(killed.violations.map(({ kind }) => kind));
-  const caught = kinds.has("stuck") && (kinds.has("paid twice") || kinds.has("books") || kinds.has("contradiction"));
+  const kindsOf = (sessions: boolean) =>
+    new Set(killed.violations.filter(({ session }) => (session ?? false) === sessions).map(({ kind }) => kind));
+  const isCaught = (kinds: Set<string>) =>
+    kinds.has("stuck") && (kinds.has("paid twice") || kinds.has("books") || kinds.has("contradiction"));
+  const [jobs, sessions] = [kindsOf(false), kindsOf(true)];
+  const caught = isCaught(jobs) && isCaught(sessions);
+  const found = `jobs: ${[...jobs].join(", ") || "nothing"}; sessions: ${[...sessions].join(", ") || "nothing"}`;
   print(
     caught
-      ? `control: the naive server was caught (${[...kinds].join(", ")})`
-      : "CONTROL FAILED: the naive server was not caught",
+      ? `control: the naive server was caught (${found})`
+      : `CONTROL FAILED: the naive server was not caught (${found})`,
   );
   return caught;
 }

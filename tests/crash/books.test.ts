@@ -28,7 +28,10 @@ function settledBooks(): Books {
       evalInvoice: summary("e", 10),
       workInvoice: summary("w", 150),
     }],
-    refunds: [{ id: HANDLE, state: "paid" }],
+    sessions: [],
+    requests: [],
+    results: new Set(),
+    refunds: [{ id: HANDLE, state: "paid", payout: null }],
     entries: [
       entry("lightning", "revenue:eval", 10, "e"),
       entry("lightning", `job:${HANDLE}`, 150, "w"),

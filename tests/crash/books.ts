@@ -4,7 +4,11 @@ import { createStore, type Key, type Store, type Versioned } from "@/lib/kv.ts";
 import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
 import type { Entry } from "@/lib/rules/ledger.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
+import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { Session } from "@/lib/rules/sessions.ts";
 import type { Job } from "@/routes/jobs/jobs.machine.ts";
+import { compareSessions, type SessionBooks } from "./session-books.ts";
+import type { SessionRecord } from "./session-witness.ts";
 import { isOver, type JobRecord, type Violation, type ViolationKind } from "./witness.ts";
 
 /** What the wallet itself says happened: the one account nobody in the program can embellish. */
@@ -18,9 +22,9 @@ export interface WalletBooks {
   balanceSats: number;
 }
 
-export interface Books {
+export interface Books extends Pick<SessionBooks, "sessions" | "requests" | "results"> {
   jobs: Pick<Job, "handle" | "state" | "request" | "evalInvoice" | "workInvoice">[];
-  refunds: Pick<Refund, "id" | "state">[];
+  refunds: Pick<Refund, "id" | "state" | "payout">[];
   entries: Pick<Entry, "id" | "from" | "to" | "sats" | "kind" | "ref">[];
   /** Planned work that should have come to its end: kind and id. */
   tasks: { kind: string; id: string }[];
@@ -44,14 +48,20 @@ export async function readBooks(dataDir: string, copyDir: string): Promise<Books
     Store,
   ];
   try {
-    const [jobs, refunds, entries, tasks] = await Promise.all([
+    const [jobs, sessions, requests, results, refunds, entries, tasks] = await Promise.all([
       rows<Job>(store, ["job"]),
+      rows<Session>(store, ["session"]),
+      rows<SessionRequest>(store, ["session_request"]),
+      rows<Versioned>(store, ["session_result"]),
       rows<Refund>(store, ["refund"]),
       rows<Entry>(store, ["entry"]),
       rows<Versioned & { kind: string; id: string }>(store, ["task"]),
     ]);
     return {
       jobs: jobs.map(({ value }) => value),
+      sessions: sessions.map(({ value }) => value),
+      requests: requests.map(({ value }) => value),
+      results: new Set(results.map(({ key }) => String(key[1]))),
       refunds: refunds.map(({ value }) => value),
       entries: entries.map(({ value }) => value),
       tasks: tasks.map(({ value }) => value),
@@ -102,13 +112,22 @@ async function rows<T extends Versioned>(store: Store, prefix: Key): Promise<{ k
 }
 
 /** Compares, after the end of a run, what payers were told, what the ledger says and what the wallet did. */
-export function compareBooks(books: Books, records: Iterable<JobRecord>): Violation[] {
+export function compareBooks(
+  books: Books,
+  records: Iterable<JobRecord>,
+  sessions: Iterable<SessionRecord> = [],
+): Violation[] {
   const found: Violation[] = [];
   const report = (kind: ViolationKind, what: string) => void found.push({ kind, what });
+  const holders = [...sessions];
   compareJobs(books, [...records], report);
   compareReceipts(books, report);
-  comparePayouts(books, [...records], report);
+  comparePayouts(books, [...records], holders, report);
   leftovers(books, report);
+  const { received, sent } = books.wallet;
+  compareSessions({ ...books, received, sent: new Set(sent.keys()) }, holders, (kind, what) => {
+    found.push({ kind, what, session: true });
+  });
   return found;
 }
 
@@ -153,7 +172,12 @@ function compareReceipts({ entries, wallet }: Books, report: Report): void {
 }
 
 /** What left the wallet is what the ledger booked, and at most one payment for each job. */
-function comparePayouts({ entries, wallet }: Books, records: readonly JobRecord[], report: Report): void {
+function comparePayouts(
+  { entries, wallet }: Books,
+  records: readonly JobRecord[],
+  sessions: readonly SessionRecord[],
+  report: Report,
+): void {
   const out = entries.filter(({ to }) => to === "lightning");
   const booked = sumBy(out, ({ ref }) => ref);
   for (const [hash, { amountSats, feeSats }] of wallet.sent) {
@@ -168,7 +192,7 @@ function comparePayouts({ entries, wallet }: Books, records: readonly JobRecord[
   }
   if (wallet.pending.length > 0) report("stuck", `${wallet.pending.length} payouts are under way at the end`);
 
-  const claimed = new Set<string>();
+  const claimed = new Set(sessions.flatMap(({ claims }) => [...claims]));
   for (const { plan, claims, seen } of records) {
     const paid = [...claims].filter((hash) => wallet.sent.has(hash));
     for (const hash of claims) claimed.add(hash);
@@ -201,7 +225,9 @@ function leftovers({ jobs, refunds, tasks }: Books, report: Report): void {
   const paying = new Set(refunds.filter(({ state }) => state === "paying").map(({ id }) => id));
   for (const id of paying) report("stuck", `the refund ${id} is still being paid at the end`);
   for (const { kind, id } of tasks) {
-    const stale = (kind === "evaluate" || kind === "work") ? over.has(id) : kind === "payout" && !paying.has(id);
+    const stale = (kind === "evaluate" || kind === "work")
+      ? over.has(id)
+      : kind === "session-request" || (kind === "payout" && !paying.has(id)); // by now every request has ended
     if (stale) report("books", `a task "${kind}" is still planned for a record that is over`);
   }
 }

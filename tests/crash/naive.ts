@@ -5,8 +5,11 @@
  * - forgets which Idempotency-Key made which job: the keys are in memory;
  * - loses paid work: what is to be done next is in memory, and nothing looks for it at the next start;
  * - tears a step apart: the job's state, its ledger moves and its refund are three commits;
- * - pays a refund twice: it pays first and writes it down when the wallet has answered.
+ * - pays a refund twice: it pays first and writes it down when the wallet has answered;
+ * - has forgotten what it holds of sessions, and charges in a second commit: see naive-sessions.ts.
  */
+import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
+import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { createCapabilities, newHandle, systemRandom } from "@/lib/ids.ts";
@@ -24,6 +27,7 @@ import * as machine from "@/routes/jobs/jobs.machine.ts";
 import { getJob, getResult, putJob, putResult } from "@/routes/jobs/jobs.store.ts";
 import { newInvoice } from "@/routes/jobs/jobs.tasks.ts";
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { naiveSessions } from "./naive-sessions.ts";
 
 /** How long the wallet's answer is on its way (ms): what a real one takes at least. */
 const WALLET_ANSWER_MS = 30;
@@ -33,13 +37,19 @@ const random = systemRandom;
 const { evalModel, workModel, evalFeeSats, refundClaimDays: claimDays, refundDustSats: dustSats } = TEST_SETTINGS;
 const terms = { claimDays, dustSats };
 
-async function openNaiveServer(dataDir: string): Promise<(request: Request) => Promise<Response>> {
+async function openNaiveServer(
+  dataDir: string,
+  modelUrl: string,
+): Promise<(request: Request) => Promise<Response>> {
   const dir = await openDataDir(dataDir, random);
   const store = await createStore({ engine: await dir.openEngine("timmy.kv"), clock, random });
   const walletStore = await createStore({ engine: await dir.openEngine("simulated-wallet.kv"), clock, random });
   const seed = await dir.secret("simulated-wallet.seed", 32);
   const wallet = createSimulatedWallet({ store: walletStore, seed, clock, random });
-  const model = createSimulatedModel({ clock });
+  const model = createModelRouter({
+    hosted: createSimulatedModel({ clock }),
+    local: createOpenAiCompatibleModel({ baseURL: modelUrl, clock }),
+  });
   const capabilities = createCapabilities(await dir.secret("capability.key", 32));
 
   const jobsOfKeys = new Map<string, Promise<machine.Job>>();
@@ -81,9 +91,11 @@ async function openNaiveServer(dataDir: string): Promise<(request: Request) => P
   }
 
   /** The wallet says that this invoice was paid. Whoever is not listening at this moment never hears of it. */
-  async function settled({ paymentHash, ref, purpose, amountSats }: Invoice): Promise<void> {
+  async function settled(invoice: Invoice): Promise<void> {
+    const { paymentHash, ref, purpose, amountSats } = invoice;
     const now = clock.now();
     const { outcome } = await store.transact((tx) => settleInvoice(tx, paymentHash, amountSats, now));
+    if (purpose.startsWith("session")) return outcome === "settled" ? await sessions.settled(invoice, now) : undefined;
     const job = await getJob(store, ref);
     if (outcome !== "settled" || !job) return;
     const fact = { paymentHash, paidSats: amountSats, now };
@@ -146,8 +158,8 @@ async function openNaiveServer(dataDir: string): Promise<(request: Request) => P
     };
   }
 
-  async function payRefund(job: machine.Job, paymentRequest: string): Promise<Response> {
-    const refund = job.refundId ? await getRefund(store, job.refundId) : null;
+  async function payRefund(refundId: string | null, paymentRequest: string): Promise<Response> {
+    const refund = refundId ? await getRefund(store, refundId) : null;
     if (!refund) return json(409, { error: { code: "no_refund" } });
     const { paymentHash } = decodeInvoice(paymentRequest);
     if (refund.state !== "pending") return taken("paid", refund.payout?.paymentHash ?? null);
@@ -182,6 +194,7 @@ async function openNaiveServer(dataDir: string): Promise<(request: Request) => P
     }
   }
 
+  const sessions = naiveSessions({ store, wallet, model, capabilities, payRefund });
   wallet.watch((paymentHash) => {
     void getInvoice(store, paymentHash).then((invoice) => invoice && settled(invoice));
   }, new AbortController().signal);
@@ -198,21 +211,24 @@ async function openNaiveServer(dataDir: string): Promise<(request: Request) => P
       if (!paid.ok && paid.reason !== "already-paid") return json(409, { error: { code: paid.reason } });
       return json(200, { ok: true, paymentHash: path[3], ...(paid.ok && { preimage: paid.preimage }) });
     }
+    const ofSession = await sessions.serve(request, path, body);
+    if (ofSession) return ofSession;
     if (path[1] === undefined) {
       const key = request.headers.get("idempotency-key") ?? "";
       const made = jobsOfKeys.get(key) ?? makeJob(body.request);
       jobsOfKeys.set(key, made);
       const job = await made;
       const jobId = capabilities.idOf("job", job.handle);
-      const { evalInvoice, createdAt } = jobBody(jobId, job, null, null);
+      const { evalInvoice, createdAt } = jobBody(jobId, { job, result: null, refund: null, tier: "anonymous" });
       return json(201, { jobId, state: job.state, createdAt, evalInvoice });
     }
     const handle = capabilities.handleOf("job", path[1]);
     const job = handle ? await getJob(store, handle) : null;
     if (!job) return json(404, { error: { code: "job_not_found" } });
-    if (path[2] === "refund") return await payRefund(job, body.invoice);
+    if (path[2] === "refund") return await payRefund(job.refundId, body.invoice);
     const result = job.state === "complete" ? await getResult(store, job.handle) : null;
-    return json(200, jobBody(path[1], job, result, job.refundId ? await getRefund(store, job.refundId) : null));
+    const refund = job.refundId ? await getRefund(store, job.refundId) : null;
+    return json(200, jobBody(path[1], { job, result, refund, tier: "anonymous" }));
   };
 }
 
@@ -221,7 +237,10 @@ const taken = (refundState: string, refundPaymentHash: string | null) =>
   json(409, { error: { code: "refund_claimed", details: { refundState, refundPaymentHash } } });
 
 if (import.meta.main) {
-  const serve = await openNaiveServer(Deno.env.get("DATA_DIR") ?? "./data");
+  const serve = await openNaiveServer(
+    Deno.env.get("DATA_DIR") ?? "./data",
+    Deno.env.get("LOCAL_MODEL_BASE_URL") ?? "http://127.0.0.1:9/v1",
+  );
   Deno.addSignalListener("SIGTERM", () => Deno.exit(0));
   Deno.serve({ hostname: "127.0.0.1", port: Number(Deno.env.get("PORT")), onListen: () => {} }, serve);
 }

@@ -6,6 +6,8 @@ import { isOver, type JobRecord, type Plan, type Purpose, type Seen, type Witnes
 /** A whole answer; there is none when the call was lost on its way there or back. */
 export interface Answer {
   status: number;
+  /** Of the request of a session that it belongs to, where the answer's head names one. */
+  requestId?: string | null;
   // What the wire says, whatever it is; the witness judges it.
   // deno-lint-ignore no-explicit-any
   body: any;
@@ -26,7 +28,7 @@ export interface PayerCounts {
 }
 
 /** The run ended while a payer was still at it. */
-class RunOver extends Error {}
+export class RunOver extends Error {}
 
 /** Where a payer walks away without another word. */
 type LeavesAt = "created" | "eval-paid" | "quoted" | "work-paid" | "owed" | null;

@@ -13,11 +13,14 @@ const MOST_VIOLATIONS = 5;
 export function tableOf(report: Report, kills: number): string {
   const { counts, violations, resumedMs } = report;
   const count = (...kinds: ViolationKind[]) => violations.filter(({ kind }) => kinds.includes(kind)).length;
-  const made = Object.values(report.jobs).reduce((sum, n) => sum + n, 0);
-  const states = Object.entries(report.jobs).sort(([a], [b]) => a < b ? -1 : 1).map(([state, n]) => `${n} ${state}`);
+  const ofSessions = (...kinds: ViolationKind[]) =>
+    violations.filter(({ kind, session }) => session && kinds.includes(kind)).length;
+  const { sessions, requests, topups, hungUp, repeated } = report.sessions;
   const rows: [string, string | number][] = [
     ["kills survived", `${report.kills} of ${kills} (${report.killsDuringStart} while it started)`],
-    ["jobs", `${made}${states.length > 0 ? `: ${states.join(", ")}` : ""}`],
+    ["jobs", listed(report.jobs)],
+    ["sessions", `${listed(sessions)}; ${topups} top-ups`],
+    ["requests of sessions", `${listed(requests)}; ${hungUp} hung up, ${repeated} repeated with their key`],
     [
       "answers",
       `${counts.answers} (${counts.refusedForNow} times "try again"), ${report.unheard} calls while nobody listened`,
@@ -26,8 +29,13 @@ export function tableOf(report: Report, kills: number): string {
     ["payments in, refunds out", `${report.payments}, ${report.payouts}`],
     ["lost", count("lost")],
     ["stuck", count("stuck")],
-    ["refunds paid twice", count("paid twice")],
+    ["paid twice", count("paid twice")],
     ["contradicting answers", count("contradiction")],
+    [
+      "of these about sessions",
+      `${ofSessions("lost")} lost, ${ofSessions("stuck")} stuck, ${ofSessions("paid twice")} paid twice, ` +
+      `${ofSessions("contradiction")} contradicting, ${ofSessions("books")} off the books`,
+    ],
     ["unexpected", count("unexpected")],
     ["ledger = wallet", count("books") === 0 && report.payments > 0 ? "yes" : "no"],
     ["audit", report.audits.map(({ when, ok }) => `${when}: ${ok ? "ok" : "FAILED"}`).join(", ") || "none"],
@@ -46,6 +54,13 @@ export function tableOf(report: Report, kills: number): string {
     ...(some.length > MOST_VIOLATIONS ? [`${kind}: and ${some.length - MOST_VIOLATIONS} more`] : []),
   ]);
   return [...lines, ...(wrong.length > 0 ? ["", ...wrong] : [])].join("\n");
+}
+
+/** How many in all, and of each kind. */
+function listed(counts: Record<string, number>): string {
+  const all = Object.values(counts).reduce((sum, n) => sum + n, 0);
+  const each = Object.entries(counts).sort(([a], [b]) => a < b ? -1 : 1).map(([name, n]) => `${n} ${name}`);
+  return `${all}${each.length > 0 ? `: ${each.join(", ")}` : ""}`;
 }
 
 /** The value that a `share` (0–1) of the list does not exceed; NaN of an empty list. */

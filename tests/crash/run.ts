@@ -1,12 +1,24 @@
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 import { compareBooks, readBooks } from "./books.ts";
 import { createDice } from "./dice.ts";
-import { type Answer, type Calls, drawMood, oneJob, type PayerCounts, readOnce } from "./payer.ts";
+import { type Answer, drawMood, oneJob, type PayerCounts, readOnce } from "./payer.ts";
 import { audit, type Life, type Program, start } from "./process.ts";
-import { awaitsDelivery, createWitness, isOver, type JobRecord, progressOf, type Violation } from "./witness.ts";
+import {
+  drawSession,
+  oneSession,
+  readHistory,
+  readSessionOnce,
+  type SessionCalls,
+  type Streamed,
+} from "./session-payer.ts";
+import { awaitsBooking, createSessionWitness, type SessionRecord } from "./session-witness.ts";
+import { type Upstream } from "./upstream.ts";
+import { awaitsDelivery, createWitness, isOver, progressOf, type Violation } from "./witness.ts";
 
 export interface RunOptions {
   program: Program;
+  /** The model server that the program asks for its slow model. */
+  upstream: Upstream;
   origin: string;
   /** Where the server's data lies, and an empty folder for copies of it. */
   dataDir: string;
@@ -27,6 +39,7 @@ export interface Report {
   killsDuringStart: number;
   /** Jobs by their last known state. */
   jobs: Record<string, number>;
+  sessions: SessionFigures;
   counts: PayerCounts;
   /** Calls that a kill cut off: sent, and never answered. By what they were for. */
   cut: Record<CallKind, number>;
@@ -42,7 +55,18 @@ export interface Report {
   violations: Violation[];
 }
 
-export type CallKind = "create" | "pay" | "claim" | "read";
+export type CallKind = "create" | "pay" | "ask" | "stream" | "claim" | "read";
+
+/** What the store holds of sessions at the end, and what their holders did. */
+export interface SessionFigures {
+  /** By state. */
+  sessions: Record<string, number>;
+  requests: Record<string, number>;
+  topups: number;
+  /** Streams that their reader left, and requests repeated with their key after a lost answer. */
+  hungUp: number;
+  repeated: number;
+}
 
 /** A killed process resumes its paid work within this time of being back (platform.md §1). */
 export const RESUME_LIMIT_MS = 5_000;
@@ -55,6 +79,8 @@ const STOP_LIMIT_MS = 15_000;
 const CALM_LOAD_MS = 3_000;
 /** One life in so many lasts until everything paid has gone on, so that the slowest is seen too. */
 const PATIENT_EVERY = 5;
+/** How much of the load are sessions. */
+const SESSIONS = 0.4;
 /** Longer than a round of the reconciler. */
 const SETTLE_MS = 1_500;
 const READS_AT_ONCE = 8;
@@ -72,8 +98,9 @@ export async function run(options: RunOptions): Promise<Report> {
     kills: 0,
     killsDuringStart: 0,
     jobs: {},
+    sessions: { sessions: {}, requests: {}, topups: 0, hungUp: 0, repeated: 0 },
     counts,
-    cut: { create: 0, pay: 0, claim: 0, read: 0 },
+    cut: { create: 0, pay: 0, ask: 0, stream: 0, claim: 0, read: 0 },
     unheard: 0,
     resumedMs: [],
     startedMs: [],
@@ -85,22 +112,36 @@ export async function run(options: RunOptions): Promise<Report> {
   };
   let closing = false;
   let over = false;
-  const calls: Calls = {
+  const sessionViolations: Violation[] = [];
+  const sessionWitness = createSessionWitness((kind, what) => {
+    sessionViolations.push({ kind, what, session: true });
+  });
+  const calls: SessionCalls = {
     async send(method, path, body, headers) {
       const sent = await send(origin, method, path, body, headers);
       if (sent === "unheard") report.unheard++;
       if (sent === "cut") report.cut[kindOf(method, path)]++;
       return typeof sent === "string" ? null : sent;
     },
+    async stream(path, body, headers, hangUpAfter) {
+      const told = await stream(origin, path, body, headers, hangUpAfter);
+      if (told === "unheard") report.unheard++;
+      if (told === "cut" || (typeof told === "object" && told.broken)) report.cut.stream++;
+      return typeof told === "string" ? null : told;
+    },
     pause,
     over: () => over,
   };
   const records = () => [...witness.records.values()];
+  const sessions = () => [...sessionWitness.records.values()];
 
   async function payer(index: number): Promise<void> {
     const own = createDice(createSeededRandom(seed * 1_000 + index));
     for (let n = 0; !closing; n++) {
-      await oneJob({ mood: drawMood(own, `payer${index}-${n}`), dice: own, calls, witness, counts });
+      const token = `payer${index}-${n}`;
+      if (own.chance(SESSIONS)) {
+        await oneSession({ mood: drawSession(own, token), dice: own, calls, witness: sessionWitness, counts });
+      } else await oneJob({ mood: drawMood(own, token), dice: own, calls, witness, counts });
       await pause(own.between(0, 200));
     }
   }
@@ -128,23 +169,23 @@ export async function run(options: RunOptions): Promise<Report> {
   }
 
   /** Follows what was paid and undelivered when the last process died. @returns how far it is, and a way to wait for it. */
-  function follow(left: ReadonlyMap<JobRecord, number>, upAt: number) {
-    const waiting = new Map(left);
+  function follow(left: readonly Left[], upAt: number) {
+    const waiting = new Set(left);
     let stopped = false;
     let slowest = 0;
     const done = (async () => {
       while (waiting.size > 0 && !stopped) {
-        await inTurn([...waiting.keys()], async (record) => {
-          if (!stopped && progressOf(record) === waiting.get(record)) await readOnce(calls, witness, record);
+        await inTurn([...waiting], async (one) => {
+          if (!stopped && !one.wentOn()) await one.look();
         });
-        for (const [record, before] of waiting) {
-          if (stopped || progressOf(record) === before) continue;
-          waiting.delete(record);
+        for (const one of waiting) {
+          if (stopped || !one.wentOn()) continue;
+          waiting.delete(one);
           const ms = performance.now() - upAt;
           slowest = Math.max(slowest, ms);
           report.resumedMs.push(ms);
           if (ms > RESUME_LIMIT_MS) {
-            witness.report("late", `${record.plan.token}: went on ${Math.round(ms)} ms after the restart`);
+            witness.report("late", `${one.name}: went on ${Math.round(ms)} ms after the restart`);
           }
         }
         await pause(20);
@@ -154,26 +195,40 @@ export async function run(options: RunOptions): Promise<Report> {
       /** Waits for all of it, at most the limit. */
       async all() {
         await Promise.race([done, pause(RESUME_LIMIT_MS + 500)]);
-        for (const { plan } of waiting.keys()) {
-          witness.report("late", `${plan.token}: not taken up ${RESUME_LIMIT_MS} ms after the restart`);
+        for (const { name } of waiting) {
+          witness.report("late", `${name}: not taken up ${RESUME_LIMIT_MS} ms after the restart`);
         }
       },
       stop: () => void (stopped = true),
       line: () =>
-        left.size === 0
+        left.length === 0
           ? "nothing was left"
-          : `${left.size - waiting.size}/${left.size} paid went on in ${Math.round(slowest)} ms`,
+          : `${left.length - waiting.size}/${left.length} paid went on in ${Math.round(slowest)} ms`,
     };
   }
 
   const cutOff = () => Object.values(report.cut).reduce((sum, n) => sum + n, 0);
-  const undelivered = () =>
-    new Map(
-      records().filter((record) => record.jobId !== null && awaitsDelivery(record)).map((r) => [r, progressOf(r)]),
-    );
+  const undelivered = (): Left[] => [
+    ...records().filter((record) => record.jobId !== null && awaitsDelivery(record)).map((record) => {
+      const before = progressOf(record);
+      return {
+        name: record.plan.token,
+        wentOn: () => progressOf(record) !== before,
+        look: () => readOnce(calls, witness, record),
+      };
+    }),
+    ...sessions().filter(awaitsBooking).map((record) => {
+      const open = record.seen?.openInvoice;
+      return {
+        name: record.token,
+        wentOn: () => record.seen?.openInvoice !== open,
+        look: () => readSessionOnce(calls, sessionWitness, record),
+      };
+    }),
+  ];
 
   async function lives(): Promise<boolean> {
-    let left = new Map<JobRecord, number>();
+    let left: Left[] = [];
     for (let n = 1; n <= kills; n++) {
       const life = start(program, () => answers(origin));
       const no = `kill ${String(n).padStart(String(kills).length)}/${kills}`;
@@ -199,17 +254,18 @@ export async function run(options: RunOptions): Promise<Report> {
       left = undelivered();
       await end(life);
       report.kills++;
-      const paid = records().reduce((sum, record) => sum + record.paid.size, 0);
+      const paid = [...records(), ...sessions()].reduce((sum, record) => sum + record.paid.size, 0);
       print(
         `${no}  up after ${Math.round(report.startedMs.at(-1) ?? 0)} ms, killed after ${Math.round(aliveMs)} ms: ` +
-          `${following.line()}; ${witness.records.size} jobs, ${paid} payments, ${cutOff()} calls cut off`,
+          `${following.line()}; ${witness.records.size} jobs, ${sessions().length} sessions, ${paid} payments, ` +
+          `${cutOff()} calls cut off`,
       );
     }
     return await rest(left);
   }
 
   /** The last life: nobody kills it, and everything comes to its end. */
-  async function rest(left: ReadonlyMap<JobRecord, number>): Promise<boolean> {
+  async function rest(left: readonly Left[]): Promise<boolean> {
     const life = start(program, () => answers(origin));
     const running = await up(life);
     if (running) {
@@ -244,15 +300,37 @@ export async function run(options: RunOptions): Promise<Report> {
     await pause(SETTLE_MS);
     const open = () => records().filter((record) => record.jobId !== null && record.seen && !isOver(record.seen.state));
     await inTurn(open(), (record) => readOnce(calls, witness, record));
-    while (!late() && undelivered().size > 0) {
+    while (!late() && undelivered().length > 0) {
       await pause(100);
-      await inTurn([...undelivered().keys()], (record) => readOnce(calls, witness, record));
+      await inTurn(undelivered(), (one) => one.look());
     }
     await inTurn(records().filter(({ jobId }) => jobId !== null), async (record) => {
       if (!(await readOnce(calls, witness, record))) {
         witness.report("unexpected", `${record.plan.token}: the last look got no answer`);
       }
     });
+    await lastLookAtSessions(late);
+  }
+
+  /** Every session, once nothing of it runs any more, with its whole history. */
+  async function lastLookAtSessions(late: () => boolean): Promise<void> {
+    const known = sessions().filter(({ sessionId }) => sessionId !== null);
+    const look = async (record: SessionRecord) => {
+      if (await readSessionOnce(calls, sessionWitness, record)) return;
+      sessionWitness.report("unexpected", `${record.token}: the last look got no answer`);
+    };
+    await inTurn(known, look);
+    const busy = () => known.filter(({ seen }) => (seen?.heldSats ?? 0) > 0);
+    while (!late() && busy().length > 0) {
+      await pause(100);
+      await inTurn(busy(), look);
+    }
+    await inTurn(known, async (record) => {
+      if (await readHistory(calls, sessionWitness, record)) return;
+      sessionWitness.report("unexpected", `${record.token}: its history got no answer`);
+    });
+    const open = options.upstream.open();
+    if (open > 0) sessionWitness.report("stuck", `${open} streams of the model are still read by nobody`);
   }
 
   const payers = Array.from({ length: options.payers }, (_, index) => payer(index));
@@ -262,13 +340,35 @@ export async function run(options: RunOptions): Promise<Report> {
   if (rested) {
     await auditNow("after the end");
     const books = await readBooks(options.dataDir, options.copyDir);
-    for (const { kind, what } of compareBooks(books, records())) witness.report(kind, what);
+    for (const violation of compareBooks(books, records(), sessions())) {
+      if (violation.session) sessionViolations.push(violation);
+      else witness.report(violation.kind, violation.what);
+    }
     report.payments = books.wallet.received.size;
     report.payouts = books.wallet.sent.size;
-    for (const { state } of books.jobs) report.jobs[state] = (report.jobs[state] ?? 0) + 1;
+    report.jobs = countBy(books.jobs, ({ state }) => state);
+    const asks = sessions().flatMap((record) => record.asks);
+    report.sessions = {
+      sessions: countBy(books.sessions, ({ state }) => state),
+      requests: countBy(books.requests, ({ state }) => state),
+      topups: sessions().reduce((sum, { paid }) => sum + Math.max(0, paid.size - 1), 0),
+      hungUp: asks.filter(({ plan, answer }) => plan.hangUpAfter !== null && answer?.state === "interrupted").length,
+      repeated: asks.filter(({ repeats }) => repeats > 0).length,
+    };
   }
-  report.violations = [...witness.violations];
+  report.violations = [...witness.violations, ...sessionViolations];
   return report;
+}
+
+/** Something paid that the last process had not delivered. */
+interface Left {
+  name: string;
+  wentOn(): boolean;
+  look(): Promise<unknown>;
+}
+
+function countBy<T>(list: readonly T[], name: (item: T) => string): Record<string, number> {
+  return Object.fromEntries([...Map.groupBy(list, name)].map(([key, some]) => [key, some.length]));
 }
 
 /** Runs `fn` over a list, a few at a time. */
@@ -284,8 +384,10 @@ const kindOf = (method: string, path: string): CallKind =>
     ? "read"
     : path.includes("/pay/")
     ? "pay"
-    : path.endsWith("/refund")
+    : path.endsWith("/refund") || path.endsWith("/close")
     ? "claim"
+    : path.endsWith("/request") || path.endsWith("/completions")
+    ? "ask"
     : "create";
 
 /** @returns `unheard` when nobody listened, `cut` when an answer was lost and the caller knows nothing. */
@@ -303,10 +405,71 @@ async function send(
       signal: AbortSignal.timeout(CALL_LIMIT_MS),
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-    return { status: response.status, body: await response.json() };
+    const requestId = response.headers.get("x-timmy-request-id");
+    return { status: response.status, requestId, body: await response.json() };
   } catch (error) {
     const { message, cause } = error as Error;
     return /connection refused/i.test(`${message} ${cause}`) ? "unheard" : "cut";
+  }
+}
+
+/** @returns `broken` when the stream ended before its last frame, other than by hanging up. */
+async function stream(
+  origin: string,
+  path: string,
+  body: unknown,
+  headers: Record<string, string>,
+  hangUpAfter: number | null,
+): Promise<Streamed & { broken: boolean } | "unheard" | "cut"> {
+  const told: Streamed & { broken: boolean } = {
+    status: 0,
+    requestId: null,
+    text: "",
+    timmy: null,
+    body: null,
+    broken: false,
+  };
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), CALL_LIMIT_MS);
+  try {
+    const response = await fetch(origin + path, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal: stop.signal,
+    });
+    told.status = response.status;
+    told.requestId = response.headers.get("x-timmy-request-id");
+    if (!response.headers.get("content-type")?.includes("event-stream")) {
+      told.body = await response.json();
+      return told;
+    }
+    let frames = 0;
+    for await (const data of eventData(response.body as ReadableStream<Uint8Array>)) {
+      if (data === "[DONE]") break;
+      const chunk = JSON.parse(data);
+      told.text += chunk.choices?.[0]?.delta?.content ?? "";
+      if (chunk.timmy) told.timmy = chunk.timmy;
+      if (hangUpAfter !== null && ++frames >= hangUpAfter) break;
+    }
+    if (told.timmy === null && hangUpAfter === null) told.broken = true;
+    return told;
+  } catch (error) {
+    const { message, cause } = error as Error;
+    if (told.status !== 0) return { ...told, broken: true };
+    return /connection refused/i.test(`${message} ${cause}`) ? "unheard" : "cut";
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
+}
+
+async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)) {
+    const events = (rest + text).split("\n\n");
+    rest = events.pop() ?? "";
+    for (const event of events) if (event.startsWith("data: ")) yield event.slice("data: ".length);
   }
 }
 

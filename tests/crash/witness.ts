@@ -20,6 +20,8 @@ export type ViolationKind =
 export interface Violation {
   kind: ViolationKind;
   what: string;
+  /** It is about a session, not about a job. */
+  session?: true;
 }
 
 export type Purpose = "eval" | "work";
