@@ -68,7 +68,12 @@ refused(
   creating({ request: "a".repeat(2_000_000) }),
 );
 refused("an unknown field", { ...INVALID, says: /colour/ }, creating({ request: "hello", colour: "red" }));
-for (const field of ["lightningAddress", "nostr_token", "model"]) {
+refused(
+  "a nostr_token that is none",
+  { status: 401, code: "identity_invalid", says: /Sign in again/ },
+  creating({ request: "hello", nostr_token: "payer@example.com" }),
+);
+for (const field of ["lightningAddress", "model"]) {
   refused(
     `${field}, known but not built yet`,
     { ...INVALID, says: new RegExp(`${field} is not supported`) },
