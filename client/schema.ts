@@ -156,6 +156,15 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description The current state does not allow this */
                 409: {
                     headers: {
@@ -356,7 +365,7 @@ export interface paths {
         put?: never;
         /**
          * Take the difference back
-         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to an account of its own, and the refund says `expired`.
+         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that serves trusted keys free, and the refund says `expired`.
          */
         post: {
             parameters: {
@@ -502,6 +511,15 @@ export interface paths {
                 };
                 /** @description The request is not valid */
                 400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -1210,7 +1228,7 @@ export interface paths {
         put?: never;
         /**
          * The macaroon again
-         * @description For whoever can prove the deposit: its preimage. With `rotate` every token of the session, narrowed ones included, stops working and a new one is answered.
+         * @description For whoever can prove the deposit by its preimage, or is signed in with the key that owns the session. With `rotate` every token of the session, narrowed ones included, stops working and a new one is answered.
          */
         post: {
             parameters: {
@@ -1873,6 +1891,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             evalInvoice: components["schemas"]["Invoice"];
+            /**
+             * @description How far the key that asked is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this job is simulated; `simulated` names what. No real money or no real model was used. */
             stubMode: boolean;
             simulated: string[];
@@ -1914,7 +1937,8 @@ export interface components {
              * @example What is a hold invoice?
              */
             request: string;
-            nostr_token?: null;
+            /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
+            nostr_token?: string;
             lightningAddress?: null;
             model?: null;
         };
@@ -1924,8 +1948,24 @@ export interface components {
             state: "awaiting_eval_payment" | "evaluating" | "awaiting_work_payment" | "executing" | "complete" | "rejected" | "failed" | "expired";
             /** Format: date-time */
             createdAt: string;
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that asked is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
+            /** @description What was decided for the key that asked, once it was accepted */
+            free_tier?: {
+                /**
+                 * @description free: served from the pool; partial: the work invoice asks less, the pool pays the rest; gate: paid in full
+                 * @enum {string}
+                 */
+                serve: "free" | "partial" | "gate";
+                /** @description What the pool was to pay of the quote */
+                absorbSats: number;
+                chargeSats: number;
+            };
+            /** @description What the pool paid of the actual cost */
+            absorbed_sats?: number;
             /** @description True when something behind this job is simulated; `simulated` names what. No real money or no real model was used. */
             stubMode: boolean;
             simulated: string[];
@@ -2001,8 +2041,11 @@ export interface components {
             state: "awaiting_payment" | "active" | "paused" | "expired" | "closed";
             invoice: components["schemas"]["SessionInvoice"];
             minimumBalanceSats: number;
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -2029,7 +2072,8 @@ export interface components {
              * @example 500
              */
             amount_sats: number;
-            nostr_token?: null;
+            /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
+            nostr_token?: string;
             lightningAddress?: null;
         };
         Session: {
@@ -2053,8 +2097,11 @@ export interface components {
             /** @description From payment until it is first used. Afterwards: POST /api/sessions/{id}/macaroon with the preimage */
             macaroon?: string;
             refund?: components["schemas"]["SessionRefund"];
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -2092,10 +2139,22 @@ export interface components {
             errorMessage?: string;
             usage?: components["schemas"]["RequestUsage"];
             evaluationUsage?: components["schemas"]["RequestUsage"];
+            /** @description What was decided for the key that asked, before it began */
+            free_tier?: {
+                /** @enum {string} */
+                serve: "free" | "partial" | "gate";
+                absorbSats: number;
+                chargeSats: number;
+            };
+            /** @description What the pool paid of it */
+            absorbed_sats?: number;
             /** @description The balance right after it (sats) */
             balanceRemaining?: number;
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -2113,13 +2172,17 @@ export interface components {
              * @example What is a hold invoice?
              */
             request: string;
-            nostr_token?: null;
+            /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
+            nostr_token?: string;
             model?: null;
         };
         TopUpOffered: {
             invoice: components["schemas"]["SessionInvoice"];
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -2143,8 +2206,11 @@ export interface components {
              * @example 02d449a31fbb267c…
              */
             refundPaymentHash: string | null;
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -2163,21 +2229,27 @@ export interface components {
                 /** @enum {string} */
                 state: "running" | "complete" | "rejected" | "failed" | "interrupted";
                 debitedSats: number;
+                absorbed_sats?: number;
             }[];
             /** @description Send it as `after` for the next page */
             next?: string;
         };
         Macaroon: {
             macaroon: string;
-            /** @enum {string} */
-            trust_tier: "anonymous";
+            /**
+             * @description How far the key that owns the session is trusted now; anonymous without one
+             * @enum {string}
+             */
+            trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
             /** @description True when something behind this session is simulated */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
             simulated: string[];
         };
         ProvePayment: {
-            preimage: string;
+            preimage?: string;
+            /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
+            nostr_token?: string;
             rotate?: boolean;
         };
         ChatCompletion: {

@@ -10,7 +10,7 @@ import { devWallet, instanceUrl } from "./dev-wallet.ts";
 const url = instanceUrl();
 const wallet = devWallet(url);
 const { data: [first] } = await (await fetch(`${url}/api/v1/models`)).json();
-const ask = (content: string): RequestInit => ({
+const ask = (content: string) => ({
   method: "POST",
   headers: { "content-type": "application/json" },
   body: JSON.stringify({ model: first.id, max_tokens: 300, messages: [{ role: "user", content }] }),
