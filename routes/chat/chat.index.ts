@@ -9,7 +9,7 @@ import * as routes from "./chat.routes.ts";
 export function chatRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   const router = createRouter<AppDeps>();
   // The credential before the body, as in routes/sessions.
-  router.use("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, offer: "new-session" }));
+  router.post("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, offer: "new-session" }));
   return router
     .openapi(routes.createCompletion, handlers.createCompletion)
     .openapi(routes.listModels, handlers.listModels);

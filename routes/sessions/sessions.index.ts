@@ -10,9 +10,9 @@ export function sessionsRouter(challenges: RateLimiter | null): AppRouter<AppDep
   const router = createRouter<AppDeps>();
   // The credential before the body: whoever may not ask learns nothing about what would be wrong with the question.
   const guard = l402({ capability: "jobs", limiter: challenges, offer: "session-in-path" });
-  for (const path of ["request", "topup", "close", "requests", "requests/:requestId"]) {
-    router.use(`/api/sessions/:id/${path}`, guard);
-  }
+  // By method: what is no route must not make an invoice either.
+  for (const path of ["request", "topup", "close"]) router.post(`/api/sessions/:id/${path}`, guard);
+  for (const path of ["requests", "requests/:requestId"]) router.get(`/api/sessions/:id/${path}`, guard);
   return router
     .openapi(routes.createSession, handlers.createSession)
     .openapi(routes.getSession, handlers.getSession)

@@ -131,6 +131,15 @@ withSession(
   },
 );
 
+withSession("a method that no route has is 404 and makes no invoice", async ({ path }, { call, world }) => {
+  const before = (await world.rows(["invoice"])).length;
+  for (const [method, to] of PROTECTED) {
+    assertError(await call(method === "GET" ? "POST" : "GET", `${path}${to}`), 404, "not_found");
+    assertError(await call("DELETE", `${path}${to}`), 404, "not_found");
+  }
+  assert.equal((await world.rows(["invoice"])).length, before);
+});
+
 Deno.test("sessions: without a credential an unpaid session's challenge is its own deposit", async () => {
   const fake = await createFakeWorld(1);
   try {
