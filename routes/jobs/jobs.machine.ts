@@ -10,16 +10,9 @@ import { newRefund, type Refund, refundAccount } from "@/lib/rules/refunds.ts";
 import type { TrustEvent } from "@/lib/rules/trust.ts";
 import type { TaskOrder } from "@/lib/stores/due.ts";
 import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
+import type { JobState } from "@/lib/stores/jobs.ts";
 
-export type JobState =
-  | "awaiting_eval_payment"
-  | "evaluating"
-  | "awaiting_work_payment"
-  | "executing"
-  | "complete"
-  | "rejected"
-  | "failed"
-  | "expired";
+export type { JobState };
 
 export const TERMINAL: ReadonlySet<JobState> = new Set(["complete", "rejected", "failed", "expired"]);
 

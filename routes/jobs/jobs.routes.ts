@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/errors.ts";
+import { JOB_STATES } from "@/lib/stores/jobs.ts";
 
 const tags = ["jobs"];
 const json = <S extends z.ZodType>(schema: S, description: string) => ({
@@ -61,16 +62,7 @@ const costLedgerSchema = z.object({
 
 const jobSchema = z.object({
   jobId: z.string(),
-  state: z.enum([
-    "awaiting_eval_payment",
-    "evaluating",
-    "awaiting_work_payment",
-    "executing",
-    "complete",
-    "rejected",
-    "failed",
-    "expired",
-  ]),
+  state: z.enum(JOB_STATES),
   createdAt: z.iso.datetime(),
   trust_tier: tierSchema,
   free_tier: z.object({

@@ -1,12 +1,13 @@
 import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
+import { addToIdentity, dropFromIdentity, jobKey } from "@/lib/stores/jobs.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { creditPool, type FreeTier, settleGrant } from "@/lib/stores/pool.ts";
 import { putRefund, refundKey } from "@/lib/stores/refunds.ts";
 import { recordTrust } from "@/lib/stores/trust.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
 
-export const jobKey = (handle: string): Key => ["job", handle];
+export { jobKey };
 const resultKey = (handle: string): Key => ["job_result", handle];
 
 /** The answer, beside the job, so that reading a job's state never reads a long text. */
@@ -15,9 +16,6 @@ export interface JobResult {
   text: string;
   finish: "stop" | "length";
 }
-
-/** Index of a key's jobs, oldest first. */
-export const identityJobs = (pubkey: string): Key => ["identity_job", pubkey];
 
 /** What jobs that are older than the free tier lack. */
 const OLDER = { pubkey: null, adviceSats: 0, freeTier: null };
@@ -47,7 +45,7 @@ export function putJob(tx: Tx, job: Job): void {
 /** Forgets a job that nobody paid. */
 export function dropJob(tx: Tx, job: Job): void {
   tx.delete(jobKey(job.handle));
-  if (job.pubkey !== null) tx.delete([...identityJobs(job.pubkey), job.createdAt, job.handle]);
+  dropFromIdentity(tx, job);
 }
 export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">): void {
   tx.set(resultKey(handle), { v: 1, ...result });
@@ -56,7 +54,7 @@ export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">):
 /** A job that is new: the row, and its place among the jobs of its key. */
 export function putNewJob(tx: Tx, job: Job): void {
   putJob(tx, job);
-  if (job.pubkey !== null) tx.set([...identityJobs(job.pubkey), job.createdAt, job.handle], { v: 1 });
+  addToIdentity(tx, job);
 }
 
 /**
