@@ -1,8 +1,9 @@
-/** The jobs of `commits.ts` in a process of their own, so that its calls to the system can be counted from outside. */
-import { paidJobs } from "./commits.ts";
+/** The work of `commits.ts` in a process of its own, so that its calls to the system can be counted from outside. */
+import { COUNTED } from "./commits.ts";
 
-const [path] = Deno.args;
+const [path, kind] = Deno.args;
 if (path === undefined) throw new Error("name the folder for the database");
-const text = JSON.stringify(await paidJobs(path));
+if (kind !== "jobs" && kind !== "requests" && kind !== "chats") throw new Error("name what is counted");
+const text = JSON.stringify(await COUNTED[kind](path));
 Deno.stdout.writeSync(new TextEncoder().encode(text));
 Deno.exit(0);

@@ -5,14 +5,28 @@
  *   deno task bench [--only NAME] [--jobs N]
  */
 import type { Bench } from "./measure.ts";
-import { commits } from "./commits.ts";
+import { commits, sessionCommits } from "./commits.ts";
+import { completions } from "./completions.ts";
 import { creations } from "./creations.ts";
 import { start } from "./start.ts";
 import { stored } from "./stored.ts";
+import { streams } from "./streams.ts";
+import { tokens } from "./tokens.ts";
 import { transfers } from "./transfers.ts";
 import { wake } from "./wake.ts";
 
-const BENCHES: readonly Bench[] = [transfers, wake, creations, stored, commits, start];
+const BENCHES: readonly Bench[] = [
+  transfers,
+  wake,
+  creations,
+  stored,
+  commits,
+  sessionCommits,
+  completions,
+  tokens,
+  streams,
+  start,
+];
 
 const WIDTH = 62;
 

@@ -16,9 +16,12 @@ export interface Program {
 
 /**
  * `deno task start` with default settings but no limit of requests, no price asked outside, and its log thrown away.
- * @param root folder of the checkout. @throws when it does not answer within 30 s.
+ * @param options.root folder of the checkout. @param options.env further settings. @throws when it does not answer within 30 s.
  */
-export async function startTimmy(dataDir: string, root = ROOT): Promise<Program> {
+export async function startTimmy(
+  dataDir: string,
+  { root = ROOT, env = {} }: { root?: string; env?: Record<string, string> } = {},
+): Promise<Program> {
   const port = freePort();
   const from = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
@@ -33,6 +36,7 @@ export async function startTimmy(dataDir: string, root = ROOT): Promise<Program>
       RATE_LIMIT_PER_MINUTE: "0",
       BTC_PRICE_URL: "http://127.0.0.1:9/",
       BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
+      ...env,
     },
     stdin: "null",
     stdout: "null",
@@ -58,12 +62,15 @@ export async function startTimmy(dataDir: string, root = ROOT): Promise<Program>
   };
 }
 
-/** `bare-server.ts` with these arguments, once it listens. */
-export async function startBare(args: string[]): Promise<{ port: number; stop(): Promise<void> }> {
+/** A script of this folder with these arguments, once it listens. */
+export async function startBare(
+  args: string[],
+  script: "bare-server.ts" | "upstream.ts" = "bare-server.ts",
+): Promise<{ port: number; stop(): Promise<void> }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read", "--allow-write"],
-      ...[new URL("bare-server.ts", import.meta.url).pathname, ...args],
+      ...[new URL(script, import.meta.url).pathname, ...args],
     ],
     cwd: ROOT,
     stdin: "null",

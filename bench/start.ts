@@ -16,7 +16,7 @@ export const start: Bench = {
     for (let i = 0; i < FRESH; i++) {
       const clone = `${dir}/clone-${i}`;
       await copy(new URL("../", import.meta.url).pathname.replace(/\/$/, ""), clone);
-      const program = await startTimmy(`${clone}/data`, clone);
+      const program = await startTimmy(`${clone}/data`, { root: clone });
       fresh.push(program.startedAfterMs);
       await program.stop();
       await forgetCompiled(clone);
