@@ -77,6 +77,8 @@ export async function useOnce(tx: Tx, kind: "challenge" | "event", id: string, u
 export interface IdentityCredentials {
   /** `X-Nostr-Token`. */
   header: string | undefined;
+  /** `nostr_token` of the body, where the contract has one. */
+  bodyToken?: string | undefined;
   /** `Authorization: Nostr …` (NIP-98); any other scheme is not for this. */
   authorization: string | undefined;
   method: string;
@@ -101,7 +103,9 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
   const { store, clock, settings } = deps;
   const now = clock.now();
   const keys = new Set<string>();
-  if (given.header !== undefined) keys.add(keyOfToken(deps, given.header, now));
+  for (const token of [given.header, given.bodyToken]) {
+    if (token !== undefined) keys.add(keyOfToken(deps, token, now));
+  }
   const signed = isNostr(given.authorization)
     ? checkNip98({
       header: given.authorization,
@@ -138,5 +142,9 @@ export function keyOfToken(deps: Pick<IdentityDeps, "identityTokens">, token: st
     : unauthorized("identity_invalid", "The nostr_token is not valid here. Sign in again, or leave it out.");
 }
 
+/**
+ * Whether somebody meant to sign the request: also with nothing behind the scheme, or in one of several Authorization lines,
+ * which arrive joined by commas. Those are no NIP-98, and are refused as such; they must not pass as nobody's.
+ */
 const isNostr = (authorization: string | undefined): authorization is string =>
-  authorization !== undefined && /^nostr /i.test(authorization.trim());
+  authorization !== undefined && /(?:^|,)\s*nostr(?:[\s,]|$)/i.test(authorization);

@@ -12,21 +12,24 @@ import { identify, identityConflict, keyOfToken } from "@/lib/identity.ts";
  */
 export async function identityOf(c: Context<AppEnv<AppDeps>>, bodyToken?: string): Promise<string | null> {
   const deps = c.get("deps");
-  let pubkey = c.get("identity");
-  if (pubkey === undefined) {
+  const known = c.get("identity");
+  if (known === undefined) {
     const bytes = c.get("rawBody");
-    pubkey = await identify(deps, {
+    const pubkey = await identify(deps, {
       header: c.req.header("x-nostr-token"),
+      bodyToken,
       authorization: c.req.header("authorization"),
       method: c.req.method,
       target: targetOf(c.req.raw.url),
       bytes: bytes && bytes.length > 0 ? bytes : null,
     });
     c.set("identity", pubkey);
+    return pubkey;
   }
-  if (bodyToken === undefined) return pubkey;
+  // A middleware looked at it before, when the body was not read yet.
+  if (bodyToken === undefined) return known;
   const named = keyOfToken(deps, bodyToken, deps.clock.now());
-  if (pubkey !== null && named !== pubkey) throw identityConflict();
+  if (known !== null && named !== known) throw identityConflict();
   return named;
 }
 
