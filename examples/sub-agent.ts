@@ -11,7 +11,7 @@ const baseUrl = instanceUrl();
 const { sessionId, macaroon } = await openPaidSession(baseUrl, 1_000);
 const mine = createTimmy({ baseUrl, macaroon });
 // Use a token before you give anything narrowed from it away: until then the session's id, which is in it, shows it whole.
-await mine.history(sessionId);
+console.log(`The owner asked: ${(await mine.ask(sessionId, "What is a hold invoice?")).debitedSats} sats.`);
 
 // No network is needed for this. The time also makes the token one of its own: equal ones would share their count.
 const validUntil = new Date(Date.now() + 3_600_000);

@@ -1,31 +1,77 @@
 /** The README's own commands, as a reader would type them. */
 import assert from "node:assert/strict";
+import { ENV_DEFAULTS } from "@/env.ts";
 import { VERSION } from "@/version.ts";
 import { startProcess } from "../harness/process.ts";
 
 const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+const sessions = await Deno.readTextFile(new URL("../../docs/sessions.md", import.meta.url));
 const config = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
 
-Deno.test("README: its first paid job, typed into a shell, ends with the refund paid", async () => {
-  const block = /readme\.test\.ts runs this block -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ??
-    assert.fail("no block");
+/** The blocks that are marked as run, in order. */
+const blocks = [...readme.matchAll(/readme\.test\.ts runs this block -->\n```sh\n([\s\S]*?)```/g)].map(([, text]) =>
+  text ?? ""
+);
+/** `deno` of the text, whichever runs this test. Permissions are the reader's to give; a test has nobody to ask. */
+const DENO = `deno() { local task=$1; shift; "$DENO" "$task" --quiet --no-prompt "$@"; }\n`;
+
+/** Types the block that `names` into a shell, with a program of its own, and returns what it said. */
+async function typed(names: string): Promise<string> {
+  const block = blocks.find((text) => text.includes(names)) ?? assert.fail(`no block has ${names}`);
+  assert.ok(block.includes("T=http://127.0.0.1:8080\n"));
   const timmy = await startProcess();
   try {
-    assert.ok(block.includes("T=http://127.0.0.1:8080\n"));
-    const script = block.replace("T=http://127.0.0.1:8080", `T=${timmy.url}`);
-    const { code, stdout, stderr } = await new Deno.Command("bash", { args: ["-euc", script] }).output();
+    const script = DENO + block.replace("T=http://127.0.0.1:8080", `T=${timmy.url}`);
+    const { code, stdout, stderr } = await new Deno.Command("bash", {
+      args: ["-euc", script],
+      cwd: new URL("../../", import.meta.url).pathname,
+      env: { DENO: Deno.execPath(), NO_COLOR: "1" },
+    }).output();
     const said = new TextDecoder().decode(stdout);
     assert.equal(code, 0, said + new TextDecoder().decode(stderr) + timmy.output());
-    const last = JSON.parse(said.trim().split("\n").at(-1) ?? "");
-    assert.equal(last.refundState, "paid");
-    assert.match(said, /\[simulated\]/);
     assert.equal(await timmy.stop(), 0);
+    return said;
   } catch (error) {
     await timmy.kill().catch(() => {});
     throw error;
   } finally {
     await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
   }
+}
+const lastLine = (said: string) => JSON.parse(said.trim().split("\n").at(-1) ?? "");
+
+Deno.test("README: its first paid job, typed into a shell, ends with the refund paid", async () => {
+  const said = await typed("/api/jobs");
+  assert.equal(lastLine(said).refundState, "paid");
+  assert.match(said, /\[simulated\]/);
+});
+
+Deno.test("README: its session, typed into a shell, answers OpenAI's clients and gives the rest back", async () => {
+  const said = await typed("/api/sessions");
+  assert.equal(said.match(/\[simulated\] .*What is a hold invoice\?/g)?.length, 3, said);
+  const [first = 0, ...others] = [...said.matchAll(/"debitedSats":(\d+)|It cost (\d+) sats/g)].map(([, a, b]) =>
+    Number(a ?? b)
+  );
+  assert.ok(first > 0 && others.length === 2, said);
+  const { state, refundState, refundAmountSats } = lastLine(said);
+  assert.deepEqual([state, refundState], ["closed", "paid"]);
+  assert.equal(refundAmountSats, 500 - others.reduce((a, b) => a + b, first));
+});
+
+Deno.test("README: every marked block is run by a test", () => assert.equal(blocks.length, 2));
+
+Deno.test("README and sessions.md: each default in their tables is the program's", () => {
+  const rows = [
+    ...`${readme}\n${sessions}`.matchAll(/^\| (`[A-Z][A-Z0-9_]+`(?:, `[A-Z][A-Z0-9_]+`)*) \| ([^|]+) \|/gm),
+  ];
+  const defaults = rows.flatMap(([, names = "", values = ""]) => {
+    const given = values.split(", ").map((value) => value.replaceAll("`", ""));
+    return names.split(", ").map((name, i) => [name.replaceAll("`", ""), given[i]] as const);
+  });
+  const compared = defaults.filter(([, value]) => value && /^[\w./]+$/.test(value));
+  assert.ok(compared.length > 25, `only ${compared.length} rows were found`);
+  for (const [name, value] of compared) assert.equal(ENV_DEFAULTS[name], value, name);
+  for (const [name, value] of defaults) if (value === "–") assert.equal(ENV_DEFAULTS[name], null, name);
 });
 
 Deno.test("README: every task it names exists, and every file it links to", async () => {
@@ -34,6 +80,9 @@ Deno.test("README: every task it names exists, and every file it links to", asyn
   for (const task of tasks) assert.ok(config.tasks[task], `deno.json has no task ${task}`);
   for (const [, file] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
     await Deno.stat(new URL(`../../${file}`, import.meta.url));
+  }
+  for (const [, file] of sessions.matchAll(/\]\((?!https?:|#)([^)#]+)\)/g)) {
+    await Deno.stat(new URL(`../../docs/${file}`, import.meta.url));
   }
 });
 
