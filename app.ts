@@ -7,6 +7,7 @@ import { chatRouter } from "@/routes/chat/chat.index.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
+import { identityRouter } from "@/routes/identity/identity.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
 import { sessionsRouter } from "@/routes/sessions/sessions.index.ts";
 import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
@@ -30,6 +31,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, jobsRouter());
   mount(app, sessionsRouter(challenges));
   mount(app, chatRouter(challenges));
+  mount(app, identityRouter());
   mount(app, estimateRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));

@@ -1,0 +1,150 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import type { AppRouteHandler } from "@/lib/create-app.ts";
+import { ApiError, unauthorized } from "@/lib/errors.ts";
+import { checkChallenge, newChallenge, useOnce } from "@/lib/identity.ts";
+import type { Key, Store, Versioned } from "@/lib/kv.ts";
+import { readSignIn } from "@/lib/nostr/sign-in.ts";
+import { dailyBudget, dayEnd } from "@/lib/rules/free-tier.ts";
+import { balanceOf, type Counters, NO_MOVES } from "@/lib/rules/ledger.ts";
+import type { Session } from "@/lib/rules/sessions.ts";
+import { newTrust, scoreAt, tierOf } from "@/lib/rules/trust.ts";
+import { identityJobs, type JobHead, jobKey } from "@/lib/stores/jobs.ts";
+import { usedToday } from "@/lib/stores/pool.ts";
+import { balanceKey, identitySessions, sessionKey } from "@/lib/stores/sessions.ts";
+import { getTrust } from "@/lib/stores/trust.ts";
+import { requireIdentity } from "@/middlewares/identity.ts";
+import type { ChallengeRoute, ListJobsRoute, ListSessionsRoute, MeRoute, VerifyRoute } from "./identity.routes.ts";
+
+const PAGE = 20;
+const iso = (ms: number) => new Date(ms).toISOString();
+
+export const challenge: AppRouteHandler<ChallengeRoute, AppDeps> = (c) => {
+  const { nonce, expiresAt } = newChallenge(challengeDeps(c.get("deps")), c.get("deps").clock.now());
+  return c.json({ nonce, expiresAt: iso(expiresAt) }, 200);
+};
+
+/**
+ * What costs nothing first, the signature next, and last the one commit that uses the nonce up: what is refused writes
+ * nothing, and somebody else's bad answer spends nobody's nonce.
+ */
+export const verify: AppRouteHandler<VerifyRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { store, clock, identityTokens } = deps;
+  const now = clock.now();
+  const signIn = readSignIn({ ...c.req.valid("json"), publicOrigin: deps.settings.publicOrigin, now });
+  if (!signIn.ok) {
+    const { status, code, message: publicMessage } = signIn;
+    throw new ApiError({ status, code, publicMessage });
+  }
+  const { pubkey, nonce } = signIn;
+  const known = checkChallenge(challengeDeps(deps), nonce, now);
+  if (!known.ok) throw NOT_OURS[known.reason]();
+  if (!await store.transact((tx) => useOnce(tx, "challenge", nonce, known.expiresAt))) {
+    throw unauthorized("challenge_used", "This nonce was used before. Ask for a new challenge and sign that.");
+  }
+  const { token, expiresAt } = identityTokens.issue(pubkey, now);
+  return c.json({
+    pubkey,
+    nostr_token: token,
+    expiresAt: iso(expiresAt),
+    trust: await trustBody(deps, pubkey, now),
+  }, 200);
+};
+
+const NOT_OURS = {
+  unknown: () =>
+    unauthorized(
+      "challenge_unknown",
+      "This nonce was not given out here. Ask this server for a challenge: POST /api/identity/challenge.",
+    ),
+  expired: () =>
+    unauthorized("challenge_expired", "This nonce has expired: it is good for five minutes. Ask for a new challenge."),
+};
+
+const challengeDeps = ({ random, signInSecret, settings: { publicOrigin } }: AppDeps) => ({
+  random,
+  signInSecret,
+  publicOrigin,
+});
+
+export const me: AppRouteHandler<MeRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const pubkey = await requireIdentity(c);
+  const now = deps.clock.now();
+  const [trust, usedSats] = await Promise.all([trustBody(deps, pubkey, now), usedToday(deps.store, pubkey, now)]);
+  const dailySats = dailyBudget(trust.tier, deps.settings.freeTier.config);
+  return c.json({ pubkey, trust, budget: { dailySats, usedSats, resetsAt: iso(dayEnd(now)) } }, 200);
+};
+
+/** A key that was never served stands where every key begins. */
+async function trustBody({ store, settings }: AppDeps, pubkey: string, now: number) {
+  const trust = await getTrust(store, pubkey) ?? newTrust(now);
+  const score = scoreAt(trust, settings.freeTier.trust, now);
+  return { tier: tierOf(score, settings.freeTier.trust), score, interactionCount: trust.interactions };
+}
+
+export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {
+  const { store, capabilities } = c.get("deps");
+  const pubkey = await requireIdentity(c);
+  const { handles, next } = await pageOf(store, identityJobs(pubkey), c.req.valid("query"));
+  const rows = await rowsOf(store, handles.map(jobKey)) as (JobHead | null)[];
+  const jobs = rows.filter((job) => job !== null).map(({ handle, state, createdAt }) => ({
+    jobId: capabilities.idOf("job", handle),
+    state,
+    createdAt: iso(createdAt),
+  }));
+  return c.json({ jobs, ...(next !== undefined && { next }) }, 200);
+};
+
+export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (c) => {
+  const { store, capabilities } = c.get("deps");
+  const pubkey = await requireIdentity(c);
+  const { handles, next } = await pageOf(store, identitySessions(pubkey), c.req.valid("query"));
+  // State and balance of one moment: a session that is shown as closed has nothing left to spend.
+  const pairs = await Promise.all(handles.map((handle) => store.getMany([sessionKey(handle), balanceKey(handle)])));
+  const sessions = pairs.flatMap(([session, account]) => {
+    if (!session) return [];
+    const { handle, state, createdAt } = session as Session;
+    return [{
+      sessionId: capabilities.idOf("session", handle),
+      state,
+      createdAt: iso(createdAt),
+      balanceSats: balanceOf(account as Counters | null ?? NO_MOVES),
+    }];
+  });
+  return c.json({ sessions, ...(next !== undefined && { next }) }, 200);
+};
+
+/**
+ * One page of an index whose keys end with time and handle, newest first.
+ * @returns `next`: the place of the page's last row, when there are more. A page may be shorter than `limit` once rows that
+ *   are gone are left out; only without `next` it is the last.
+ */
+async function pageOf(
+  store: Store,
+  prefix: Key,
+  query: { limit?: string | undefined; after?: string | undefined },
+): Promise<{ handles: string[]; next?: string }> {
+  const limit = query.limit === undefined ? PAGE : Number(query.limit);
+  const [at, handle] = query.after?.split("-") ?? [];
+  const rows = await store.list<Versioned>(prefix, {
+    limit: limit + 1,
+    reverse: true,
+    ...(at !== undefined && handle !== undefined && { after: [...prefix, Number(at), handle] }),
+  });
+  const page = rows.slice(0, limit).map(({ key }) => key.slice(prefix.length));
+  const last = page.at(-1);
+  return {
+    handles: page.map(([, handle]) => String(handle)),
+    ...(last && rows.length > limit && { next: last.join("-") }),
+  };
+}
+
+/** Rows that one read of the store takes. */
+const ROWS_AT_ONCE = 10;
+
+async function rowsOf(store: Store, keys: readonly Key[]): Promise<(Versioned | null)[]> {
+  const reads: Promise<(Versioned | null)[]>[] = [];
+  for (let i = 0; i < keys.length; i += ROWS_AT_ONCE) reads.push(store.getMany(keys.slice(i, i + ROWS_AT_ONCE)));
+  return (await Promise.all(reads)).flat();
+}

@@ -1,0 +1,23 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import * as handlers from "./identity.handlers.ts";
+import * as routes from "./identity.routes.ts";
+
+/** Who somebody is: signing in with a Nostr key, and what belongs to it. */
+export function identityRouter(): AppRouter<AppDeps> {
+  const router = createRouter<AppDeps>();
+  for (const [name, scheme] of Object.entries(routes.SECURITY_SCHEMES)) {
+    router.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
+  }
+  // Tokens and ids that are capabilities: a shared cache that does not know X-Nostr-Token must not hand them to the next one.
+  router.use("/api/identity/*", async (c, next) => {
+    await next();
+    c.header("Cache-Control", "no-store");
+  });
+  return router
+    .openapi(routes.challenge, handlers.challenge)
+    .openapi(routes.verify, handlers.verify)
+    .openapi(routes.me, handlers.me)
+    .openapi(routes.listJobs, handlers.listJobs)
+    .openapi(routes.listSessions, handlers.listSessions);
+}
