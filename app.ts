@@ -6,6 +6,7 @@ import { standardMiddlewares, type StandardOptions } from "@/middlewares/standar
 import { chatRouter } from "@/routes/chat/chat.index.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
+import { freeTierRouter } from "@/routes/free-tier/free-tier.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
 import { identityRouter } from "@/routes/identity/identity.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
@@ -33,6 +34,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, chatRouter(challenges));
   mount(app, identityRouter());
   mount(app, estimateRouter());
+  mount(app, freeTierRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));

@@ -7,6 +7,7 @@ import { createSessionRequests, type SessionRequests } from "@/lib/session-reque
 import { createUsedSessions, type UsedSessions } from "@/lib/sessions.ts";
 import { createSettlements, type Settlements } from "@/lib/settlements.ts";
 import { rowExpiryTask } from "@/lib/stores/expiring.ts";
+import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
@@ -35,7 +36,7 @@ export function createBackground(
     wallet,
     clock,
     log,
-    handlers: { ...jobs.handlers, ...sessions.handlers },
+    handlers: { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers },
     ...(options.reconcileMs !== undefined && { reconcileMs: options.reconcileMs }),
   });
   const payouts = createPayouts({

@@ -1,7 +1,7 @@
 import type { Key, Reader, Tx } from "@/lib/kv.ts";
 
 /** What an invoice is for; each purpose has one settlement handler, named where the process is put together. */
-export type InvoicePurpose = "job-eval" | "job-work" | "session-deposit" | "session-topup";
+export type InvoicePurpose = "job-eval" | "job-work" | "session-deposit" | "session-topup" | "pool-donation";
 
 /** An invoice of ours that was shown to a payer. */
 export interface Invoice {

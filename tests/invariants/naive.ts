@@ -14,6 +14,7 @@ import { type Invoice, invoiceKey } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
 import { createBackground } from "@/queue.ts";
+import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
@@ -29,7 +30,7 @@ function withTasks(
   const real = createBackground(backends, { exclusive: true });
   const jobs = jobTasks(backends);
   const sessions = sessionTasks(backends);
-  const handlers = { ...jobs.handlers, ...sessions.handlers };
+  const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
   const changed = payouts?.(real.payouts) ?? real.payouts;
   const settlements = createSettlements({ store, wallet, clock, log, handlers });
   const tasks = [
@@ -167,6 +168,7 @@ export const moneyInASecondCommit: Naive = (backends) => {
   const sessions = sessionTasks(backends);
   const handlers = {
     ...sessions.handlers,
+    ...freeTierTasks().handlers,
     "job-eval": jobs.handlers["job-eval"],
     "job-work": late(jobs.handlers["job-work"]),
   };

@@ -1,0 +1,90 @@
+import type { AppDeps } from "@/lib/app-deps.ts";
+import type { AppRouteHandler } from "@/lib/create-app.ts";
+import { conflict } from "@/lib/errors.ts";
+import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/idempotency.ts";
+import { newHandle } from "@/lib/ids.ts";
+import type { Reader } from "@/lib/kv.ts";
+import { addInvoice, getInvoice, type Invoice } from "@/lib/stores/invoices.ts";
+import { grantedToday, poolBalance } from "@/lib/stores/pool.ts";
+import { identityOf } from "@/middlewares/identity.ts";
+import type { DonateRoute, GetFreeTierRoute } from "./free-tier.routes.ts";
+
+export const getFreeTier: AppRouteHandler<GetFreeTierRoute, AppDeps> = async (c) => {
+  const { store, clock, settings } = c.get("deps");
+  const { new: fresh, established, trusted, elite } = settings.freeTier.config.dailySats;
+  return c.json({
+    pool: { balanceSats: await poolBalance(store) },
+    dailyBudgets: { new: fresh, established, trusted, elite },
+    grantedTodaySats: await grantedToday(store, clock.now()),
+  }, 200);
+};
+
+export const donate: AppRouteHandler<DonateRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { amount_sats: amountSats } = c.req.valid("json");
+  const pubkey = await identityOf(c);
+  const key = c.req.valid("header")["idempotency-key"];
+  const scope = key === undefined ? null : idempotencyScope({
+    route: "POST /api/free-tier/donate",
+    credential: pubkey ?? c.get("clientAddress"),
+    key,
+    body: { amountSats },
+  });
+  const { paymentRequest, paymentHash, expiresAt, ...invoice } = scope
+    ? await deps.oneAtATime(scope.id, () => offer(deps, amountSats, scope))
+    : await offer(deps, amountSats, null);
+  return c.json({
+    invoice: {
+      paymentRequest,
+      amountSats: invoice.amountSats,
+      paymentHash,
+      expiresAt: new Date(expiresAt).toISOString(),
+    },
+    stubMode: deps.wallet.simulated,
+    simulated: deps.wallet.simulated ? ["lightning"] : [],
+  }, 201);
+};
+
+/**
+ * The invoice first, since the wallet is outside the transaction: one that nobody ever saw expires and costs nothing.
+ * @throws {WalletError}
+ */
+async function offer(deps: AppDeps, amountSats: number, scope: IdempotencyScope | null): Promise<Invoice> {
+  const { store, wallet, clock, random, settings } = deps;
+  const before = scope && await taken(store, scope, clock.now());
+  if (before) return before;
+  const expirySeconds = settings.invoiceExpirySeconds;
+  const created = await wallet.createInvoice({ amountSats, memo: "Timmy: gift to the pool", expirySeconds });
+  const now = clock.now();
+  const invoice: Invoice = {
+    v: 1,
+    ...created,
+    amountSats,
+    purpose: "pool-donation",
+    ref: newHandle(random), // a gift has no record of its own: this names it in events
+    createdAt: now,
+    settled: null,
+  };
+  return await store.transact(async (tx) => {
+    const known = scope && await taken(tx, scope, now);
+    if (known) return known;
+    addInvoice(tx, invoice);
+    if (scope) remember(tx, scope, invoice.paymentHash, now);
+    return invoice;
+  });
+}
+
+/** The invoice that this key asked for before. @throws {ApiError} 409 when it asked for another amount. */
+async function taken(reader: Reader, scope: IdempotencyScope, now: number): Promise<Invoice | null> {
+  const before = await recall(reader, scope, now);
+  if (before.outcome === "conflict") {
+    throw conflict(
+      "idempotency_conflict",
+      "This Idempotency-Key was used with another body. Use a new key for a new donation.",
+    );
+  }
+  if (before.outcome !== "known") return null;
+  const invoice = await getInvoice(reader, before.ref);
+  if (!invoice) throw new Error("an idempotency key names an invoice that does not exist");
+  return invoice;
+}
