@@ -1,18 +1,24 @@
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { badRequest } from "@/lib/errors.ts";
+import type { Decision } from "@/lib/rules/free-tier.ts";
 import { quote } from "@/lib/rules/pricing.ts";
 import { checkRequest } from "@/lib/rules/requests.ts";
+import { decideDryRun, poolBalance } from "@/lib/stores/pool.ts";
+import { tierNow } from "@/lib/stores/trust.ts";
+import { identityOf } from "@/middlewares/identity.ts";
 import type { GetEstimateRoute } from "./estimate.routes.ts";
 
 /** The estimate is the prior: nothing has been learnt from finished jobs, and the confidence says so. */
 const PRIOR_CONFIDENCE = 10;
 
 export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c) => {
-  const { settings, btcPrice, clock, model, wallet } = c.get("deps");
+  const deps = c.get("deps");
+  const { settings, btcPrice, clock, model, wallet } = deps;
   const { request } = c.req.valid("query");
   const wrong = checkRequest(request, settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
+  const pubkey = await identityOf(c);
 
   const btc = btcPrice.current();
   const rates = await settings.ratesFor(settings.workModel);
@@ -35,6 +41,31 @@ export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c)
     btcPriceUsd: btc.usd,
     btcPriceSource: btc.source,
     btcPriceAgeSeconds: Math.max(0, Math.round((clock.now() - btc.at) / 1_000)),
+    ...(pubkey !== null && { identity: await preview(deps, pubkey, sats) }),
+    pool: { balanceSats: await poolBalance(deps.store), dailyBudgets: budgets(settings) },
     stubMode: model.simulated || wallet.simulated,
   }, 200);
 };
+
+/** What would be decided for this key now, if its job were priced so. Reads only. */
+async function preview({ store, settings, clock }: AppDeps, pubkey: string, estimateSats: number) {
+  const rules = settings.freeTier;
+  const now = clock.now();
+  const decision = await decideDryRun(store, rules, { pubkey, estimateSats, now });
+  const absorbSats = absorbed(decision);
+  return {
+    trust_tier: await tierNow(store, pubkey, rules.trust, now),
+    free_tier: { serve: decision.serve, absorbSats, chargeSats: estimateSats - absorbSats },
+  };
+}
+
+function absorbed(decision: Decision): number {
+  if (decision.serve === "free") return decision.sats;
+  return decision.serve === "partial" ? decision.adviceSats : 0;
+}
+
+/** Field by field: a tier that is added to the settings is not told by accident. */
+function budgets({ freeTier }: AppDeps["settings"]) {
+  const { new: fresh, established, trusted, elite } = freeTier.config.dailySats;
+  return { new: fresh, established, trusted, elite };
+}

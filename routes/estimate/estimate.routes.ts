@@ -16,6 +16,23 @@ const estimateSchema = z.object({
   btcPriceUsd: z.number(),
   btcPriceSource: z.string(),
   btcPriceAgeSeconds: z.int(),
+  identity: z.object({
+    trust_tier: z.enum(["anonymous", "new", "established", "trusted", "elite"]),
+    free_tier: z.object({
+      serve: z.enum(["free", "partial", "gate"]).openapi({
+        description:
+          "free: a job's work would be served from the pool; partial: its work invoice would ask less; gate: paid in full",
+      }),
+      absorbSats: z.int().openapi({ description: "What the pool would pay of `estimatedSats`" }),
+      chargeSats: z.int().openapi({ description: "What the work invoice would ask" }),
+    }),
+  }).optional().openapi({
+    description: "For the key that asks: what would be decided now. Advice: nothing is set aside for it",
+  }),
+  pool: z.object({
+    balanceSats: z.int(),
+    dailyBudgets: z.object({ new: z.int(), established: z.int(), trusted: z.int(), elite: z.int() }),
+  }).openapi({ description: "As GET /api/free-tier says it" }),
   stubMode: z.boolean(),
 }).openapi("Estimate");
 
@@ -24,7 +41,9 @@ export const getEstimate = createRoute({
   path: "/api/estimate",
   tags: ["estimate"],
   summary: "What would this cost?",
-  description: "Answers before any payment and writes nothing.",
+  description:
+    "Answers before any payment and writes nothing. With a key (`X-Nostr-Token`, or a NIP-98 event, whose id alone is then " +
+    "remembered, since it can be used once) it also says how the free tier would serve a job of this request.",
   request: {
     query: z.strictObject({
       request: z.string().openapi({ param: { name: "request", in: "query" }, example: "What is a hold invoice?" }),
@@ -32,7 +51,7 @@ export const getEstimate = createRoute({
   },
   responses: {
     200: { description: "The estimate", content: { "application/json": { schema: estimateSchema } } },
-    ...errorResponses(400),
+    ...errorResponses(400, 401, 503),
   },
 });
 export type GetEstimateRoute = typeof getEstimate;
