@@ -10,6 +10,7 @@ import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { payerInvoice } from "../harness/payer.ts";
 import type { Answer, WorldOptions } from "../harness/world.ts";
 import { assertAlways, assertAtRest, History, Violation } from "./rules.ts";
+import { OPENED, type SessionAct, sessionAct, SessionClients } from "./session-acts.ts";
 
 const REQUESTS = [
   "What is a hold invoice?",
@@ -23,9 +24,19 @@ const REQUESTS = [
 /** A payout call may be on its way to the wallet this long (ms): less than the program's own doubt. */
 const SLOWEST_CALL_MS = 45_000;
 
+/** The wall clock jumps ahead by (ms): past an invoice's end, most of a day, past a session's end, past a refund's. */
+const LEAPS = {
+  "invoice expiry": 601_000,
+  "next day": 20 * 3_600_000,
+  "session expiry": 25 * 3_600_000,
+  "refund expiry": 30 * 86_400_000,
+} as const;
+type Leap = keyof typeof LEAPS;
+
 type InvoiceKind = "right" | "wrong" | "same" | "foreign" | "short-lived";
 
 export type Act =
+  | SessionAct
   | { act: "create"; request: number; keyed: boolean }
   /** What the payer of this job would do next: pay what it asks for, or claim what it owes. */
   | { act: "go on"; job: number }
@@ -39,7 +50,7 @@ export type Act =
   | { act: "model fault"; call: "evaluate" | "work"; fault: ModelFault }
   | { act: "wallet works again" }
   | { act: "wait"; ms: number }
-  | { act: "leap"; to: "invoice expiry" | "next day" | "refund expiry" }
+  | { act: "leap"; to: Leap }
   | { act: "crash" }
   /** The process dies at a commit that is still to come. */
   | { act: "die at commit"; in: number; when: "before" | "after" };
@@ -181,6 +192,28 @@ const payoutAct: fc.Arbitrary<Act> = fc.oneof(
   },
 ) as fc.Arbitrary<Act>;
 
+/** What happens around a session: its clients, a model and a wallet with troubles of their own, time and death. */
+const aroundSession: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 20, arbitrary: sessionAct },
+  { weight: 4, arbitrary: act },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constant("leap"),
+      to: fc.constantFrom<Leap>("invoice expiry", "session expiry"),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(1, 1_500, 6_000, 20_000) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      act: fc.constant("die at commit"),
+      in: fc.integer({ min: 1, max: 3 }),
+      when: fc.constantFrom("before", "after"),
+    }),
+  },
+) as fc.Arbitrary<Act>;
+
 /** A job whose payer has come as far as being owed something: else hardly any history would be about refunds. */
 const OWED: Act[][] = [
   [{ act: "create", request: 3, keyed: false }],
@@ -196,23 +229,26 @@ const NEW: Act[][] = [[{ act: "create", request: 0, keyed: false }]];
 const stepsOf = (one: fc.Arbitrary<Act>, minLength: number, maxLength: number) =>
   fc.array(fc.array(one, { minLength: 1, maxLength: 3 }), { minLength, maxLength, size: "max" });
 
-export const cases: fc.Arbitrary<Case> = fc.record({
-  seed: fc.nat({ max: 0x7fffffff }),
-  steps: fc.oneof(
-    { weight: 1, arbitrary: stepsOf(act, 5, 20).map((steps) => [...NEW, ...steps]) },
-    {
-      weight: 1,
-      arbitrary: fc.tuple(fc.constantFrom(OWED, DONE), stepsOf(fc.oneof(payoutAct, payoutAct, act), 5, 18))
-        .map(([before, steps]) => [...before, ...steps]),
-    },
-  ),
-});
+const caseOf = (steps: fc.Arbitrary<Act[][]>): fc.Arbitrary<Case> =>
+  fc.record({ seed: fc.nat({ max: 0x7fffffff }), steps });
+
+/** Histories of jobs; of sessions, and whatever else happens around them; of both. */
+export const jobCases = caseOf(fc.oneof(
+  stepsOf(act, 5, 20).map((steps) => [...NEW, ...steps]),
+  fc.tuple(fc.constantFrom(OWED, DONE), stepsOf(fc.oneof(payoutAct, payoutAct, act), 5, 18))
+    .map(([before, steps]) => [...before, ...steps]),
+));
+export const sessionCases = caseOf(stepsOf(aroundSession, 5, 18).map((steps) => [...OPENED, ...steps]));
+export const cases = fc.oneof(jobCases, sessionCases);
 
 export interface Outcome {
   jobs: number;
   complete: number;
   refundsPaid: number;
   deaths: number;
+  /** Requests of sessions: begun in all, and those that were answered. */
+  asked: number;
+  answered: number;
 }
 
 /** Plays a case. @throws {Violation} for the first rule that did not hold. */
@@ -248,6 +284,7 @@ class Player {
   #deaths = 0;
   #key = 0;
   fake!: FakeWorld;
+  #clients!: SessionClients;
 
   static async begin(seed: number, options: Pick<WorldOptions, "background">): Promise<Player> {
     const player = new Player();
@@ -264,6 +301,7 @@ class Player {
         },
       }),
     });
+    player.#clients = new SessionClients(player.fake, player.history.sessions);
     player.fake.engine.onCut = () => {
       player.#dead = true;
       player.fake.world.kill();
@@ -368,7 +406,7 @@ class Player {
       case "leap": {
         // A suspended machine suspends no call that is on its way: let those arrive first.
         await this.#advance(Math.max(0, this.#callsUntil - clock.ran()));
-        clock.leap(one.to === "invoice expiry" ? 601_000 : one.to === "next day" ? 20 * 3_600_000 : 30 * 86_400_000);
+        clock.leap(LEAPS[one.to]);
         return await this.#advance(1_500);
       }
       case "crash":
@@ -377,7 +415,10 @@ class Player {
       case "die at commit": {
         const at = fake.engine.commits() + one.in;
         fake.engine.cutAt = (commit) => commit === at ? one.when : null;
+        return;
       }
+      default:
+        for (const part of this.#clients.begin(one)) this.#later(part);
     }
   }
 
@@ -471,11 +512,14 @@ class Player {
   async outcome(): Promise<Outcome> {
     const states = await this.fake.world.rows<{ v: 1; state: string }>(["job"]);
     const refunds = await this.fake.world.rows<{ v: 1; state: string }>(["refund"]);
+    const requests = await this.fake.world.rows<{ v: 1; state: string }>(["session_request"]);
     return {
       jobs: states.length,
       complete: states.filter(({ value }) => value.state === "complete").length,
       refundsPaid: refunds.filter(({ value }) => value.state === "paid").length,
       deaths: this.#deaths,
+      asked: requests.length,
+      answered: requests.filter(({ value }) => value.state === "complete").length,
     };
   }
 }

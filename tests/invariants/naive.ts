@@ -5,74 +5,86 @@
 import type { Backends } from "@/lib/app-deps.ts";
 import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
 import type { Tx } from "@/lib/kv.ts";
+import { grantExpiryTask } from "@/lib/grants.ts";
 import type { Payouts } from "@/lib/payouts.ts";
 import { createQueue, type TaskSpec } from "@/lib/queue.ts";
 import { claim, payoutPaid } from "@/lib/rules/refunds.ts";
 import { createSettlements, type InvoiceHandler } from "@/lib/settlements.ts";
+import type { SessionRequests } from "@/lib/session-requests.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import { rowExpiryTask } from "@/lib/stores/expiring.ts";
 import { type Invoice, invoiceKey } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
 import { createBackground } from "@/queue.ts";
-import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
 export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
 
 /** The real background work with some of its parts changed. */
-function withTasks(
+export function withTasks(
   backends: Backends,
   change: (spec: TaskSpec) => TaskSpec,
-  payouts?: (real: Payouts) => Payouts,
+  other: { payouts?: (real: Payouts) => Payouts; sessionRequests?: SessionRequests } = {},
 ): ReturnType<Naive> {
   const { store, wallet, clock, random, log } = backends;
   const real = createBackground(backends, { exclusive: true });
   const jobs = jobTasks(backends);
   const sessions = sessionTasks(backends);
-  const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
-  const changed = payouts?.(real.payouts) ?? real.payouts;
+  const handlers = { ...jobs.handlers, ...sessions.handlers };
+  const changed = other.payouts?.(real.payouts) ?? real.payouts;
+  const sessionRequests = other.sessionRequests ?? real.sessionRequests;
   const settlements = createSettlements({ store, wallet, clock, log, handlers });
   const tasks = [
     ...jobs.tasks,
-    real.sessionRequests.task,
+    sessionRequests.task,
     sessions.expiryTask,
     settlements.expiryTask,
     changed.payoutTask,
     changed.expiryTask,
     idempotencyExpiryTask(store),
+    rowExpiryTask(store),
+    grantExpiryTask(backends, { job: jobs.grantExpired, request: sessionRequests.grantExpired }),
   ]
     .map(change);
   const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });
-  return { ...real, queue, settlements, payouts: changed, modelError: () => null };
+  return { ...real, queue, settlements, payouts: changed, sessionRequests, modelError: () => null };
 }
 
 /** A refund that is paid first and written down afterwards. */
 export const paysFirst: Naive = (backends) =>
-  withTasks(backends, (spec) => spec, (real) => ({
-    ...real,
-    async claim(refundId, invoice) {
-      const { store, wallet, clock } = backends;
-      const refund = await getRefund(store, refundId);
-      if (refund?.state !== "pending") return { outcome: "taken", paymentHash: refund?.payout?.paymentHash ?? null };
-      const { paymentHash } = invoice;
-      const state = await wallet.pay({ ...invoice, amountSats: refund.sats, maxFeeSats: 10, timeoutMs: 5_000 });
-      if (state.state !== "paid") return { outcome: "taken", paymentHash: null };
-      const now = clock.now();
-      await store.transact(async (tx) => {
-        const claimed = claim(refund, { ...invoice, maxFeeSats: 10, claimedAt: now });
-        if (claimed.outcome !== "claimed") return;
-        const paid = payoutPaid(claimed.refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
-        if (!paid) return;
-        putRefund(tx, paid.refund);
-        await post(tx, paid.moves.filter(({ sats }) => sats > 0), now);
-        tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
-        tx.task({ kind: "refund-expiry", id: refundId, dueAt: null });
-        tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid" });
-      });
-      return { outcome: "claimed" };
-    },
-  }));
+  withTasks(backends, (spec) => spec, {
+    payouts: (real) => ({
+      ...real,
+      async claim(refundId, invoice) {
+        const { store, wallet, clock } = backends;
+        const refund = await getRefund(store, refundId);
+        if (refund?.state !== "pending") return { outcome: "taken", paymentHash: refund?.payout?.paymentHash ?? null };
+        const { paymentHash } = invoice;
+        const state = await wallet.pay({ ...invoice, amountSats: refund.sats, maxFeeSats: 10, timeoutMs: 5_000 });
+        if (state.state !== "paid") return { outcome: "taken", paymentHash: null };
+        const now = clock.now();
+        await store.transact(async (tx) => {
+          const claimed = claim(refund, { ...invoice, maxFeeSats: 10, claimedAt: now });
+          if (claimed.outcome !== "claimed") return;
+          const paid = payoutPaid(claimed.refund, {
+            paymentHash,
+            preimage: state.preimage,
+            feeSats: state.feeSats,
+            now,
+          });
+          if (!paid) return;
+          putRefund(tx, paid.refund);
+          await post(tx, paid.moves.filter(({ sats }) => sats > 0), now);
+          tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
+          tx.task({ kind: "refund-expiry", id: refundId, dueAt: null });
+          tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid" });
+        });
+        return { outcome: "claimed" };
+      },
+    }),
+  });
 
 /** A payout whose outcome is not known counts as failed, and the claim is open again. */
 export const unknownIsFailed: Naive = (backends) => {
@@ -100,7 +112,9 @@ export const chargesEachHint: Naive = (backends) => {
   let hints = 0;
   const book = async (tx: Tx, invoice: Invoice) => {
     const { paymentHash, amountSats: sats } = invoice;
-    const to = invoice.purpose === "job-eval" ? "revenue:eval" : `job:${invoice.ref}`;
+    const to = invoice.purpose === "job-eval"
+      ? "revenue:eval"
+      : `${invoice.purpose === "job-work" ? "job" : "session"}:${invoice.ref}`;
     await post(tx, [{
       id: `hint:${++hints}:${paymentHash}`,
       from: "lightning",
@@ -168,7 +182,6 @@ export const moneyInASecondCommit: Naive = (backends) => {
   const sessions = sessionTasks(backends);
   const handlers = {
     ...sessions.handlers,
-    ...freeTierTasks().handlers,
     "job-eval": jobs.handlers["job-eval"],
     "job-work": late(jobs.handlers["job-work"]),
   };

@@ -8,18 +8,10 @@ import type { PayoutRow } from "@/lib/stores/refunds.ts";
 import { type Job, type JobState, TERMINAL } from "@/routes/jobs/jobs.machine.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
 import type { Answer } from "../harness/world.ts";
+import { assertSessions, assertSessionsAtRest, readSessions, SessionHistory } from "./session-rules.ts";
+import { must, Violation } from "./violation.ts";
 
-/** A rule did not hold. */
-export class Violation extends Error {
-  override name = "Violation";
-  constructor(readonly rule: string, readonly detail: string) {
-    super(`${rule}: ${detail}`);
-  }
-}
-
-const must = (holds: boolean, rule: string, detail: string): void => {
-  if (!holds) throw new Violation(rule, detail);
-};
+export { Violation };
 
 /** States a job may be in later, when it was seen in one. */
 const LATER: Record<JobState, readonly JobState[]> = {
@@ -58,6 +50,7 @@ export interface KnownJob {
 /** What clients did and were told: an instance must never take back an answer. */
 export class History {
   readonly jobs: KnownJob[] = [];
+  readonly sessions = new SessionHistory();
   readonly failures: unknown[] = [];
   lastClaim: string | undefined;
 
@@ -146,6 +139,7 @@ export async function assertAlways(fake: FakeWorld, history: History, when: stri
     await assertPayouts(fake); // before the books, which would only say that money is missing
     await assertBooks(fake);
     await assertTasks(fake);
+    await assertSessions(fake, history.sessions);
     await assertReads(fake, history);
     if (history.failures.length > 0) throw history.failures[0];
   } catch (error) {
@@ -252,10 +246,12 @@ async function assertTasks({ world }: FakeWorld): Promise<void> {
   }
 }
 
-/** §8.8, over every job a client knows. */
-async function assertReads({ world }: FakeWorld, history: History): Promise<void> {
+/** §8.8, over every job and session a client knows. */
+async function assertReads(fake: FakeWorld, history: History): Promise<void> {
+  const { world } = fake;
   const before = await world.store.version();
   for (const job of history.jobs) history.read(job, await world.call("GET", `/api/jobs/${job.id}`));
+  await readSessions(fake, history.sessions);
   for (const path of ["/api/estimate?request=hello", "/api/health"]) {
     const { status } = await world.call("GET", path);
     must(status === 200, "an instance can be read", `${path}: ${status}`);
@@ -297,6 +293,7 @@ export async function assertAtRest(fake: FakeWorld, history: History): Promise<v
       must((awaited?.expiresAt ?? 0) > clock.now() - 65_000, "an unpaid job expires", `it is still ${job.state}`);
     }
   }
+  await assertSessionsAtRest(fake, history.sessions);
   must((await world.rows(["leased"])).length === 0, "nothing runs", "a task is leased");
   const overdue = (await world.rows(["due"])).filter(({ key }) => Number(key[2]) <= clock.now());
   must(overdue.length === 0, "nothing is overdue", overdue.map(({ key }) => key[1]).join(", "));

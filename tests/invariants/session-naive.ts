@@ -1,0 +1,232 @@
+/** Controls: sessions as they are often written. Each loses or doubles sats, or an answer, where a rule must see it. */
+import type { Backends } from "@/lib/app-deps.ts";
+import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
+import type { Key, Store, Tx, Versioned } from "@/lib/kv.ts";
+import type { Entry } from "@/lib/rules/ledger.ts";
+import { actualSats, endRequest, type RequestQuote, type SessionRequest } from "@/lib/rules/session-requests.ts";
+import { isOpen, requestEnded, requestHeld } from "@/lib/rules/sessions.ts";
+import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
+import { post } from "@/lib/stores/ledger.ts";
+import { balanceKey, getSession, putRequest, putResult, putSession, spendable } from "@/lib/stores/sessions.ts";
+import { createBackground } from "@/queue.ts";
+import { type Naive, withTasks } from "./naive.ts";
+
+/** The real background work with other requests. */
+const withRequests = (backends: Backends, requests: SessionRequests): ReturnType<Naive> => ({
+  ...createBackground(backends, { exclusive: true }),
+  sessionRequests: requests,
+});
+
+/** The same store whose transactions see and write as `change` says. */
+const changedStore = (store: Store, change: (fn: (tx: Tx) => unknown) => Promise<unknown>): Store =>
+  new Proxy(store, {
+    get(target, name) {
+      if (name === "transact") return change;
+      const member = Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+
+/**
+ * Looks whether the balance would do, answers, and charges afterwards what is there: everybody who asks at once is
+ * answered from the same sats.
+ */
+export const chargesAfter: Naive = (backends) => {
+  const { store, model, clock, random, settings } = backends;
+  const real = createSessionRequests(backends);
+  const begin: SessionRequests["begin"] = async (token, ask) => {
+    if (ask.mode !== "request") throw new Error("the harness asks no chats");
+    const now = clock.now();
+    const quote: RequestQuote = {
+      inputTokens: 60,
+      outputTokens: 200,
+      maxOutputTokens: 800,
+      rates: await settings.ratesFor(settings.workModel),
+      evaluation: null,
+      config: settings.price,
+      btc: backends.btcPrice.current(),
+    };
+    const session = await getSession(store, token.session);
+    if (!session || !isOpen(session, now)) return { outcome: "ended", session };
+    const balanceSats = await spendable(store, token.session);
+    const usage = { inputTokens: 60, outputTokens: 64, source: "estimated" as const };
+    const priceSats = actualSats(quote, { state: "complete", usage, evalUsage: null, finish: "stop" });
+    if (balanceSats < priceSats) {
+      return { outcome: "short", paused: false, balanceSats, priceSats, minimumBalanceSats: 50 };
+    }
+    const work = await model.work({
+      model: settings.workModel,
+      request: ask.text,
+      maxOutputTokens: 64,
+      signal: new AbortController().signal,
+      deadlineMs: settings.modelDeadlineMs,
+    });
+    return await store.transact(async (tx) => {
+      const fresh: SessionRequest = {
+        ...blank(quote, now),
+        id: newOrderedId(random, now),
+        session: token.session,
+        requestHash: sha256Hex(ask.text),
+        token: token.name,
+        holdSats: Math.min(priceSats, await spendable(tx, token.session)),
+      };
+      const current = await getSession(tx, token.session) ?? session;
+      const end = { state: "complete", usage: work.usage, evalUsage: null, finish: work.finish } as const;
+      const step = endRequest(fresh, end, 0, now);
+      if (!step) throw new Error("a new request cannot have ended");
+      const { debitedSats } = step.request;
+      const charge = { from: `session:${token.session}`, to: "revenue:session", kind: "session-request" };
+      if (debitedSats > 0) {
+        await post(tx, [{ id: `after:${fresh.id}`, ...charge, sats: debitedSats, ref: fresh.id }], now);
+      }
+      const left = await spendable(tx, token.session);
+      const request = { ...step.request, holdSats: 0, balanceSats: left };
+      const ended = { holdSats: 0, chargeSats: debitedSats, balanceSats: left, succeeded: true, now };
+      await putSession(tx, requestEnded(requestHeld(current, 0), { ...ended, terms: settings.sessions }), current);
+      putRequest(tx, request);
+      putResult(tx, request.id, work.text);
+      return { outcome: "begun", request };
+    });
+  };
+  return withRequests(backends, { ...real, begin });
+};
+
+const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "session" | "requestHash" | "token"> => ({
+  v: 1,
+  mode: "request",
+  state: "running",
+  at: now,
+  endedAt: null,
+  model: "work",
+  evalModel: null,
+  text: null,
+  quote,
+  holdSats: 0,
+  pubkey: null,
+  grantedSats: 0,
+  adviceSats: 0,
+  freeTier: null,
+  allowances: [],
+  evalUsage: null,
+  usage: null,
+  actualSats: 0,
+  debitedSats: 0,
+  absorbedSats: 0,
+  balanceSats: null,
+  finish: null,
+  reason: null,
+  errorMessage: null,
+  causedByRequest: false,
+});
+
+/** A request's state is written in one commit, its sats in the next: for the hold and for the settlement. */
+export const holdInASecondCommit: Naive = (backends) => {
+  const { store, clock } = backends;
+  const apart = changedStore(store, async (fn) => {
+    let entries: Entry[] = [];
+    const result = await store.transact((tx) => {
+      entries = [];
+      return fn(withoutMoney(tx, (entry) => entries.push(entry)));
+    });
+    for (const entry of entries) await store.transact((tx) => post(tx, [entry], clock.now()));
+    return result;
+  });
+  const naive = createSessionRequests({ ...backends, store: apart });
+  return withTasks(backends, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
+};
+
+const withoutMoney = (tx: Tx, seen: (entry: Entry) => void): Tx => ({
+  ...tx,
+  set: <T extends Versioned>(key: Key, value: T) => {
+    if (key[0] === "entry") return seen(value as unknown as Entry);
+    if (key[0] !== "account") tx.set(key, value);
+  },
+});
+
+/** Reads the balance, decides, and writes what it makes of it afterwards: of two at once, one is lost. */
+export const losesUpdates: Naive = (backends) => {
+  const { store } = backends;
+  const real = createBackground(backends, { exclusive: true });
+  return {
+    ...real,
+    sessionRequests: {
+      ...real.sessionRequests,
+      async begin(token, ask, about) {
+        const key = balanceKey(token.session);
+        const before = await store.get(key);
+        const stale = changedStore(store, (fn) =>
+          store.transact((tx) => {
+            let own: Versioned | null = before;
+            return fn({
+              ...tx,
+              get: <T extends Versioned>(asked: Key) =>
+                String(asked) === String(key) ? Promise.resolve(own as T | null) : tx.get<T>(asked),
+              set: (asked, value) => {
+                if (String(asked) === String(key)) own = value;
+                tx.set(asked, value);
+              },
+            });
+          }));
+        return await createSessionRequests({ ...backends, store: stale }).begin(token, ask, about);
+      },
+    },
+  };
+};
+
+/** A request that failed for good is dropped from the queue: its hold stays for ever. */
+export const keepsHolds: Naive = (backends) =>
+  withTasks(backends, (spec) => {
+    if (spec.kind !== "session-request") return spec;
+    return {
+      ...spec,
+      giveUp: async ({ kind, id }) => void await backends.store.transact((tx) => tx.task({ kind, id, dueAt: null })),
+    };
+  });
+
+/** The answer is only for whoever waits for it: nothing keeps it. */
+export const forgetsAnswers: Naive = (backends) => {
+  const { store } = backends;
+  const forgetful = changedStore(
+    store,
+    (fn) =>
+      store.transact((tx) =>
+        fn({ ...tx, set: (key, value) => key[0] === "session_result" ? undefined : tx.set(key, value) })
+      ),
+  );
+  const naive = createSessionRequests({ ...backends, store: forgetful });
+  return withTasks(backends, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
+};
+
+/** Each with the rules of which one must be the first to break. */
+export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [
+  {
+    name: "a request that is answered first and charged afterwards, without a hold",
+    background: chargesAfter,
+    breaks: ["every request was debited from its hold and the rest released"],
+  },
+  {
+    name: "a hold and a settlement whose sats come in a second commit",
+    background: holdInASecondCommit,
+    breaks: [
+      "every hold is that of a running request",
+      "every request was debited from its hold and the rest released",
+      "a request is answered",
+      "a request comes to its end",
+    ],
+  },
+  {
+    name: "a balance that is read before and written after",
+    background: losesUpdates,
+    breaks: ["all balances add up to zero", "every counter equals its entries"],
+  },
+  {
+    name: "a failed request that keeps its hold",
+    background: keepsHolds,
+    breaks: ["a running request has its task, and no other has"],
+  },
+  {
+    name: "an answer that nothing keeps",
+    background: forgetsAnswers,
+    breaks: ["an answer that was charged is kept", "an answer that was charged can be fetched"],
+  },
+];

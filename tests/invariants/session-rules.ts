@@ -1,0 +1,265 @@
+/** The rules of economy.md §6, as questions to the rows of a database and to what clients of sessions were told. */
+import type { Entry } from "@/lib/rules/ledger.ts";
+import type { Refund } from "@/lib/rules/refunds.ts";
+import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { Session } from "@/lib/rules/sessions.ts";
+import type { TaskRow } from "@/lib/stores/due.ts";
+import type { RequestResult } from "@/lib/stores/sessions.ts";
+import type { FakeWorld } from "../harness/fake-world.ts";
+import type { Answer, World } from "../harness/world.ts";
+import { must } from "./violation.ts";
+
+/** What an answer said of a request. Once it has ended, nothing may ever say otherwise. */
+interface Told {
+  state: string;
+  debitedSats: number;
+  result: string | undefined;
+}
+
+/** A request as a client sends it, to be sent again. */
+export interface KnownAsk {
+  /** Idempotency-Key, good until `goodUntil` (ms since the epoch). */
+  key: string;
+  goodUntil: number;
+  text: string;
+  authorization: string;
+  requestId: string | null;
+}
+
+export interface KnownSession {
+  id: string;
+  handle: string;
+  /** Invoices it was shown, deposit first, with their last moment (ms since the epoch). */
+  invoices: Map<string, number>;
+  /** What paying revealed, and the macaroons that challenges handed out, both by payment hash. */
+  preimages: Map<string, string>;
+  challenges: Map<string, string>;
+  /** As it was shown after the deposit. */
+  bearer: string | null;
+  /** Answers said that the deposit had arrived. */
+  paid: boolean;
+  /** A request of it was begun: from then on the id alone shows no macaroon. */
+  used: boolean;
+  asks: KnownAsk[];
+  told: Map<string, Told>;
+  /** Invoices its holder sent, and payment hashes that an answer called paid. */
+  claims: string[];
+  paidTo: Set<string>;
+}
+
+/** What clients of sessions did and were told. */
+export class SessionHistory {
+  readonly all: KnownSession[] = [];
+
+  at = (index: number): KnownSession | undefined => this.all[index % Math.max(1, this.all.length)];
+
+  opened({ status, body }: Answer): void {
+    must(status === 201 || status === 503, "opening a session is answered", `${status} ${JSON.stringify(body)}`);
+    if (status !== 201 || this.all.some(({ id }) => id === body.sessionId)) return;
+    this.all.push({
+      id: body.sessionId,
+      handle: body.sessionId.slice(0, 13),
+      invoices: new Map([[body.invoice.paymentHash, Date.parse(body.invoice.expiresAt)]]),
+      preimages: new Map(),
+      challenges: new Map(),
+      bearer: null,
+      paid: false,
+      used: false,
+      asks: [],
+      told: new Map(),
+      claims: [],
+      paidTo: new Set(),
+    });
+  }
+
+  read(session: KnownSession, answer: Answer): Answer {
+    const { status, body } = answer;
+    if (status === 404 && !session.paid) return answer; // nobody paid it, and a day later it was forgotten
+    must(status === 200, "a session that was paid can be read", `${status} ${JSON.stringify(body)}`);
+    must(body.balanceSats >= 0 && body.heldSats >= 0, "a session is never below zero", JSON.stringify(body));
+    const waits = body.state === "awaiting_payment";
+    must(!session.paid || !waits, "a session that was paid stays paid", body.state);
+    must(!session.used || body.macaroon === undefined, "the id of a used session shows no macaroon", session.handle);
+    if (!waits && !body.invoice) session.paid = true;
+    if (body.macaroon) session.bearer = body.macaroon;
+    if (body.pendingTopup) this.invoiced(session, body.pendingTopup);
+    if (body.refund?.refundState === "paid") session.paidTo.add(body.refund.refundPaymentHash);
+    return answer;
+  }
+
+  invoiced(session: KnownSession, invoice: { paymentHash: string; expiresAt: string }): void {
+    session.invoices.set(invoice.paymentHash, Date.parse(invoice.expiresAt));
+  }
+
+  /** What a request without a credential was answered: a way to pay, or that there is none. */
+  challenged(session: KnownSession, { status, body, headers }: Answer): void {
+    must([401, 402, 503].includes(status), "a challenge is answered", `${status} ${JSON.stringify(body)}`);
+    if (status !== 402) return;
+    const macaroon = /macaroon="([^"]+)"/.exec(headers.get("www-authenticate") ?? "")?.[1];
+    must(macaroon !== undefined, "a challenge has a macaroon", String(headers.get("www-authenticate")));
+    const { invoice } = body.error.details;
+    this.invoiced(session, invoice);
+    session.challenges.set(invoice.paymentHash, macaroon as string);
+  }
+
+  /** A challenge's token whose invoice this client never paid. */
+  refusedUnpaid({ status, body }: Answer): void {
+    must(status === 401, "a token that nobody paid for opens nothing", `${status} ${JSON.stringify(body)}`);
+  }
+
+  toppedUp(session: KnownSession, { status, body }: Answer): void {
+    must([201, 401, 409, 503].includes(status), "a top-up is answered", `${status} ${JSON.stringify(body)}`);
+    if (status === 201) this.invoiced(session, body.invoice);
+    if (body.error?.details?.pendingTopup) this.invoiced(session, body.error.details.pendingTopup);
+  }
+
+  asked(session: KnownSession, ask: KnownAsk | null, { status, body }: Answer): void {
+    const said = `${status} ${JSON.stringify(body)}`;
+    must([200, 202, 401, 402, 403, 503].includes(status), "a request is answered", said);
+    if (status === 402) {
+      const { balanceSats, priceSats } = body.error.details;
+      must(balanceSats >= 0 && priceSats > 0, "a 402 says balance and price", said);
+      return;
+    }
+    if (status !== 200 && status !== 202) return;
+    session.used = true;
+    if (ask) {
+      must(ask.requestId === null || ask.requestId === body.requestId, "the same key is the same request", said);
+      ask.requestId = body.requestId;
+    }
+    must(body.balanceRemaining === undefined || body.balanceRemaining >= 0, "a session is never below zero", said);
+    this.told(session, body);
+  }
+
+  /** One request as any answer shows it: how it ended is said the same way for ever. */
+  told(session: KnownSession, body: Answer["body"]): void {
+    const before = session.told.get(body.requestId);
+    const now: Told = { state: body.state, debitedSats: body.debitedSats, result: body.result };
+    const said = `${JSON.stringify(before)}, later ${JSON.stringify(now)}`;
+    must(
+      !before || before.state === "running" || JSON.stringify(before) === JSON.stringify(now),
+      "an answer that was given stays",
+      said,
+    );
+    must(now.state !== "complete" || Boolean(now.result), "an answer that was charged can be fetched", said);
+    must(now.state !== "failed" || now.debitedSats === 0, "a failure costs nothing", said);
+    session.told.set(body.requestId, now);
+  }
+
+  closed(session: KnownSession, { status, body }: Answer): void {
+    const said = `${status} ${JSON.stringify(body)}`;
+    must([200, 202, 400, 401, 403, 409, 503].includes(status), "a close is answered", said);
+    const refund = status === 200 ? body : body.error?.details;
+    if (refund?.refundState === "paid") session.paidTo.add(refund.refundPaymentHash);
+  }
+}
+
+/** What must hold at every moment at which no commit is under way, beside the audit. @throws {Violation} */
+export async function assertSessions({ world }: FakeWorld, history: SessionHistory): Promise<void> {
+  const requests = (await world.rows<SessionRequest>(["session_request"])).map(({ value }) => value);
+  const results = new Map(
+    (await world.rows<RequestResult>(["session_result"])).map(({ key, value }) => [key[1], value]),
+  );
+  const planned = new Set((await world.rows<TaskRow>(["task"])).map(({ value: { kind, id } }) => `${kind} ${id}`));
+
+  const charged = new Map<string, number>();
+  for (const { value: { to, ref, sats } } of await world.rows<Entry>(["entry"])) {
+    if (to === "revenue:session") charged.set(ref, (charged.get(ref) ?? 0) + sats);
+  }
+  for (const { id, session, state, debitedSats, absorbedSats } of requests) {
+    const isCharged = charged.get(id) ?? 0;
+    charged.delete(id);
+    must(
+      isCharged === debitedSats + absorbedSats,
+      "a request is charged once, for what it says",
+      `${isCharged} of ${debitedSats}`,
+    );
+    must(
+      planned.has(`session-request ${session}.${id}`) === (state === "running"),
+      "a running request has its task, and no other has",
+      state,
+    );
+    must(state !== "complete" || Boolean(results.get(id)?.text), "an answer that was charged is kept", id);
+  }
+  must(charged.size === 0, "only requests are charged", [...charged.keys()].join(", "));
+
+  for (const { value: { handle, state } } of await world.rows<Session>(["session"])) {
+    const lives = state === "active" || state === "paused";
+    must(planned.has(`session-expiry ${handle}`) === lives, "a session has an end while it lives", state);
+  }
+  await assertTold(world, history, new Map(requests.map((request) => [request.id, request])));
+}
+
+/** Nothing that clients were told has gone, or become something else. */
+async function assertTold(
+  world: World,
+  history: SessionHistory,
+  requests: ReadonlyMap<string, SessionRequest>,
+): Promise<void> {
+  const paid = new Set<string>();
+  for (const { value: { state, payout } } of await world.rows<Refund>(["refund"])) {
+    if (state === "paid" && payout) paid.add(payout.paymentHash);
+  }
+  for (const session of history.all) {
+    for (const [id, { state, debitedSats }] of session.told) {
+      const request = requests.get(id);
+      must(request?.session === session.handle, "a request that was begun is there", id);
+      if (state === "running") continue;
+      must(
+        request?.state === state && request.debitedSats === debitedSats,
+        "an answer that was given stays",
+        `${state} for ${debitedSats}, later ${request?.state} for ${request?.debitedSats}`,
+      );
+    }
+    for (const hash of session.paidTo) {
+      must(paid.has(hash), "a refund that was called paid stays paid", hash);
+    }
+  }
+}
+
+/** Reads of every session a client knows; whoever calls it sees to it that they write nothing. */
+export async function readSessions({ world }: FakeWorld, history: SessionHistory): Promise<void> {
+  for (const [i, session] of history.all.entries()) {
+    const path = `/api/sessions/${session.id}`;
+    history.read(session, await world.call("GET", path));
+    if (!session.bearer) continue;
+    const headers = { authorization: `Bearer ${session.bearer}` };
+    const list = await world.call("GET", `${path}/requests?limit=100`, undefined, headers);
+    must(list.status === 200, "a history can be read", `${list.status} ${JSON.stringify(list.body)}`);
+    const other = history.all[i + 1];
+    if (!other) continue;
+    const { status } = await world.call("GET", `/api/sessions/${other.id}/requests`, undefined, headers);
+    must(status === 401, "a token of one session opens no other", String(status));
+  }
+}
+
+/** Nothing is stuck; what was charged can be fetched. @throws {Violation} */
+export async function assertSessionsAtRest({ world, clock }: FakeWorld, history: SessionHistory): Promise<void> {
+  const late = clock.now() - 65_000;
+  const sessions = new Map((await world.rows<Session>(["session"])).map(({ value }) => [value.handle, value]));
+  for (const { handle, state, running, deposit, expiresAt } of sessions.values()) {
+    must(running === 0, "a request comes to its end", `${running} requests of ${handle} still run`);
+    must(state !== "awaiting_payment" || deposit.expiresAt > late, "an unpaid session expires", handle);
+    const lives = state === "active" || state === "paused";
+    must(!lives || (expiresAt ?? 0) > late, "a session lives no longer than its time", `${state} until ${expiresAt}`);
+  }
+  const complete = (await world.rows<SessionRequest>(["session_request"])).map(({ value }) => value)
+    .filter(({ state }) => state === "complete");
+  for (const session of history.all) {
+    const [deposit = ""] = session.invoices.keys();
+    const isPaid = session.paid || (await world.wallet.lookupInvoice(deposit)).state === "settled";
+    must(!isPaid || sessions.has(session.handle), "a session that was paid is never forgotten", session.handle);
+    if (!session.bearer) continue;
+    for (const { id } of complete.filter((request) => request.session === session.handle)) {
+      const headers = { authorization: `Bearer ${session.bearer}` };
+      const { status, body } = await world.call(
+        "GET",
+        `/api/sessions/${session.id}/requests/${id}`,
+        undefined,
+        headers,
+      );
+      must(status === 200, "an answer that was charged can be fetched", `${status} ${JSON.stringify(body)}`);
+      history.told(session, body);
+    }
+  }
+}
