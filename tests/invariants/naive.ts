@@ -17,6 +17,7 @@ import { type Invoice, invoiceKey } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
 import { createBackground } from "@/queue.ts";
+import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
 import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
 
@@ -26,13 +27,18 @@ export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
 export function withTasks(
   backends: Backends,
   change: (spec: TaskSpec) => TaskSpec,
-  other: { payouts?: (real: Payouts) => Payouts; sessionRequests?: SessionRequests } = {},
+  other: {
+    payouts?: (real: Payouts) => Payouts;
+    sessionRequests?: SessionRequests;
+    jobWork?: (real: InvoiceHandler) => InvoiceHandler;
+  } = {},
 ): ReturnType<Naive> {
   const { store, wallet, clock, random, log } = backends;
   const real = createBackground(backends, { exclusive: true });
   const jobs = jobTasks(backends);
   const sessions = sessionTasks(backends);
-  const handlers = { ...jobs.handlers, ...sessions.handlers };
+  const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
+  handlers["job-work"] = other.jobWork?.(handlers["job-work"]) ?? handlers["job-work"];
   const changed = other.payouts?.(real.payouts) ?? real.payouts;
   const sessionRequests = other.sessionRequests ?? real.sessionRequests;
   const settlements = createSettlements({ store, wallet, clock, log, handlers });
@@ -163,9 +169,7 @@ export const dropsFailedWork: Naive = (backends) =>
 
 /** The state is written in one commit and its money in the next. */
 export const moneyInASecondCommit: Naive = (backends) => {
-  const { store, wallet, clock, random, log } = backends;
-  const real = createBackground(backends, { exclusive: true });
-  const jobs = jobTasks(backends);
+  const { store } = backends;
   const late = (handler: InvoiceHandler): InvoiceHandler => ({
     ...handler,
     settled: (tx, invoice, paidSats, now) => {
@@ -179,28 +183,7 @@ export const moneyInASecondCommit: Naive = (backends) => {
       return handler.settled(withoutMoney(tx), invoice, paidSats, now);
     },
   });
-  const sessions = sessionTasks(backends);
-  const handlers = {
-    ...sessions.handlers,
-    "job-eval": jobs.handlers["job-eval"],
-    "job-work": late(jobs.handlers["job-work"]),
-  };
-  const settlements = createSettlements({ store, wallet, clock, log, handlers });
-  const tasks = [
-    ...jobs.tasks,
-    real.sessionRequests.task,
-    sessions.expiryTask,
-    settlements.expiryTask,
-    real.payouts.payoutTask,
-    real.payouts.expiryTask,
-    idempotencyExpiryTask(store),
-  ];
-  return {
-    ...real,
-    modelError: () => null,
-    settlements,
-    queue: createQueue({ store, clock, random, log, exclusive: true, tasks }),
-  };
+  return withTasks(backends, (spec) => spec, { jobWork: late });
 };
 
 const withoutMoney = (tx: Tx): Tx => ({
