@@ -2,11 +2,19 @@
 import type { Backends } from "@/lib/app-deps.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
-import type { Tx } from "@/lib/kv.ts";
 import { challengeHeader } from "@/lib/l402/challenge.ts";
 import { macaroonFor, newToken, putToken, revokeToken } from "@/lib/l402/tokens.ts";
-import { createSession, isOpen, offerTopup, type Session, type TokenRef, type Topup } from "@/lib/rules/sessions.ts";
-import { addInvoice, type InvoicePurpose, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import {
+  createSession,
+  isOpen,
+  offerTopup,
+  pendingTopup,
+  type Session,
+  type TokenRef,
+  type Topup,
+  waitingTopup,
+} from "@/lib/rules/sessions.ts";
+import { addInvoice, getInvoice, type InvoicePurpose, type InvoiceSummary } from "@/lib/stores/invoices.ts";
 import { getSession, openChallenges, putSession, writeSessionStep } from "@/lib/stores/sessions.ts";
 
 export type SessionDeps = Pick<
@@ -88,24 +96,29 @@ async function known(deps: SessionDeps, handle: string): Promise<Opened> {
 }
 
 export type Offered =
-  | { outcome: "offered" | "pending"; topup: Topup }
-  | { outcome: "not_open" };
+  | { outcome: "offered" | "pending"; topup: InvoiceSummary }
+  | { outcome: "not_open" }
+  | { outcome: "conflict" };
 
 /**
  * Offers a top-up; its token is worth what it pays for and no more.
- * @param byHolder the session's token was shown for it: from now on the id alone does not show that token.
+ * @param about.byHolder the session's token was shown for it; else it is a challenge for whoever has the id.
  * @throws {WalletError}
  */
 export async function offerTopupOf(
   deps: SessionDeps,
   handle: string,
   amountSats: number,
-  byHolder = false,
+  { byHolder = false, scope = null }: { byHolder?: boolean; scope?: IdempotencyScope | null } = {},
 ): Promise<Offered> {
   const { store, clock, random, capabilities } = deps;
   const session = await getSession(store, handle);
+  const before = scope && await recall(store, scope, clock.now());
+  if (before?.outcome === "conflict") return { outcome: "conflict" };
+  if (before?.outcome === "known") return await knownTopup(deps, before.ref);
   if (!session || !isOpen(session, clock.now())) return { outcome: "not_open" };
-  if (session.topup) return { outcome: "pending", topup: session.topup };
+  const waiting = waitingTopup(session, byHolder);
+  if (waiting) return { outcome: "pending", topup: waiting.invoice };
   const invoice = await invoiceFor(deps, amountSats, "Timmy: top-up");
   const now = clock.now();
   const token = newToken({ random, capabilities }, {
@@ -117,14 +130,22 @@ export async function offerTopupOf(
   return await store.transact(async (tx): Promise<Offered> => {
     const current = await getSession(tx, handle);
     if (!current) return { outcome: "not_open" };
-    const step = offerTopup(current, { invoice, token: token.ref }, now);
+    const step = offerTopup(current, { invoice, token: token.ref }, { byHolder, now });
+    if (step.outcome === "pending") return { outcome: "pending", topup: step.topup.invoice };
     if (step.outcome !== "applied") return step;
-    const offered = byHolder ? { ...step.session, tokenUsed: true } : step.session;
-    await writeSessionStep(tx, current, { ...step, session: offered }, now);
+    await writeSessionStep(tx, current, step, now);
     putToken(tx, token);
     addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
-    return { outcome: "offered", topup: { invoice, token: token.ref } };
+    if (scope) remember(tx, scope, invoice.paymentHash, now);
+    return { outcome: "offered", topup: invoice };
   });
+}
+
+/** The top-up that an idempotency key asked for: the same answer again, paid since or not. */
+async function knownTopup(deps: SessionDeps, paymentHash: string): Promise<Offered> {
+  const invoice = await getInvoice(deps.store, paymentHash);
+  if (!invoice) throw new Error("an idempotency key names an invoice that does not exist");
+  return { outcome: "offered", topup: invoice };
 }
 
 export type Challenge =
@@ -146,8 +167,11 @@ export async function challengeOf(deps: SessionDeps, handle: string): Promise<Ch
     return await challengeWith(deps, session, session.deposit, session.challengeToken);
   }
   const offered = await offerTopupOf(deps, handle, deps.settings.l402DepositSats);
-  if (offered.outcome === "not_open") return { outcome: "ended" };
-  return await challengeWith(deps, session, offered.topup.invoice, offered.topup.token);
+  if (!("topup" in offered)) return { outcome: "ended" };
+  const now = await getSession(deps.store, handle);
+  const topup = now && pendingTopup(now, offered.topup.paymentHash);
+  if (!topup) return { outcome: "ended" }; // paid this very moment
+  return await challengeWith(deps, session, topup.invoice, topup.token);
 }
 
 async function challengeWith(
@@ -177,16 +201,30 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
   const about = { session: handle, paymentHash: session.deposit.paymentHash };
   const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
   const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
+  // A top-up that waits to be paid needs a token, too: without one, its challenge could not be handed out any more.
+  const renewed = [session.topup, session.offer].filter((topup) => topup !== null).map(({ invoice }) => {
+    const { paymentHash, amountSats: maxSats } = invoice;
+    return {
+      invoice,
+      token: newToken({ random, capabilities }, { kind: "topup", session: handle, paymentHash, maxSats }),
+    };
+  });
   await store.transact(async (tx) => {
     const current = await getSession(tx, handle);
     if (!current) return;
+    const renew = (topup: Topup | null): Topup | null => {
+      const found = renewed.find(({ invoice }) => invoice.paymentHash === topup?.invoice.paymentHash);
+      if (!found) return null;
+      putToken(tx, found.token);
+      return { invoice: found.invoice, token: found.token.ref };
+    };
     for (const ref of tokensOf(current)) revokeToken(tx, ref);
     putToken(tx, challenge);
     putToken(tx, bearer);
-    const topup = current.topup && renewed(tx, deps, handle, current.topup);
     const next = {
       ...current,
-      topup,
+      topup: renew(current.topup),
+      offer: renew(current.offer),
       challengeToken: challenge.ref,
       bearerToken: bearer.ref,
       topupTokens: [],
@@ -195,14 +233,6 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
     await putSession(tx, next, current);
   });
   return await macaroonFor(store, bearer.ref);
-}
-
-/** A new token for a top-up that waits to be paid: without one, its challenge could not be handed out any more. */
-function renewed(tx: Tx, deps: SessionDeps, session: string, { invoice }: Topup): Topup {
-  const { paymentHash, amountSats } = invoice;
-  const token = newToken(deps, { kind: "topup", session, paymentHash, maxSats: amountSats });
-  putToken(tx, token);
-  return { invoice, token: token.ref };
 }
 
 /** Which sessions' tokens were used by reads: in memory, since reads write nothing. Any spending is written down. */
@@ -230,7 +260,7 @@ export const tokensOf = (session: Session): TokenRef[] => [
   session.challengeToken,
   session.bearerToken,
   ...session.topupTokens,
-  ...(session.topup ? [session.topup.token] : []),
+  ...[session.topup, session.offer].filter((topup) => topup !== null).map(({ token }) => token),
 ];
 
 async function invoiceFor(deps: SessionDeps, amountSats: number, memo: string): Promise<InvoiceSummary> {

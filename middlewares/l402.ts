@@ -111,7 +111,7 @@ async function challenge(
   return paymentRequired(
     "payment_required",
     "Pay the invoice in the WWW-Authenticate header, then repeat the request with " +
-      "Authorization: L402 <macaroon>:<preimage>. The token goes on working until the session is empty.",
+      "Authorization: L402 <macaroon>:<preimage>. The token goes on working until what it paid for is used up.",
     [header],
     {
       sessionId: deps.capabilities.idOf("session", made.session.handle),

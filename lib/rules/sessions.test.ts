@@ -123,16 +123,27 @@ Deno.test("stateFor: paused below the minimum, what running requests hold counte
 });
 
 Deno.test("offerTopup: one at a time; the second is shown the first", () => {
-  const offered = step(offerTopup(active(), TOPUP, NOW)).session;
+  const offered = step(offerTopup(active(), TOPUP, { byHolder: true, now: NOW })).session;
   assert.deepEqual(offered.topup, TOPUP);
   const other = { invoice: invoice("t2"), token: token("t2") };
-  assert.deepEqual(offerTopup(offered, other, NOW), { outcome: "pending", topup: TOPUP });
+  assert.deepEqual(offerTopup(offered, other, { byHolder: true, now: NOW }), { outcome: "pending", topup: TOPUP });
 });
 Deno.test("offerTopup: a session that is not open is offered none, though it has one", () => {
   for (const session of [fresh, active({ state: "closed", topup: TOPUP }), active({ expiresAt: NOW })]) {
-    assert.deepEqual(offerTopup(session, TOPUP, NOW), { outcome: "not_open" });
+    assert.deepEqual(offerTopup(session, TOPUP, { byHolder: true, now: NOW }), { outcome: "not_open" });
   }
 });
+Deno.test("offerTopup: what a challenge offered keeps nobody from topping up, and each is paid or expires by itself", () => {
+  const bySomebody = step(offerTopup(active(), TOPUP, { byHolder: false, now: NOW })).session;
+  assert.equal(bySomebody.tokenUsed, false, "whoever has only the id has used no token");
+  const other = { ...TOPUP, invoice: { ...TOPUP.invoice, paymentHash: "other" } };
+  assert.deepEqual(offerTopup(bySomebody, other, { byHolder: false, now: NOW }), { outcome: "pending", topup: TOPUP });
+  const both = step(offerTopup(bySomebody, other, { byHolder: true, now: NOW })).session;
+  assert.deepEqual([both.offer, both.topup, both.tokenUsed], [TOPUP, other, true]);
+  const expired = step(topupExpired(both, TOPUP.invoice.paymentHash)).session;
+  assert.deepEqual([expired.offer, expired.topup], [null, other]);
+});
+
 Deno.test("topupExpired: another one may be asked for; one that was replaced changes nothing", () => {
   assert.equal(step(topupExpired(active({ topup: TOPUP }), "t1")).session.topup, null);
   assert.deepEqual(topupExpired(active({ topup: TOPUP }), "t2"), { outcome: "replayed" });
@@ -330,7 +341,7 @@ class Life {
         const hash = `t${++this.#ids}`;
         const sats = 1 + this.#ids * 13;
         const topup = { invoice: invoice(hash, sats), token: token(hash) };
-        if (this.#apply(offerTopup(session, topup, now))) this.offered.push({ hash, sats });
+        if (this.#apply(offerTopup(session, topup, { byHolder: true, now }))) this.offered.push({ hash, sats });
         return;
       }
       case "pay top-up": {

@@ -37,6 +37,11 @@ export interface Session {
   deposit: InvoiceSummary;
   depositPaid: boolean;
   topup: Topup | null;
+  /**
+   * A top-up that a 402 offered to somebody with no more than the session's id. Not the holder's: else whoever has seen the
+   * id could keep the holder from topping up.
+   */
+  offer: Topup | null;
   /** Worth nothing without the deposit's preimage. */
   challengeToken: TokenRef;
   /** Works alone; shown by id until it is first used. */
@@ -114,6 +119,7 @@ export function createSession(input: {
     createdAt: now,
     depositPaid: false,
     topup: null,
+    offer: null,
     topupTokens: [],
     tokenUsed: false,
     running: 0,
@@ -150,8 +156,8 @@ export function topupPaid(
   session: Session,
   input: { paymentHash: string; paidSats: number; balanceSats: number; terms: SessionTerms; now: number },
 ): SessionStep {
-  const paid = session.topup?.invoice.paymentHash === input.paymentHash ? session.topup : null;
-  const next = paid ? { ...session, topup: null, topupTokens: [...session.topupTokens, paid.token] } : session;
+  const paid = pendingTopup(session, input.paymentHash);
+  const next = paid ? { ...without(session, paid), topupTokens: [...session.topupTokens, paid.token] } : session;
   return received(next, { ...input, kind: "session-topup" });
 }
 
@@ -190,19 +196,35 @@ export function depositExpired(session: Session, paymentHash: string): SessionSt
 
 /** The top-up's invoice ran out unpaid: another one may be asked for. */
 export function topupExpired(session: Session, paymentHash: string): SessionStep | NoStep {
-  if (session.topup?.invoice.paymentHash !== paymentHash) return REPLAYED;
-  return applied({ ...session, topup: null });
+  const expired = pendingTopup(session, paymentHash);
+  return expired ? applied(without(session, expired)) : REPLAYED;
 }
+
+/** The top-up of this invoice that waits to be paid, whoever asked for it. */
+export const pendingTopup = (session: Session, paymentHash: string): Topup | null =>
+  [session.topup, session.offer].find((topup) => topup?.invoice.paymentHash === paymentHash) ?? null;
+
+const without = (session: Session, topup: Topup): Session => ({
+  ...session,
+  topup: session.topup === topup ? null : session.topup,
+  offer: session.offer === topup ? null : session.offer,
+});
+
+/** What waits already for whoever asks: the holder has the one they asked for, anybody else that or the offer. */
+export const waitingTopup = (session: Session, byHolder: boolean): Topup | null =>
+  byHolder ? session.topup : session.topup ?? session.offer;
 
 /** A top-up is offered. One at a time: `pending` has the one that waits. */
 export function offerTopup(
   session: Session,
   topup: Topup,
-  now: number,
+  { byHolder, now }: { byHolder: boolean; now: number },
 ): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } {
   if (!isOpen(session, now)) return { outcome: "not_open" };
-  if (session.topup) return { outcome: "pending", topup: session.topup };
-  return applied({ ...session, topup });
+  const waiting = waitingTopup(session, byHolder);
+  if (waiting) return { outcome: "pending", topup: waiting };
+  // Whoever shows the token for it has used it: from now on the id alone does not show it.
+  return applied(byHolder ? { ...session, topup, tokenUsed: true } : { ...session, offer: topup });
 }
 
 /** A request begins: its hold leaves the balance. From here on the id alone shows no macaroon any more. */

@@ -10,7 +10,13 @@ import { allowModel, notBegun } from "@/lib/spending.ts";
 import { getResult } from "@/lib/stores/sessions.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
-import type { CompletionRequest, CreateCompletionRoute, ListModelsRoute } from "./chat.routes.ts";
+import type {
+  CompletionRequest,
+  CreateCompletionRoute,
+  GetModelRoute,
+  ListModelsRoute,
+  ModelBody,
+} from "./chat.routes.ts";
 import { type ChunkStream, chunkStream } from "./chat.stream.ts";
 
 type Chat = Extract<Ask, { mode: "chat" }>;
@@ -139,12 +145,7 @@ function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone" | "
   const { chatModels } = deps.settings;
   const { model, max_tokens, max_completion_tokens, temperature, stop } = body;
   if (!chatModels.includes(model)) {
-    throw new ApiError({
-      status: 404,
-      code: "model_not_found",
-      publicMessage: `There is no such model here. Use one of: ${chatModels.join(", ")}.`,
-      details: { fields: [{ field: "model", problem: "is none of those served here" }] },
-    });
+    throw noSuchModel(chatModels);
   }
   const messages = readMessages(body.messages);
   if (max_tokens && max_completion_tokens && max_tokens !== max_completion_tokens) {
@@ -187,13 +188,32 @@ function refuseFailed(request: SessionRequest): void {
     : unavailable("upstream_failed", message, 5, { details: { requestId: request.id, debitedSats: 0 } });
 }
 
-export const listModels: AppRouteHandler<ListModelsRoute, AppDeps> = async (c) => {
-  const { settings, btcPrice, model } = c.get("deps");
+const noSuchModel = (served: readonly string[]) =>
+  new ApiError({
+    status: 404,
+    code: "model_not_found",
+    publicMessage: `There is no such model here. Use one of: ${served.join(", ")}.`,
+    details: { fields: [{ field: "model", problem: "is none of those served here" }] },
+  });
+
+export const listModels: AppRouteHandler<ListModelsRoute, AppDeps> = async (c) =>
+  c.json({ object: "list" as const, data: await modelBodies(c.get("deps")) }, 200);
+
+export const getModel: AppRouteHandler<GetModelRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { id } = c.req.valid("param");
+  const found = (await modelBodies(deps)).find((model) => model.id === id);
+  if (!found) throw noSuchModel(deps.settings.chatModels);
+  return c.json(found, 200);
+};
+
+/** Every model with its prices. */
+async function modelBodies({ settings, btcPrice, model }: AppDeps): Promise<ModelBody[]> {
   const btc = btcPrice.current();
   const factor = (1 + settings.price.marginPct / 100) / btc.usd * 1e8;
   const sats = (usd: number) => Number((usd * factor).toFixed(3));
   const { doMonthlyCostUsd, doMonthlyRequestVolume } = settings.price;
-  const data = await Promise.all(settings.chatModels.map(async (id) => {
+  return await Promise.all(settings.chatModels.map(async (id) => {
     const rates: Rates = await settings.ratesFor(id);
     return {
       id,
@@ -208,5 +228,4 @@ export const listModels: AppRouteHandler<ListModelsRoute, AppDeps> = async (c) =
       },
     };
   }));
-  return c.json({ object: "list" as const, data }, 200);
-};
+}

@@ -12,5 +12,6 @@ export function chatRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   router.post("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, offer: "new-session" }));
   return router
     .openapi(routes.createCompletion, handlers.createCompletion)
-    .openapi(routes.listModels, handlers.listModels);
+    .openapi(routes.listModels, handlers.listModels)
+    .openapi(routes.getModel, handlers.getModel);
 }

@@ -120,21 +120,19 @@ export const createCompletion = createRoute({
   },
 });
 
-const modelsSchema = z.object({
-  object: z.literal("list"),
-  data: z.array(z.object({
-    id: z.string(),
-    object: z.literal("model"),
-    created: z.int(),
-    owned_by: z.string(),
-    pricing: z.object({
-      inputSatsPer1k: z.number().openapi({ description: "sats per 1,000 tokens in, margin included" }),
-      outputSatsPer1k: z.number(),
-      requestSats: z.number().openapi({ description: "What every request carries of the infrastructure (sats)" }),
-      btcPriceUsd: z.number(),
-    }),
-  })),
-}).openapi("Models");
+const modelSchema = z.object({
+  id: z.string(),
+  object: z.literal("model"),
+  created: z.int(),
+  owned_by: z.string(),
+  pricing: z.object({
+    inputSatsPer1k: z.number().openapi({ description: "sats per 1,000 tokens in, margin included" }),
+    outputSatsPer1k: z.number(),
+    requestSats: z.number().openapi({ description: "What every request carries of the infrastructure (sats)" }),
+    btcPriceUsd: z.number(),
+  }),
+}).openapi("Model");
+const modelsSchema = z.object({ object: z.literal("list"), data: z.array(modelSchema) }).openapi("Models");
 
 export const listModels = createRoute({
   method: "get",
@@ -147,5 +145,19 @@ export const listModels = createRoute({
   },
 });
 
+export const getModel = createRoute({
+  method: "get",
+  path: "/api/v1/models/{id}",
+  tags,
+  summary: "One model and its prices",
+  request: { params: z.object({ id: z.string().max(200).openapi({ param: { name: "id", in: "path" } }) }) },
+  responses: {
+    200: { description: "The model", content: { "application/json": { schema: modelSchema } } },
+    ...errorResponses(404, 503),
+  },
+});
+
+export type ModelBody = z.infer<typeof modelSchema>;
+export type GetModelRoute = typeof getModel;
 export type CreateCompletionRoute = typeof createCompletion;
 export type ListModelsRoute = typeof listModels;

@@ -55,12 +55,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
   const opened = scope
     ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, { scope, pubkey }))
     : await openSession(deps, amountSats, { pubkey });
-  if (opened.outcome === "conflict") {
-    throw conflict(
-      "idempotency_conflict",
-      "This Idempotency-Key was used with another body. Use a new key for a new session.",
-    );
-  }
+  if (opened.outcome === "conflict") throw keyTaken("session");
   if (opened.outcome === "full") {
     throw unavailable("too_many_open_challenges", "Too many sessions wait to be paid. Try again in a minute.", 60);
   }
@@ -121,7 +116,16 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
   const { session: handle } = c.get("token");
   const session = await readOwn(deps, handle);
   // One after another: of two at once, the second must not make an invoice that nobody is shown.
-  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats, true));
+  const key = c.req.valid("header")["idempotency-key"];
+  const scope = key === undefined ? null : idempotencyScope({
+    route: "POST /api/sessions/{id}/topup",
+    credential: handle,
+    key,
+    body: { amountSats },
+  });
+  const about = { byHolder: true, scope };
+  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats, about));
+  if (offered.outcome === "conflict") throw keyTaken("top-up");
   if (offered.outcome === "not_open") {
     throw conflict("session_ended", "This session has expired or was closed. Open a new one.");
   }
@@ -130,11 +134,11 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
       "topup_pending",
       "A top-up waits to be paid already; see details. Pay it, or wait until it expires.",
       {
-        pendingTopup: invoiceBody(offered.topup.invoice),
+        pendingTopup: invoiceBody(offered.topup),
       },
     );
   }
-  return c.json({ invoice: invoiceBody(offered.topup.invoice), ...await always(deps, session) }, 201);
+  return c.json({ invoice: invoiceBody(offered.topup), ...await always(deps, session) }, 201);
 };
 
 export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (c) => {
@@ -296,6 +300,12 @@ function amountOf(invoice: string): number | null {
     throw error;
   }
 }
+
+const keyTaken = (what: string) =>
+  conflict(
+    "idempotency_conflict",
+    `This Idempotency-Key was used with another body. Use a new key for a new ${what}.`,
+  );
 
 const owesNothing = () =>
   conflict("no_refund", "This session owes nothing: its balance was spent. Close it without an invoice.");

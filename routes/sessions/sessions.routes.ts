@@ -202,6 +202,7 @@ export const topUp = createRoute({
   description: "One top-up is pending at a time; 409 shows it.",
   request: {
     params: idParam,
+    headers: idempotency,
     body: body(z.strictObject({ amount_sats: amount }).openapi("TopUp")),
   },
   responses: {

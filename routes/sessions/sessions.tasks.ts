@@ -6,6 +6,7 @@ import {
   depositPaid,
   expireSession,
   type NoStep,
+  pendingTopup,
   type Session,
   type SessionStep,
   topupExpired,
@@ -73,8 +74,9 @@ export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "setti
         async expired(tx, { paymentHash, ref }, now) {
           const session = await getSession(tx, ref);
           if (!session) return;
-          const written = await writeSessionStep(tx, session, topupExpired(session, paymentHash), now);
-          if (written && session.topup) revokeToken(tx, session.topup.token);
+          const expired = pendingTopup(session, paymentHash);
+          await writeSessionStep(tx, session, topupExpired(session, paymentHash), now);
+          if (expired) revokeToken(tx, expired.token);
         },
         forgotten: (tx, { paymentHash }) => Promise.resolve(dropInvoice(tx, paymentHash)),
       },

@@ -375,7 +375,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       if (session.topup) return error(409, "topup_pending", { pendingTopup: invoiceBody(session.topup.invoice) });
       const invoice = await bill(sats, "session-topup", handle);
       await change(handle, (current) => {
-        const step = offerTopup(current, { invoice, token: NO_TOKEN }, clock.now());
+        const step = offerTopup(current, { invoice, token: NO_TOKEN }, { byHolder: true, now: clock.now() });
         return step.outcome === "applied" ? step.session : current;
       });
       return json(201, { invoice: invoiceBody(invoice) });
