@@ -51,22 +51,34 @@ export interface Grantee {
   requestHash: string;
 }
 
-interface BudgetRow {
+export interface BudgetRow {
   v: 1;
   usedSats: number;
 }
 
+/** What charges gave the pool in all, beside its account in the ledger: what the audit compares the two by. */
+export interface PoolRow {
+  v: 1;
+  /** Hundredths of a satoshi that were not paid yet, 0 to 99. */
+  carry: number;
+  /** Charges that gave, and their shares in hundredths of a satoshi at the per cent of then. */
+  chargedSats: number;
+  hundredths: number;
+  /** The earliest of them (ms since the epoch): charges before were earned without a pool. */
+  since: number;
+}
+
 const POOL: Account = "pool";
 const SEED_ID = "pool-seed";
-const POOL_ROW: Key = ["pool"];
+export const POOL_ROW: Key = ["pool"];
 /** How long a reservation may stand (ms): longer than every attempt of the slowest model takes. */
 const GRANT_MS = 6 * 3_600_000;
 /** Budgets and day totals are kept this long after their day (ms). */
 const KEPT_MS = 7 * 86_400_000;
 
 export const grantKey = (id: string): Key => ["grant", id];
-const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey, day];
-const grantedKey = (day: string): Key => ["granted", day];
+export const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey, day];
+export const grantedKey = (day: string): Key => ["granted", day];
 
 export const getGrant = (reader: Reader, id: string): Promise<Grant | null> => reader.get<Grant>(grantKey(id));
 export const poolBalance = (reader: Reader): Promise<number> => balance(reader, POOL);
@@ -184,7 +196,8 @@ async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: 
     const row = await tx.get<BudgetRow>(key);
     const value: BudgetRow = { v: 1, usedSats: (row?.usedSats ?? 0) + sats };
     if (row) tx.set(key, value);
-    else setExpiring(tx, key, value, until);
+    else if (sats > 0) setExpiring(tx, key, value, until);
+    // What comes back to a day that is forgotten already is counted nowhere: nobody can take it again.
   }
 }
 
@@ -196,9 +209,16 @@ export async function creditPool(
 ): Promise<void> {
   const { id, from, chargeSats, now } = input;
   if (chargeSats === 0) return;
-  const before = await tx.get<{ v: 1; carry: number }>(POOL_ROW);
-  const { sats, carry } = poolCredit(chargeSats, rules.config.poolCreditPct, before?.carry ?? 0);
-  if (carry !== (before?.carry ?? 0)) tx.set(POOL_ROW, { v: 1, carry });
+  const { poolCreditPct } = rules.config;
+  const before = await tx.get<PoolRow>(POOL_ROW) ?? { v: 1, carry: 0, chargedSats: 0, hundredths: 0, since: now };
+  const { sats, carry } = poolCredit(chargeSats, poolCreditPct, before.carry);
+  tx.set<PoolRow>(POOL_ROW, {
+    v: 1,
+    carry,
+    chargedSats: before.chargedSats + chargeSats,
+    hundredths: before.hundredths + chargeSats * poolCreditPct,
+    since: Math.min(before.since, now),
+  });
   await post(tx, nonZero([{ id: `pool-credit:${id}`, from, to: POOL, sats, kind: "pool-credit", ref: id }]), now);
 }
 

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import type { Tx } from "@/lib/kv.ts";
+import { collectingLogger } from "@/lib/logger.ts";
+import { createQueue } from "@/lib/queue.ts";
+import {
+  type FreeTier,
+  getGrant,
+  poolBalance,
+  seedPool,
+  settleGrant,
+  takeSubsidy,
+  usedToday,
+} from "@/lib/stores/pool.ts";
+import { trustKey } from "@/lib/stores/trust.ts";
+import { createMemoryStore } from "@/tests/harness/memory-store.ts";
+import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
+import { type GrantEnds, grantExpiryTask } from "./grants.ts";
+
+const KEY = "a".repeat(64);
+const HOUR = 3_600_000;
+const RULES: FreeTier = {
+  config: { dailySats: { new: 0, established: 50, trusted: 200, elite: 1_000 }, poolCreditPct: 10 },
+  trust: { established: 10, trusted: 50, elite: 200, decayAfterDays: 30, decayPointsPerDay: 1 },
+};
+
+/** A pool of 1,000 sats and a queue that runs the timer alone. */
+async function bench(ends: Partial<GrantEnds> = {}) {
+  const { store, clock } = await createMemoryStore();
+  const ended: string[] = [];
+  const all: GrantEnds = {
+    job: (_tx, handle) => Promise.resolve(void ended.push(`job ${handle}`)),
+    request: (_tx, session, id) => Promise.resolve(void ended.push(`request ${session} ${id}`)),
+    ...ends,
+  };
+  const log = collectingLogger();
+  const tasks = [grantExpiryTask({ store, clock }, all)];
+  const queue = createQueue({ store, clock, random: createSeededRandom(1), log, exclusive: true, tasks });
+  const now = clock.now();
+  await store.transact(async (tx) => {
+    await seedPool(tx, 1_000, now);
+    tx.set(trustKey(KEY), { v: 1, score: 50, lastSeen: now, interactions: 1 });
+  });
+  queue.start();
+  const take = (id: string, session: string | null, adviceSats = 100) =>
+    store.transact((tx) => {
+      const grantee = { id, session, pubkey: KEY, requestHash: "00" };
+      const account = session === null ? `job:${id}` : `hold:${id}`;
+      return takeSubsidy(tx, RULES, grantee, { adviceSats, account, now: clock.now() });
+    });
+  /** Whole hours, in steps: the timer of a lease is shorter than one. */
+  const wait = (hours: number) => clock.advance(hours * HOUR);
+  return { store, clock, queue, take, wait, ended, log, now };
+}
+const tasksLeft = async ({ store }: Awaited<ReturnType<typeof bench>>) =>
+  (await store.list(["task", "grant-expiry"])).length;
+
+Deno.test("grantExpiryTask: a reservation that stands too long ends what it was made for, and the sats go back", async () => {
+  const b = await bench();
+  await b.take("j1", null);
+  await b.take("r1", "s1");
+  await b.wait(5);
+  assert.deepEqual([b.ended, await poolBalance(b.store)], [[], 800]);
+  await b.wait(2);
+  assert.deepEqual(b.ended.sort(), ["job j1", "request s1 r1"]);
+  assert.equal(await poolBalance(b.store), 1_000);
+  assert.equal(await usedToday(b.store, KEY, b.now), 0);
+  assert.deepEqual([(await getGrant(b.store, "j1"))?.state, await tasksLeft(b)], ["settled", 0]);
+  await b.clock.drive(b.queue.stop(0));
+});
+
+Deno.test("grantExpiryTask: what its end absorbs is settled by it, and not given back a second time", async () => {
+  const absorbing = async (tx: Tx, id: string, now: number) => void await settleGrant(tx, id, 0, now);
+  const b = await bench({ job: absorbing });
+  await b.take("j1", null);
+  await b.wait(7);
+  assert.deepEqual([await poolBalance(b.store), await tasksLeft(b)], [1_000, 0]);
+  await b.clock.drive(b.queue.stop(0));
+});
+
+Deno.test("grantExpiryTask: one that was settled in time is not ended", async () => {
+  const b = await bench();
+  await b.take("j1", null);
+  await b.store.transact((tx) => settleGrant(tx, "j1", 0, b.now));
+  await b.wait(7);
+  assert.deepEqual([b.ended, await poolBalance(b.store), await tasksLeft(b)], [[], 1_000, 0]);
+  await b.clock.drive(b.queue.stop(0));
+});
+
+Deno.test("grantExpiryTask: a release that fails leaves nothing half done and is tried until it succeeds", async () => {
+  let failures = 2;
+  const b = await bench({
+    job: () => failures-- > 0 ? Promise.reject(new Error("not now")) : Promise.resolve(),
+  });
+  await b.take("j1", null);
+  await b.clock.advance(6 * HOUR + 500);
+  assert.deepEqual([await poolBalance(b.store), await tasksLeft(b)], [900, 1]);
+  await b.wait(1);
+  assert.deepEqual([failures, await poolBalance(b.store), await tasksLeft(b)], [-1, 1_000, 0]);
+  await b.clock.drive(b.queue.stop(0));
+});
