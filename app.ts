@@ -4,6 +4,7 @@ import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
 import { chatRouter } from "@/routes/chat/chat.index.ts";
+import { demoRouter } from "@/routes/demo/demo.index.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
 import { estimateRouter } from "@/routes/estimate/estimate.index.ts";
 import { freeTierRouter } from "@/routes/free-tier/free-tier.index.ts";
@@ -35,6 +36,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, identityRouter());
   mount(app, estimateRouter());
   mount(app, freeTierRouter());
+  mount(app, demoRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));
