@@ -59,7 +59,8 @@ const SECURITY_SCHEMES = {
     type: "http",
     scheme: "bearer",
     bearerFormat: "macaroon",
-    description: "The macaroon that `GET /api/sessions/{id}` shows once the deposit is paid, or `<macaroon>:<preimage>`",
+    description:
+      "The macaroon that `GET /api/sessions/{id}` shows once the deposit is paid, or `<macaroon>:<preimage>`",
   },
   L402: {
     type: "apiKey",

@@ -85,6 +85,8 @@ export interface SessionRequests {
 const MODEL_ATTEMPTS = 4;
 /** Requests that run at once; more wait their turn. Most of a request's time is spent waiting for a model. */
 const CONCURRENCY = 1_024;
+/** Characters of one answer that are told and kept: some ten for each token that may be asked for; a commit has a limit. */
+const MAX_TEXT = 100_000;
 /** No answer to a `request` is longer than so many times the expected length, whatever it costs. */
 const FREE_OUTPUT_FACTOR = 4;
 
@@ -316,6 +318,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
         if (!verdict.accepted) return { end: { state: "rejected", evalUsage, reason: verdict.reason } };
       }
       const { onText } = chat;
+      const excess = new AbortController();
       working = true;
       const work = await model.chat({
         model: chat.model,
@@ -323,10 +326,12 @@ export function createSessionRequests(backends: Backends): SessionRequests {
         ...(chat.temperature !== undefined && { temperature: chat.temperature }),
         ...(chat.stop !== undefined && { stop: chat.stop }),
         maxOutputTokens: outputLimit(request, evalUsage, settings.minOutputTokens),
-        signal,
+        signal: AbortSignal.any([signal, excess.signal]),
         deadlineMs: settings.modelDeadlineMs,
         ...(onText && {
           onText: (piece: string) => {
+            // A provider that ignores its limit must fill neither our memory nor a stream that nobody reads.
+            if (told.length + piece.length > MAX_TEXT) return excess.abort();
             told += piece;
             onText(piece);
           },
@@ -397,7 +402,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     });
     await putSession(tx, next, session);
     putRequest(tx, step.request);
-    if (ended.text) putResult(tx, request.id, ended.text);
+    if (ended.text) putResult(tx, request.id, ended.text.slice(0, MAX_TEXT));
     tx.event({ type: "session_request", handle: session.handle, request: request.id, state: step.request.state });
   }
 

@@ -56,10 +56,15 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   const simulated = simulatedParts(deps);
   try {
     if (live) {
-      // Until the first piece an error can still be an answer with its own status.
-      const first = await Promise.race([live.first, ended.then(() => null)]);
+      // Until the first piece an error can still be an answer with its own status. Not for ever: only while something is
+      // written does everybody below notice that the caller has gone.
+      const patience = Promise.withResolvers<"slow">();
+      const stopTimer = deps.clock.after(STATUS_MS, () => patience.resolve("slow"));
+      const piece = live.first.then(() => "piece" as const);
+      const first = await Promise.race([piece, ended.then(() => null), patience.promise]).finally(stopTimer);
       if (first === null) refuseFailed(await ended);
       const stream = chunkStream(request, deps.clock, gone);
+      if (first === "slow") stream.open();
       const about = {
         includeUsage: body.stream_options?.include_usage ?? false,
         simulated,
@@ -82,6 +87,8 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   }
 };
 
+/** How long a stream waits for its first piece before it begins with nothing (ms). */
+const STATUS_MS = 3_000;
 /** What settling takes after the model's own time is over (ms). */
 const GRACE_MS = 10_000;
 

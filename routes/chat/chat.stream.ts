@@ -19,6 +19,8 @@ const encoder = new TextEncoder();
 /** One stream of chunks. Whatever ends it early aborts `gone`, so that the work behind it ends too. */
 export interface ChunkStream {
   body: ReadableStream<Uint8Array>;
+  /** Begins although there is no text yet. */
+  open(): void;
   /** A piece of text, as it comes. */
   piece(text: string): void;
   /** The rest, once the request has been settled; `ended` null: nobody knows how it ended. */
@@ -120,6 +122,7 @@ export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortCo
 
   return {
     body,
+    open: begin,
     piece(text) {
       begin();
       choice(`{"content":${JSON.stringify(text)}}`);

@@ -270,8 +270,10 @@ for (const stream of [false, true]) {
     assertRefused(await ask({ stream }), [503, "upstream_failed", null]);
     modelFaults.evaluate.push({ kind: "passing" });
     assertRefused(await ask({ stream }), [503, "upstream_failed", null]);
-    modelFaults.chat?.push({ kind: "hang" });
-    assertRefused(await ask({ stream }), [503, "upstream_failed", null], /did not answer within/);
+    if (!stream) { // a stream has begun by then, and says it in a frame
+      modelFaults.chat?.push({ kind: "hang" });
+      assertRefused(await ask({ stream }), [503, "upstream_failed", null], /did not answer within/);
+    }
     assert.equal(await balance(), 5_000);
   });
 
@@ -434,3 +436,23 @@ Deno.test("chat: the models are listed with their prices to whoever asks", async
     fake.discard();
   }
 });
+
+chatting(
+  "a stream whose first piece is long in coming begins without it, and says so when it then fails",
+  async ({ ask, balance }) => {
+    const messages = [{ role: "user", content: "[slow:20000] hello" }];
+    const { status, body } = await ask({ messages, stream: true });
+    assert.equal(status, 200);
+    const frames = framesOf(body);
+    assert.equal(frames[0].choices[0].delta.role, "assistant");
+    assert.match(body, /^: still here$/m, "a quiet stream is kept alive");
+    assert.equal(frames.at(-1), "data: [DONE]");
+    const before = await balance();
+    const failing = await ask({ messages: [{ role: "user", content: "[slow:20000] [fail-work]" }], stream: true });
+    assert.equal(failing.status, 200, "its status was gone by then");
+    const last = framesOf(failing.body).at(-1);
+    assert.equal(last.error.code, "upstream_failed");
+    assert.equal(last.timmy.debitedSats, 0);
+    assert.equal(await balance(), before);
+  },
+);
