@@ -197,10 +197,10 @@ const aroundSession: fc.Arbitrary<Act> = fc.oneof(
   { weight: 20, arbitrary: sessionAct },
   { weight: 4, arbitrary: act },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       act: fc.constant("leap"),
-      to: fc.constantFrom<Leap>("invoice expiry", "session expiry"),
+      to: fc.constantFrom<Leap>("invoice expiry", "next day", "next day", "session expiry"),
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(1, 1_500, 6_000, 20_000) }) },

@@ -5,7 +5,7 @@ import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
 import { payerInvoice } from "../harness/payer.ts";
 import type { Answer } from "../harness/world.ts";
-import type { KnownAsk, KnownSession, SessionHistory } from "./session-rules.ts";
+import { type KnownAsk, type KnownSession, type Narrowed, NARROWINGS, type SessionHistory } from "./session-rules.ts";
 
 const TEXTS = [
   "What is a hold invoice?",
@@ -17,12 +17,10 @@ const TEXTS = [
 ] as const;
 /** A minimum deposit pays for nothing; the others for some two, six and more answers. */
 const AMOUNTS = [100, 300, 800, 3_000] as const;
-/** Enough for one request, so that a second one is held back by it. */
-const NARROWED_SATS = 200;
-const NARROWED_TWICE_SATS = 150;
 const DAY_MS = 24 * 3_600_000;
 
-type TokenChoice = "bearer" | "narrowed" | "narrowed twice" | "paid for" | "unpaid";
+/** `unproven`: the macaroon of a challenge, paid by somebody or not, without its preimage. */
+type TokenChoice = "bearer" | Narrowed | "paid for" | "unproven";
 
 export type SessionAct =
   | { act: "open"; amount: number; keyed: boolean }
@@ -41,7 +39,8 @@ export type SessionAct =
 const small = fc.nat({ max: 2 });
 const times = fc.integer({ min: 1, max: 3 });
 const amount = fc.nat({ max: AMOUNTS.length - 1 });
-const text = fc.nat({ max: TEXTS.length - 1 });
+const SLOW = TEXTS.length - 1;
+const text = fc.oneof(fc.constantFrom(0, 1, SLOW), fc.nat({ max: SLOW }));
 
 export const sessionAct: fc.Arbitrary<SessionAct> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ act: fc.constant("open"), amount, keyed: fc.boolean() }) },
@@ -55,8 +54,8 @@ export const sessionAct: fc.Arbitrary<SessionAct> = fc.oneof(
     arbitrary: fc.record({
       act: fc.constant("ask"),
       session: fc.constantFrom(0, 0, 0, 1),
-      text: fc.oneof(fc.constantFrom(0, 1), text),
-      with: fc.constantFrom<TokenChoice>("bearer", "bearer", "narrowed", "narrowed twice", "paid for", "unpaid"),
+      text,
+      with: fc.constantFrom<TokenChoice>("bearer", "bearer", "narrowed", "narrowed twice", "paid for", "unproven"),
       times: fc.constantFrom(1, 2, 3, 8),
       sameKey: fc.boolean(),
     }),
@@ -106,9 +105,10 @@ export class SessionClients {
         return Array.from({ length: one.times }, () => async () => {
           const authorization = await this.#credential(session, one.with);
           if (authorization === null) return;
-          if (one.with === "unpaid") return await this.#askUnpaid(session, authorization);
-          const same = session.asks.find((ask) => ask.key === key);
-          await this.#ask(session, one.sameKey && same ? same : this.#newAsk(session, one, key, authorization));
+          if (one.with === "unproven") return await this.#askUnproven(session, authorization);
+          const same = one.sameKey ? session.asks.find((ask) => ask.key === key) : undefined;
+          const own = one.sameKey ? key : this.#newKey();
+          await this.#ask(session, same ?? this.#newAsk(session, { ...one, key: own, authorization }));
         });
       }
       case "ask again": {
@@ -143,7 +143,8 @@ export class SessionClients {
     if (body.state === "expired" || body.state === "closed") return await this.#close(session, "right");
     const authorization = await this.#credential(session, "bearer");
     if (authorization === null) return;
-    await this.#ask(session, this.#newAsk(session, { text: 0 }, this.#newKey(), authorization));
+    const ask = { text: 0, with: "bearer", key: this.#newKey(), authorization } as const;
+    await this.#ask(session, this.#newAsk(session, ask));
   }
 
   async #pay(session: KnownSession, index: number, late: boolean): Promise<void> {
@@ -156,20 +157,23 @@ export class SessionClients {
 
   #newKey = (): string => `session-key-${this.#key++}`;
 
-  #newAsk(session: KnownSession, one: { text: number }, key: string, authorization: string): KnownAsk {
+  #newAsk(
+    session: KnownSession,
+    one: { text: number; with: TokenChoice; key: string; authorization: string },
+  ): KnownAsk {
+    const { key, authorization } = one;
     const goodUntil = this.fake.clock.now() + DAY_MS - 3_600_000;
-    const ask = { key, goodUntil, text: TEXTS[one.text] ?? "hello", authorization, requestId: null };
+    const narrowed = one.with in NARROWINGS ? one.with as Narrowed : null;
+    const ask = { key, goodUntil, text: TEXTS[one.text] ?? "hello", authorization, narrowed, requestId: null };
     session.asks.push(ask);
     return ask;
   }
 
   /** `Authorization` as this client could send it now, or null. */
   async #credential(session: KnownSession, choice: TokenChoice): Promise<string | null> {
-    if (choice === "unpaid") {
-      for (const [hash, macaroon] of session.challenges) {
-        if (!session.preimages.has(hash)) return `L402 ${macaroon}:${"00".repeat(32)}`;
-      }
-      return null;
+    if (choice === "unproven") {
+      const [macaroon] = [...session.challenges.values()].slice(-1);
+      return macaroon === undefined ? null : `L402 ${macaroon}:${"00".repeat(32)}`;
     }
     if (choice === "paid for") {
       for (const [hash, macaroon] of session.challenges) {
@@ -180,8 +184,8 @@ export class SessionClients {
     if (!session.bearer) await this.#read(session);
     if (!session.bearer) return null;
     if (choice === "bearer" || choice === "paid for") return `Bearer ${session.bearer}`;
-    const limits = choice === "narrowed" ? [NARROWED_SATS] : [NARROWED_SATS, NARROWED_TWICE_SATS];
-    return `Bearer ${toBase64(narrow(fromBase64(session.bearer), limits.map((sats) => caveatOf.maxSats(sats))))}`;
+    const caveats = NARROWINGS[choice].map((sats) => caveatOf.maxSats(sats));
+    return `Bearer ${toBase64(narrow(fromBase64(session.bearer), caveats))}`;
   }
 
   async #ask(session: KnownSession, ask: KnownAsk): Promise<void> {
@@ -191,11 +195,10 @@ export class SessionClients {
     this.history.asked(session, ask, answer);
   }
 
-  /** A challenge's token before anybody paid. */
-  async #askUnpaid(session: KnownSession, authorization: string): Promise<void> {
+  async #askUnproven(session: KnownSession, authorization: string): Promise<void> {
     const body = { request: "hello" };
     const answer = await this.#call("POST", `/api/sessions/${session.id}/request`, body, { authorization });
-    this.history.refusedUnpaid(answer);
+    this.history.refused(answer);
   }
 
   async #knock(session: KnownSession): Promise<void> {

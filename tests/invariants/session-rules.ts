@@ -2,11 +2,12 @@
 import type { Entry } from "@/lib/rules/ledger.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
 import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import type { Session } from "@/lib/rules/sessions.ts";
+import { type Session, sessionAccount } from "@/lib/rules/sessions.ts";
 import type { TaskRow } from "@/lib/stores/due.ts";
+import { balance } from "@/lib/stores/ledger.ts";
 import type { RequestResult } from "@/lib/stores/sessions.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
-import type { Answer, World } from "../harness/world.ts";
+import { type Answer, TEST_SETTINGS, type World } from "../harness/world.ts";
 import { must } from "./violation.ts";
 
 /** What an answer said of a request. Once it has ended, nothing may ever say otherwise. */
@@ -16,6 +17,13 @@ interface Told {
   result: string | undefined;
 }
 
+/**
+ * The `max_sats` in each narrowed token, in order (sats). The second is narrowed from the first, and pays for one request
+ * of the two or more that the first pays for.
+ */
+export const NARROWINGS = { narrowed: [400], "narrowed twice": [400, 150] } as const;
+export type Narrowed = keyof typeof NARROWINGS;
+
 /** A request as a client sends it, to be sent again. */
 export interface KnownAsk {
   /** Idempotency-Key, good until `goodUntil` (ms since the epoch). */
@@ -23,6 +31,8 @@ export interface KnownAsk {
   goodUntil: number;
   text: string;
   authorization: string;
+  /** How its token was narrowed, if it was. */
+  narrowed: Narrowed | null;
   requestId: string | null;
 }
 
@@ -102,9 +112,9 @@ export class SessionHistory {
     session.challenges.set(invoice.paymentHash, macaroon as string);
   }
 
-  /** A challenge's token whose invoice this client never paid. */
-  refusedUnpaid({ status, body }: Answer): void {
-    must(status === 401, "a token that nobody paid for opens nothing", `${status} ${JSON.stringify(body)}`);
+  /** Somebody came with a challenge's macaroon and without its preimage. */
+  refused({ status, body }: Answer): void {
+    must(status === 401, "a challenge opens nothing without its preimage", `${status} ${JSON.stringify(body)}`);
   }
 
   toppedUp(session: KnownSession, { status, body }: Answer): void {
@@ -129,6 +139,18 @@ export class SessionHistory {
     }
     must(body.balanceRemaining === undefined || body.balanceRemaining >= 0, "a session is never below zero", said);
     this.told(session, body);
+    this.#withinLimits(session);
+  }
+
+  /** What requests under a narrowed token were debited, by what their answers said. */
+  #withinLimits(session: KnownSession): void {
+    const debited = { narrowed: 0, "narrowed twice": 0 };
+    for (const { narrowed, requestId } of session.asks) {
+      if (narrowed && requestId) debited[narrowed] += session.told.get(requestId)?.debitedSats ?? 0;
+    }
+    const [whole, part] = NARROWINGS["narrowed twice"];
+    const fits = debited["narrowed twice"] <= part && debited.narrowed + debited["narrowed twice"] <= whole;
+    must(fits, "no more is spent under a token than its max_sats", JSON.stringify(debited));
   }
 
   /** One request as any answer shows it: how it ended is said the same way for ever. */
@@ -183,9 +205,12 @@ export async function assertSessions({ world }: FakeWorld, history: SessionHisto
   }
   must(charged.size === 0, "only requests are charged", [...charged.keys()].join(", "));
 
-  for (const { value: { handle, state } } of await world.rows<Session>(["session"])) {
+  for (const { value: { handle, state, heldSats } } of await world.rows<Session>(["session"])) {
     const lives = state === "active" || state === "paused";
     must(planned.has(`session-expiry ${handle}`) === lives, "a session has an end while it lives", state);
+    const sats = await balance(world.store, sessionAccount(handle)) + heldSats;
+    const isLow = sats < TEST_SETTINGS.sessions.minBalanceSats;
+    must(!lives || (state === "paused") === isLow, "a session is paused while it has too little", `${state}, ${sats}`);
   }
   await assertTold(world, history, new Map(requests.map((request) => [request.id, request])));
 }
