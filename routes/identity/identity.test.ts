@@ -557,9 +557,8 @@ test("lists: state and balance are those of now, and the ids open what they name
 
 test("lists: what is gone is left out, also where a page ends", async ({ world, call }) => {
   const { auth } = await signIn(world, call);
-  const handles: string[] = [];
   for (let i = 0; i < 5; i++) {
-    handles.unshift((await createJob(call, "hello", auth)).jobId.slice(0, 13));
+    await createJob(call, "hello", auth);
     const { body } = await call("POST", "/api/sessions", { amount_sats: 100 }, auth);
     if (i % 2 === 0) await world.store.transact((tx) => tx.delete(sessionKey(body.sessionId.slice(0, 13))));
   }
@@ -574,17 +573,29 @@ test("lists: what is gone is left out, also where a page ends", async ({ world, 
   assert.equal((await call("GET", "/api/identity/sessions", undefined, auth)).body.sessions.length, 2);
 });
 
-test("lists: a session that nobody paid for goes when its invoice has expired", async ({ world, call, clock }) => {
+test("lists: what nobody paid for is forgotten a day after its invoice expired, and its place with it", async (fake) => {
+  const { world, call, clock } = fake;
   const { auth } = await signIn(world, call);
+  const kept = await owned(fake, auth);
   await call("POST", "/api/sessions", { amount_sats: 100 }, auth);
-  clock.leap(DAY_MS / 2);
-  await clock.advance(10_000);
-  clock.leap(DAY_MS / 4);
-  await clock.advance(10_000);
-  const rows = await world.rows(["identity_session"]);
-  const { sessions } = (await call("GET", "/api/identity/sessions", undefined, auth)).body;
-  assert.equal(sessions.length, rows.length);
-  for (const { state } of sessions) assert.notEqual(state, "awaiting_payment");
+  await createJob(call, "hello", auth);
+  const listed = async () => {
+    const { auth } = await signIn(world, call); // its token has a day, too
+    const [jobs, sessions] = [
+      (await call("GET", "/api/identity/jobs", undefined, auth)).body.jobs,
+      (await call("GET", "/api/identity/sessions", undefined, auth)).body.sessions,
+    ];
+    const places = [...await world.rows(["identity_job"]), ...await world.rows(["identity_session"])];
+    assert.equal(places.length, jobs.length + sessions.length);
+    return [...jobs, ...sessions].map(({ state }) => state);
+  };
+  clock.leap(601_000);
+  await clock.advance(3_000);
+  assert.deepEqual((await listed()).sort(), ["active", "expired", "expired"]);
+  clock.leap(DAY_MS);
+  await clock.advance(70_000);
+  assert.deepEqual(await listed(), ["expired"], "the one that was paid");
+  assert.equal((await call("GET", kept)).body.state, "expired");
 });
 
 test("lists: a limit or a place that is none is 400, and spends no signed event", async (fake) => {
