@@ -3,15 +3,29 @@ import type { Key, Versioned } from "@/lib/kv.ts";
 import { caveatOf } from "@/lib/l402/caveats.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld } from "@/tests/harness/fake-world.ts";
-import { claimRefund, handleOf, paidJob, payerInvoice } from "@/tests/harness/payer.ts";
+import { keyWith, SCORE } from "@/tests/harness/keys.ts";
+import { claimRefund, handleOf, paidJob, pay, payerInvoice, untilState } from "@/tests/harness/payer.ts";
 import { paidSession } from "@/tests/harness/session-payer.ts";
 import { audit, type AuditSource } from "./audit.ts";
 
 type Row = Versioned & Record<string, unknown>;
 type Rows = Map<string, { key: Key; value: Row }[]>;
 
-const TABLES = ["entry", "account", "job", "refund", "invoice", "session", "session_request", "allowance"];
-const COUNTS = ["open_challenges"];
+const TABLES = [
+  "entry",
+  "account",
+  "job",
+  "refund",
+  "invoice",
+  "session",
+  "session_request",
+  "allowance",
+  "grant",
+  "budget",
+  "granted",
+  "task",
+];
+const COUNTS = ["open_challenges", "pool"];
 
 interface Books {
   rows: Rows;
@@ -22,6 +36,12 @@ interface Books {
   busy: string;
   closed: string;
   unpaid: string;
+  /** Handles of jobs: one the pool paid for, one it helped, one it pays for that still runs. */
+  free: string;
+  helped: string;
+  running: string;
+  /** Id of a session's request that the pool paid for. */
+  freeRequest: string;
 }
 
 let good: Promise<Books> | null = null;
@@ -31,9 +51,10 @@ async function goodBooks(): Promise<Books> {
 }
 
 /**
- * What a good hour leaves: a refunded job, one that is owed its fee, one that waits; a session with an answer, a refusal,
- * an answer under a narrowed token and one that still runs under it, a session that was closed and paid out, one that
- * waits for its deposit; and the wallet's balance.
+ * What a good hour leaves: a refunded job, one that is owed its fee, one that waits, one the pool paid for, one it helped
+ * and one it pays for that still runs; a session with an answer, a refusal, an answer under a narrowed token and one that
+ * still runs under it, one the pool paid for, a session that was closed and paid out, one that waits for its deposit; and the
+ * wallet's balance.
  */
 async function makeBooks(): Promise<Books> {
   const fake = await createFakeWorld(1, { feeSats: 1 });
@@ -42,6 +63,18 @@ async function makeBooks(): Promise<Books> {
   assert.equal((await claimRefund(world, call, done.jobId, done.costLedger.refundAmountSats)).status, 200);
   const failed = await clock.drive(paidJob(world, world.call, "[fail-eval]"));
   await call("POST", "/api/jobs", { request: "hello" });
+
+  const established = await keyWith(world, SCORE.established, 1);
+  const elite = await keyWith(world, SCORE.elite, 2);
+  const keyed = async (request: string, auth: Record<string, string>, ...states: string[]) => {
+    const { jobId, evalInvoice } = (await call("POST", "/api/jobs", { request }, auth)).body;
+    await pay(world, evalInvoice);
+    return (await clock.drive(untilState(world, world.call, jobId, states))).body;
+  };
+  const free = await keyed("hello", elite.auth, "complete");
+  const helped = await keyed("hello", established.auth, "awaiting_work_payment");
+  await pay(world, helped.workInvoice);
+  await clock.drive(untilState(world, world.call, helped.jobId, ["complete"]));
 
   const busy = await paidSession(world, call, 2_000);
   const ask = (request: string, auth: Record<string, string>) =>
@@ -54,6 +87,9 @@ async function makeBooks(): Promise<Books> {
     assert.equal((await call(...ask(request, auth))).body.state, state);
   }
   assert.equal((await call(...ask("hello", narrowedAuth))).body.state, "complete");
+  const freeAnswer = (await call(...ask("hello", { ...busy.auth, ...elite.auth }))).body;
+  assert.equal(freeAnswer.free_tier.serve, "free");
+  const running = await keyed("[slow:60000] hello", elite.auth, "executing");
   void world.call(...ask("[slow:60000] hello", narrowedAuth)); // its answer never comes: time stands still from here on
   await clock.settle();
 
@@ -79,12 +115,17 @@ async function makeBooks(): Promise<Books> {
     busy: busy.handle,
     closed: closed.handle,
     unpaid: handleOf(unpaid.body.sessionId),
+    free: handleOf(free.jobId),
+    helped: handleOf(helped.jobId),
+    running: handleOf(running.jobId),
+    freeRequest: freeAnswer.requestId,
   };
 }
 
 const sourceOf = (rows: Rows): AuditSource => ({
   async *rows<T extends Versioned>(prefix: Key) {
-    yield* (rows.get(String(prefix[0])) ?? []) as unknown as { key: Key; value: T }[];
+    const found = rows.get(String(prefix[0])) ?? [];
+    yield* found.filter(({ key }) => prefix.every((part, i) => key[i] === part)) as unknown as { key: Key; value: T }[];
   },
   row: <T extends Versioned>(key: Key) => Promise.resolve((rows.get(String(key[0]))?.[0]?.value ?? null) as T | null),
 });
@@ -105,6 +146,10 @@ const ALL = [
   "every refund of a session is named by it",
   "every narrowed token counts what was drawn under it",
   "sessions that await payment are counted",
+  "every grant is in the ledger, to the end",
+  "every grant is that of its request, reserved only while it runs",
+  "every budget counts what its grants took",
+  "the pool had its share of every charge",
   "the wallet holds what the ledger says",
 ];
 
@@ -114,17 +159,21 @@ Deno.test("audit: good books pass every check, each with what was counted", asyn
   assert.deepEqual(checks.map(({ name }) => name), ALL);
   assert.deepEqual(checks.filter(({ ok }) => !ok), []);
   const details = checks.map(({ detail }) => detail);
-  assert.deepEqual(details.slice(4, 7), ["3 jobs", "3 refunds", "5 settled invoices"]);
-  assert.deepEqual(details.slice(7, -1), [
-    "4 requests",
-    "4 requests",
+  assert.deepEqual(details.slice(4, 7), ["6 jobs", "4 refunds", "9 settled invoices"]);
+  assert.deepEqual(details.slice(7, -2), [
+    "5 requests",
+    "5 requests",
     "3 sessions",
     "3 sessions",
     "3 sessions",
     "1 refunds",
     "1 narrowed tokens",
     "1 sessions",
+    "4 grants",
+    "11 jobs and requests",
+    "3 counts",
   ]);
+  assert.match(details.at(-2) ?? "", /^\d\d sats of \d{3}$/);
 });
 
 Deno.test("audit: empty books pass", async () => {
@@ -295,7 +344,9 @@ const ALLOWANCES = "every narrowed token counts what was drawn under it";
 const WAITING = "sessions that await payment are counted";
 
 const session = (rows: Rows, handle: string) => row(rows, "session", (value) => value.handle === handle);
-const request = (rows: Rows, state: string) => row(rows, "session_request", (value) => value.state === state);
+/** One that the pool gave nothing for. */
+const request = (rows: Rows, state: string) =>
+  row(rows, "session_request", (value) => value.state === state && value.grantedSats === 0);
 const allowance = (rows: Rows) => row(rows, "allowance", () => true);
 const without = (rows: Rows, table: string, matches: (value: Row) => boolean) =>
   void rows.set(table, (rows.get(table) ?? []).filter(({ value }) => !matches(value)));
@@ -402,6 +453,192 @@ caught(
 );
 caught("a session that waits and is gone", WAITING, /counts 1, 0 sessions await/, (rows, books) => {
   without(rows, "session", ({ handle }) => handle === books.unpaid);
+});
+
+// ---- the pool ------------------------------------------------------------------------------------------------------
+
+const IN_LEDGER = "every grant is in the ledger, to the end";
+const OWNED = "every grant is that of its request, reserved only while it runs";
+const BUDGETS = "every budget counts what its grants took";
+const CREDITS = "the pool had its share of every charge";
+
+const grant = (rows: Rows, id: string) => row(rows, "grant", (value) => value.id === id);
+const entry = (rows: Rows, id: string) => row(rows, "entry", (value) => value.id === id);
+const poolRow = (rows: Rows) => row(rows, "pool", () => true);
+const count = (rows: Rows, table: string) => row(rows, table, () => true);
+
+Deno.test("audit: these books have a grant of each kind, and credits of jobs and sessions", async () => {
+  const { rows, free, helped, running, freeRequest } = await goodBooks();
+  const grants = [free, helped, running, freeRequest].map((id) => grant(rows, id));
+  assert.deepEqual(grants.map(({ state, session }) => [state, session === null]), [
+    ["settled", true],
+    ["settled", true],
+    ["reserved", true],
+    ["settled", false],
+  ]);
+  assert.ok(grants.some((one) => one.state === "settled" && Number(one.absorbedSats) < Number(one.reservedSats)));
+  const credits = (rows.get("entry") ?? []).filter(({ value }) => value.kind === "pool-credit");
+  assert.deepEqual([...new Set(credits.map(({ value }) => value.from))].sort(), ["revenue:session", "revenue:work"]);
+});
+
+caught("a grant that no entry was made for", IN_LEDGER, /grant \S+ has 0 entries/, (rows, { free }) => {
+  entry(rows, `grant:${free}`).kind = "other";
+});
+caught("entries of a grant that is gone", IN_LEDGER, /entries name a grant \S+ that does not exist/, (rows, books) => {
+  without(rows, "grant", ({ id }) => id === books.free);
+});
+caught("a grant that reserved more than it was given", IN_LEDGER, /was given \d+ sats, its grant/, (rows, { free }) => {
+  add(grant(rows, free), "reservedSats", 1);
+});
+for (const part of [0, 1, 2]) {
+  const what = ["request", "key", "hash"][part];
+  caught(
+    `an entry that names another ${what}`,
+    IN_LEDGER,
+    part === 0 ? /has 0 entries|does not exist/ : /another key/,
+    (
+      rows,
+      { free },
+    ) => {
+      const given = entry(rows, `grant:${free}`);
+      given.ref = String(given.ref).split(" ").map((word, i) => i === part ? `${word.slice(1)}x` : word).join(" ");
+    },
+  );
+}
+caught("a grant that absorbed more than it had", IN_LEDGER, /of \d+ sats absorbed \d+/, (rows, { free }) => {
+  const one = grant(rows, free);
+  one.absorbedSats = Number(one.reservedSats) + 1;
+});
+caught("a grant that absorbed less than nothing", IN_LEDGER, /absorbed -1/, (rows, { free }) => {
+  grant(rows, free).absorbedSats = -1;
+});
+caught("a settled grant that absorbed more than it says", IN_LEDGER, /is settled gave \d+/, (rows, { free }) => {
+  add(grant(rows, free), "absorbedSats", -1);
+});
+caught("a grant that is reserved and was used", IN_LEDGER, /is reserved gave \d+ sats/, (rows, { free }) => {
+  grant(rows, free).state = "reserved";
+});
+caught("a grant that counts as settled while its sats are held", IN_LEDGER, /settled gave 0 sats/, (rows, books) => {
+  grant(rows, books.running).state = "settled";
+});
+caught(
+  "what was left of a grant and went elsewhere",
+  IN_LEDGER,
+  /gave \d+ sats to revenue and NaN back/,
+  (rows, books) => {
+    const back = entry(rows, `returned:${books.free}`);
+    back.to = "operator";
+    add(account(rows, "pool"), "in", -Number(back.sats));
+    add(account(rows, "operator"), "in", Number(back.sats));
+  },
+);
+caught("a grant that says another account has its sats", IN_LEDGER, /account job:other of grant/, (rows, { free }) => {
+  grant(rows, free).account = "job:other";
+});
+
+caught("a reservation of a request that has ended", OWNED, /is reserved, though it has ended/, (rows, { free }) => {
+  // Put back as it was before it ended, with the job left as complete.
+  const one = grant(rows, free);
+  const absorbed = Number(one.absorbedSats);
+  for (const id of [`absorbed:${free}`, `returned:${free}`]) entry(rows, id).kind = "other";
+  job(rows, free).closing = { ...job(rows, free).closing as Row, absorbedSats: 0, chargeSats: absorbed };
+  Object.assign(one, { state: "reserved", absorbedSats: 0 });
+});
+caught("a job that was granted more than its grant", OWNED, /says it was granted \d+ sats/, (rows, { helped }) => {
+  const one = job(rows, helped);
+  const closing = one.closing as Row;
+  add(one, "grantedSats", 1);
+  add(closing, "returnedSats", 1);
+});
+caught("a job that absorbed another amount", OWNED, /and absorbed \d+, its grant says/, (rows, { helped }) => {
+  const closing = job(rows, helped).closing as Row;
+  add(closing, "absorbedSats", -1);
+  add(closing, "chargeSats", 1);
+});
+caught("a grant that another key's job used", OWNED, /another key or request/, (rows, { helped }) => {
+  job(rows, helped).pubkey = "f".repeat(64);
+});
+caught("a grant that another request used", OWNED, /another key or request/, (rows, { helped }) => {
+  job(rows, helped).request = "something else";
+});
+caught("a session's grant that another request used", OWNED, /another key or request/, (rows, { freeRequest }) => {
+  row(rows, "session_request", ({ id }) => id === freeRequest).requestHash = "00";
+});
+caught("a grant whose request is gone", OWNED, /its grant belongs to no request/, (rows, { helped }) => {
+  without(rows, "job", ({ handle }) => handle === helped);
+});
+caught("sats that a job says the pool gave and it did not", OWNED, /no grant was/, (rows, { done }) => {
+  const one = job(rows, done);
+  one.grantedSats = 1;
+  one.paidSats = Number(one.paidSats) - 1;
+});
+
+for (const table of ["budget", "granted"]) {
+  for (const by of [1, -1]) {
+    caught(`a ${table} count that is off by ${by}`, BUDGETS, /counts \d+ sats, its grants took/, (rows) => {
+      add(count(rows, table), "usedSats", by);
+    });
+  }
+  caught(`a ${table} count that was lost`, BUDGETS, /the count \S+ was lost/, (rows) => {
+    rows.set(table, (rows.get(table) ?? []).slice(1));
+  });
+  caught(`a ${table} count that is kept for ever`, BUDGETS, /nothing will ever forget/, (rows) => {
+    without(rows, "task", ({ id }) => String(id).startsWith(`["${table}"`));
+  });
+  caught(`a ${table} count of nothing that was taken`, BUDGETS, /counts 5 sats, its grants took 0/, (rows) => {
+    const key = [table, "2020-01-01", "2020-01-01"].slice(0, table === "budget" ? 3 : 2);
+    rows.set(table, [{ key, value: { v: 1, usedSats: 5 } }]);
+  });
+}
+Deno.test("audit: a day whose counts were forgotten in time is no error", async () => {
+  const change: Change = (rows) => {
+    for (const table of ["budget", "granted"]) rows.set(table, []);
+    without(rows, "task", ({ kind }) => kind === "row-expiry");
+  };
+  assert.deepEqual(await failing(change), []);
+});
+
+caught("a charge that gave the pool nothing", CREDITS, /\d+ sats were earned, it had its share of \d+/, (rows) => {
+  add(poolRow(rows), "chargedSats", -1);
+});
+caught("a carry that is lost", CREDITS, /carries \d+ hundredths, its shares are/, (rows) => {
+  const one = poolRow(rows);
+  one.carry = (Number(one.carry) + 1) % 100;
+});
+caught("a share that is higher than was credited", CREDITS, /was credited \d+ sats/, (rows) => {
+  add(poolRow(rows), "hundredths", 100);
+});
+caught("a row that is gone though the pool was credited", CREDITS, /was credited \d+ sats/, (rows) => {
+  rows.set("pool", []);
+});
+caught("a credit of no charge", CREDITS, /is the share of no charge/, (rows, { helped }) => {
+  entry(rows, `pool-credit:${helped}`).ref = "nothing";
+});
+caught("a credit that another account's revenue gave", CREDITS, /is the share of no charge/, (rows, { helped }) => {
+  const credit = entry(rows, `pool-credit:${helped}`);
+  credit.from = "revenue:eval";
+  add(account(rows, "revenue:work"), "out", -Number(credit.sats));
+  add(account(rows, "revenue:eval"), "out", Number(credit.sats));
+});
+Deno.test("audit: charges from before there was a pool gave it nothing, and that is no error", async () => {
+  const earned = {
+    v: 1,
+    id: "earned:old",
+    at: 1,
+    from: "lightning",
+    to: "revenue:work",
+    sats: 7,
+    kind: "work",
+    ref: "old",
+  };
+  const change: Change = (rows) => {
+    rows.get("entry")?.push({ key: ["entry", "earned:old"], value: earned });
+    add(account(rows, "lightning"), "out", 7);
+    add(account(rows, "revenue:work"), "in", 7);
+    const settled = { v: 1, paymentHash: "old", purpose: "job-work", settled: { at: 1, paidSats: 7 } };
+    rows.get("invoice")?.push({ key: ["invoice", "old"], value: settled });
+  };
+  assert.deepEqual(await failing(change, 7), []);
 });
 
 // ---- the wallet ----------------------------------------------------------------------------------------------------

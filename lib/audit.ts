@@ -1,9 +1,12 @@
+import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Versioned } from "@/lib/kv.ts";
 import { type Counters, type Entry, mayBeNegative } from "@/lib/rules/ledger.ts";
 import { type Refund, refundAccount } from "@/lib/rules/refunds.ts";
 import { holdAccount, type SessionRequest } from "@/lib/rules/session-requests.ts";
 import { type Session, sessionAccount } from "@/lib/rules/sessions.ts";
+import type { TaskRow } from "@/lib/stores/due.ts";
 import type { Invoice } from "@/lib/stores/invoices.ts";
+import { budgetKey, type BudgetRow, type Grant, grantedKey, POOL_ROW, type PoolRow } from "@/lib/stores/pool.ts";
 
 /** Rows of one consistent copy of the store, in key order. */
 export interface AuditSource {
@@ -23,6 +26,8 @@ export interface AuditCheck {
 interface JobRow extends Versioned {
   handle: string;
   state: string;
+  pubkey?: string | null;
+  request: string;
   paidSats: number;
   grantedSats: number;
   refundId: string | null;
@@ -65,6 +70,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   let badEntry: string | null = null;
   const settledBy = new Map<string, number>();
   const holds = new Map<string, HoldSums>();
+  const given: Given = { byGrant: new Map(), credits: new Map(), earned: new Map() };
   const of = (account: string) => {
     const sum = sums.get(account) ?? { in: 0, out: 0 };
     sums.set(account, sum);
@@ -77,6 +83,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     of(value.to).in += value.sats;
     if (value.from === "lightning") settledBy.set(value.ref, (settledBy.get(value.ref) ?? 0) + value.sats);
     addToHolds(holds, value);
+    addToGiven(given, value);
   }
   check("entries are whole and positive", badEntry, `${entries} entries`);
 
@@ -158,6 +165,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   check("every settled invoice is booked once", wrongInvoice, `${invoices} settled invoices`);
 
   await auditSessions(source, { balance, holds }, sessionOf, check);
+  await auditGrants(source, given, check);
 
   // A payout under way may have left the wallet already and is booked when the wallet's word has come.
   const owed = -balance("lightning") - inFlight;
@@ -342,4 +350,189 @@ function wrongInDebit(request: SessionRequest, ledger: Ledger): string | null {
   if (sums.debited === debited && sums.released === released && sums.out === out) return null;
   return `account ${account} of a request that is ${state} gave ${sums.debited} sats to revenue and ${sums.released} ` +
     `back, ${sums.out} in all, not ${debited}, ${released} and ${out}`;
+}
+
+/** What the entries say of the pool's grants and credits. */
+interface Given {
+  /** By the id of a grant. */
+  byGrant: Map<string, GrantEntries>;
+  /** Credits of the pool, and what was earned for work, by job or request. */
+  credits: Map<string, Entry>;
+  earned: Map<string, Entry>;
+}
+interface GrantEntries {
+  reserved: Entry[];
+  absorbed: Entry[];
+  returned: Entry[];
+}
+
+function addToGiven({ byGrant, credits, earned }: Given, entry: Entry): void {
+  const { kind, ref } = entry;
+  const of = (id: string): GrantEntries => {
+    const entries = byGrant.get(id) ?? { reserved: [], absorbed: [], returned: [] };
+    byGrant.set(id, entries);
+    return entries;
+  };
+  if (kind === "grant") of(ref.split(" ")[0] ?? "").reserved.push(entry);
+  else if (kind === "grant-returned") of(ref).returned.push(entry);
+  else if (kind === "work-granted" || kind === "session-granted") of(ref).absorbed.push(entry);
+  else if (kind === "pool-credit") credits.set(ref, entry);
+  else if (kind === "work" || kind === "session-request") earned.set(ref, entry);
+}
+
+/** A job or a session's request, as far as grants go. */
+interface Owner {
+  runs: boolean;
+  pubkey: string | null;
+  requestHash: string;
+  grantedSats: number;
+  absorbedSats: number;
+}
+
+/**
+ * The same for the pool (economy.md §7): every sat that left it was reserved for a request that runs, or is accounted for
+ * by one that ended; budgets count no more and no less; and every charge gave its share.
+ */
+async function auditGrants(source: AuditSource, given: Given, check: Check): Promise<void> {
+  const grants = new Map<string, Grant>();
+  for await (const { value } of source.rows<Grant>(["grant"])) grants.set(value.id, value);
+  auditGrantEntries(grants, given, check);
+  await auditOwners(source, grants, check);
+  await auditBudgets(source, grants, check);
+  await auditCredits(source, given, check);
+}
+
+function auditGrantEntries(grants: ReadonlyMap<string, Grant>, { byGrant }: Given, check: Check): void {
+  let wrong: string | null = null;
+  for (const id of byGrant.keys()) {
+    if (!grants.has(id)) wrong ??= `account pool: entries name a grant ${id} that does not exist`;
+  }
+  for (const grant of grants.values()) wrong ??= wrongInGrant(grant, byGrant.get(grant.id));
+  check("every grant is in the ledger, to the end", wrong, `${grants.size} grants`);
+}
+
+function wrongInGrant(grant: Grant, entries: GrantEntries | undefined): string | null {
+  const { id, session, account, pubkey, requestHash, reservedSats, absorbedSats, state } = grant;
+  const [reserved, ...more] = entries?.reserved ?? [];
+  if (!reserved || more.length > 0) return `account ${account}: grant ${id} has ${more.length} entries`;
+  const { from, to, sats, ref } = reserved;
+  if (account !== (session === null ? `job:${id}` : holdAccount(id)) || from !== "pool" || to !== account) {
+    return `account ${account} of grant ${id} was given by ${from} to ${to}`;
+  }
+  if (sats !== reservedSats) return `account ${account} was given ${sats} sats, its grant reserved ${reservedSats}`;
+  if (ref !== `${id} ${pubkey} ${requestHash}`) return `account ${account}: its grant names another key or request`;
+  if (absorbedSats < 0 || absorbedSats > reservedSats) {
+    return `account ${account}: its grant of ${reservedSats} sats absorbed ${absorbedSats}`;
+  }
+  const settled = state === "settled";
+  const toRevenue = sumOf(entries?.absorbed, (entry) => entry.from === account && entry.to.startsWith("revenue:"));
+  const toPool = sumOf(entries?.returned, (entry) => entry.from === account && entry.to === "pool");
+  const expected = settled ? { absorbed: absorbedSats, returned: reservedSats - absorbedSats } : NOTHING_GIVEN;
+  if (toRevenue === expected.absorbed && toPool === expected.returned && (settled || absorbedSats === 0)) return null;
+  return `account ${account} of a grant that is ${state} gave ${toRevenue} sats to revenue and ${toPool} back, ` +
+    `not ${expected.absorbed} and ${expected.returned}`;
+}
+const NOTHING_GIVEN = { absorbed: 0, returned: 0 };
+
+/** The sum of entries; NaN when one of them goes another way. */
+const sumOf = (entries: readonly Entry[] = [], goesRight: (entry: Entry) => boolean): number =>
+  entries.reduce((sum, entry) => goesRight(entry) ? sum + entry.sats : NaN, 0);
+
+async function auditOwners(source: AuditSource, grants: ReadonlyMap<string, Grant>, check: Check): Promise<void> {
+  const unowned = new Set(grants.keys());
+  let wrong: string | null = null;
+  let owners = 0;
+  for await (const { value: job } of source.rows<JobRow>(["job"])) {
+    owners++;
+    unowned.delete(job.handle);
+    const grant = grants.get(job.handle);
+    wrong ??= wrongInOwner(`job:${job.handle}`, grant, {
+      runs: job.state === "executing",
+      pubkey: job.pubkey ?? null,
+      requestHash: grant ? sha256Hex(job.request) : "",
+      grantedSats: job.grantedSats,
+      absorbedSats: job.closing?.absorbedSats ?? 0,
+    });
+  }
+  for await (const { value: request } of source.rows<SessionRequest>(["session_request"])) {
+    owners++;
+    unowned.delete(request.id);
+    const runs = request.state === "running";
+    wrong ??= wrongInOwner(holdAccount(request.id), grants.get(request.id), { ...request, runs });
+  }
+  for (const id of unowned) wrong ??= `account ${grants.get(id)?.account}: its grant belongs to no request`;
+  check("every grant is that of its request, reserved only while it runs", wrong, `${owners} jobs and requests`);
+}
+
+function wrongInOwner(account: string, grant: Grant | undefined, owner: Owner): string | null {
+  const { runs, pubkey, requestHash, grantedSats, absorbedSats } = owner;
+  if (!grant) {
+    return grantedSats === 0 ? null : `account ${account} says it was granted ${grantedSats} sats; no grant was`;
+  }
+  if (grant.account !== account) return `account ${account}: its grant is that of ${grant.account}`;
+  if (grant.pubkey !== pubkey || grant.requestHash !== requestHash) {
+    return `account ${account}: its grant is that of another key or request`;
+  }
+  if (grant.reservedSats !== grantedSats || grant.absorbedSats !== absorbedSats) {
+    return `account ${account} says it was granted ${grantedSats} sats and absorbed ${absorbedSats}, ` +
+      `its grant says ${grant.reservedSats} and ${grant.absorbedSats}`;
+  }
+  if ((grant.state === "reserved") === runs) return null;
+  return `account ${account}: its grant is ${grant.state}, though it ${runs ? "runs" : "has ended"}`;
+}
+
+/** What the grants of a day took, by key and in all, is what its counts say: reserved, or absorbed once settled. */
+async function auditBudgets(source: AuditSource, grants: ReadonlyMap<string, Grant>, check: Check): Promise<void> {
+  const taken = new Map<string, number>();
+  for (const { pubkey, day, state, reservedSats, absorbedSats } of grants.values()) {
+    const sats = state === "reserved" ? reservedSats : absorbedSats;
+    for (const key of [budgetKey(pubkey, day), grantedKey(day)]) {
+      const name = JSON.stringify(key);
+      taken.set(name, (taken.get(name) ?? 0) + sats);
+    }
+  }
+  /** Counts that have not been forgotten yet; a week after its day one is. */
+  const kept = new Set<string>();
+  for await (const { value: { kind, id } } of source.rows<TaskRow>(["task", "row-expiry"])) {
+    if (kind === "row-expiry" && taken.has(id)) kept.add(id);
+  }
+  let wrong: string | null = null;
+  let counts = 0;
+  for (const table of ["budget", "granted"]) {
+    for await (const { key, value } of source.rows<BudgetRow>([table])) {
+      counts++;
+      const name = JSON.stringify(key);
+      const sats = taken.get(name) ?? 0;
+      if (value.usedSats !== sats) {
+        wrong ??= `account pool: ${name} counts ${value.usedSats} sats, its grants took ${sats}`;
+      }
+      if (!kept.delete(name)) wrong ??= `account pool: nothing will ever forget ${name}`;
+    }
+  }
+  for (const name of kept) wrong ??= `account pool: the count ${name} was lost`;
+  check("every budget counts what its grants took", wrong, `${counts} counts`);
+}
+
+async function auditCredits(source: AuditSource, { credits, earned }: Given, check: Check): Promise<void> {
+  const row = await source.row<PoolRow>(POOL_ROW) ?? { v: 1, carry: 0, chargedSats: 0, hundredths: 0, since: Infinity };
+  const { carry, chargedSats, hundredths, since } = row;
+  let wrong: string | null = null;
+  let credited = 0;
+  for (const [ref, { sats, from, to }] of credits) {
+    credited += sats;
+    const charge = earned.get(ref);
+    if (!charge || charge.sats < sats || from !== charge.to || to !== "pool") {
+      wrong ??= `account pool: a credit of ${sats} sats is the share of no charge (${ref})`;
+    }
+  }
+  let charged = 0;
+  for (const { sats, at } of earned.values()) if (at >= since) charged += sats;
+  if (charged !== chargedSats) {
+    wrong ??= `account pool: ${charged} sats were earned, it had its share of ${chargedSats}`;
+  }
+  if (carry < 0 || carry >= 100 || credited * 100 + carry !== hundredths) {
+    wrong ??=
+      `account pool was credited ${credited} sats and carries ${carry} hundredths, its shares are ${hundredths}`;
+  }
+  check("the pool had its share of every charge", wrong, `${credited} sats of ${chargedSats}`);
 }
