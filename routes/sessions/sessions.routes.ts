@@ -221,7 +221,8 @@ export const closeSession = createRoute({
     "Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same " +
     "way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every " +
     "repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
-    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) is no longer owed.",
+    "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
+    "the free tier is served from.",
   request: {
     params: idParam,
     body: body(
