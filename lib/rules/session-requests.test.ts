@@ -362,6 +362,20 @@ Deno.test("property: held = debited + released, whatever was used, and nothing i
   );
 });
 
+Deno.test("property: what the pool granted is used first, and held + granted is accounted for to the satoshi", () => {
+  const amounts = fc.integer({ min: 0, max: 2_000 });
+  fc.assert(fc.property(quotes, ends, amounts, amounts, (quote, end, holdSats, grantedSats) => {
+    const step = endRequest(running({ quote, holdSats, grantedSats }), end, 0, NOW);
+    assert.ok(step);
+    const { actualSats: actual, debitedSats, absorbedSats } = step.request;
+    assert.equal(absorbedSats, Math.min(actual, grantedSats));
+    assert.ok(debitedSats >= 0 && debitedSats <= holdSats);
+    assert.ok(debitedSats === 0 || absorbedSats === grantedSats, "the session pays only what the grant does not");
+    const out = step.moves.reduce((sum, { sats }) => sum + sats, 0);
+    assert.equal(out, holdSats + absorbedSats, "what was granted and not used stays for the pool");
+  }));
+});
+
 Deno.test("property: a refusal costs no more than an answer after the same evaluation, nor an interruption", () => {
   fc.assert(fc.property(quotes, usages, usages, (quote, work, evaluation) => {
     const refusal = actualSats(quote, rejected(evaluation));
