@@ -14,6 +14,15 @@ export function identityRouter(): AppRouter<AppDeps> {
     await next();
     c.header("Cache-Control", "no-store");
   });
+  // Many clients name the type of a body that they do not send; there is nothing to parse then.
+  router.use(routes.challenge.path, async (c, next) => {
+    if ((c.get("rawBody")?.length ?? 0) === 0) {
+      const headers = new Headers(c.req.raw.headers);
+      headers.delete("content-type");
+      c.req.raw = new Request(c.req.raw, { headers });
+    }
+    await next();
+  });
   return router
     .openapi(routes.challenge, handlers.challenge)
     .openapi(routes.verify, handlers.verify)
