@@ -1,6 +1,6 @@
 import type { ChatMessage, Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
-import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
+import { encodeRequest, EVALUATION_TOOL_PROMPT, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { estimatedUsage } from "@/lib/ai/usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import type { Backends } from "@/lib/app-deps.ts";
@@ -311,10 +311,13 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     let evalUsage: Usage | null = null;
     let told = "";
     let working = false;
+    let judging = false;
     try {
       if (request.evalModel !== null) {
+        judging = !signal.aborted;
         const verdict = await evaluate(request, textOf(chat), signal);
         evalUsage = verdict.usage;
+        judging = false;
         if (!verdict.accepted) return { end: { state: "rejected", evalUsage, reason: verdict.reason } };
       }
       const { onText } = chat;
@@ -340,6 +343,10 @@ export function createSessionRequests(backends: Backends): SessionRequests {
       return completed(work, evalUsage);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
+      // Left while it was judged: that call was made, and its input is paid. Nobody gets evaluations for hanging up.
+      if (judging && chat.gone.aborted) {
+        evalUsage = error.usage ?? estimatedUsage(EVALUATION_TOOL_PROMPT + textOf(chat), "");
+      }
       return broken(error, { told, working, evalUsage, chat });
     }
   }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { createAnthropicModel } from "@/lib/ai/anthropic.ts";
+import type { Model } from "@/lib/ai/port.ts";
 import { createSimulatedModel, type SimulatedFaults } from "@/lib/ai/simulated.ts";
 import { anthropicFrames, startAnthropicServer } from "@/lib/ai/testing/anthropic-server.ts";
 import { systemClock } from "@/lib/clock.ts";
@@ -256,6 +257,36 @@ socket("a caller who leaves before the first piece, or a whole answer, ends the 
   }
 });
 
+const judged = Promise.withResolvers<void>();
+const slowJudge: Model = {
+  ...createSimulatedModel({ clock: systemClock }),
+  evaluate: (input) => {
+    judged.resolve();
+    return createSimulatedModel({ clock: systemClock, faults: { evaluate: [{ kind: "hang" }], work: [] } }).evaluate(
+      input,
+    );
+  },
+};
+
+socket("a caller who leaves while the question is judged pays for that, and for no work", async (it) => {
+  const { nextEnd, origin, session } = it;
+  const leaving = new AbortController();
+  const asked = fetch(`${origin}/api/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...session.auth },
+    body: JSON.stringify(BODY),
+    signal: leaving.signal,
+  });
+  asked.catch(() => {});
+  await judged.promise;
+  const ended = nextEnd();
+  leaving.abort();
+  const { state, debitedSats, usage, evaluationUsage } = await ended;
+  assert.deepEqual([state, usage, evaluationUsage.source], ["interrupted", undefined, "estimated"]);
+  assert.ok(debitedSats > 0 && debitedSats < 10, String(debitedSats));
+  await assert.rejects(asked);
+}, { model: slowJudge });
+
 socket("a caller with an Idempotency-Key who leaves a whole answer comes back for it", async (it) => {
   const { faults, nextEnd, client, origin, session } = it;
   const reached = Promise.withResolvers<void>();
@@ -281,7 +312,7 @@ socket("a caller with an Idempotency-Key who leaves a whole answer comes back fo
   assert.equal(again.choices[0]?.message.content, result);
 });
 
-socket("a reader that takes a byte a second hurts nobody else, and costs bounded memory", async (it) => {
+socket("a reader that takes a byte and no more hurts nobody else, and its request ends", async (it) => {
   const { client, nextEnd, origin, session } = it;
   const { port } = new URL(origin);
   const body = JSON.stringify(BODY);
