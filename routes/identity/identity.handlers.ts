@@ -7,7 +7,7 @@ import { readSignIn } from "@/lib/nostr/sign-in.ts";
 import { dailyBudget, dayEnd } from "@/lib/rules/free-tier.ts";
 import { balanceOf, type Counters, NO_MOVES } from "@/lib/rules/ledger.ts";
 import type { Session } from "@/lib/rules/sessions.ts";
-import { newTrust, scoreAt, tierOf } from "@/lib/rules/trust.ts";
+import { newTrust, scoreAt, tierOf, type Trust } from "@/lib/rules/trust.ts";
 import { identityJobs, type JobHead, jobKey } from "@/lib/stores/jobs.ts";
 import { usedToday } from "@/lib/stores/pool.ts";
 import { balanceKey, identitySessions, sessionKey } from "@/lib/stores/sessions.ts";
@@ -39,16 +39,18 @@ export const verify: AppRouteHandler<VerifyRoute, AppDeps> = async (c) => {
   const { pubkey, nonce } = signIn;
   const known = checkChallenge(challengeDeps(deps), nonce, now);
   if (!known.ok) throw NOT_OURS[known.reason]();
-  if (!await store.transact((tx) => useOnce(tx, "challenge", nonce, known.expiresAt))) {
+  const trust = await store.transact(async (tx) => {
+    const [fresh, trust] = await Promise.all([
+      useOnce(tx, "challenge", nonce, known.expiresAt),
+      getTrust(tx, pubkey),
+    ]);
+    return fresh ? trust ?? newTrust(now) : null;
+  });
+  if (!trust) {
     throw unauthorized("challenge_used", "This nonce was used before. Ask for a new challenge and sign that.");
   }
   const { token, expiresAt } = identityTokens.issue(pubkey, now);
-  return c.json({
-    pubkey,
-    nostr_token: token,
-    expiresAt: iso(expiresAt),
-    trust: await trustBody(deps, pubkey, now),
-  }, 200);
+  return c.json({ pubkey, nostr_token: token, expiresAt: iso(expiresAt), trust: trustBody(deps, trust, now) }, 200);
 };
 
 const NOT_OURS = {
@@ -71,16 +73,17 @@ export const me: AppRouteHandler<MeRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const pubkey = await requireIdentity(c);
   const now = deps.clock.now();
-  const [trust, usedSats] = await Promise.all([trustBody(deps, pubkey, now), usedToday(deps.store, pubkey, now)]);
+  const [row, usedSats] = await Promise.all([getTrust(deps.store, pubkey), usedToday(deps.store, pubkey, now)]);
+  const trust = trustBody(deps, row ?? newTrust(now), now);
   const dailySats = dailyBudget(trust.tier, deps.settings.freeTier.config);
   return c.json({ pubkey, trust, budget: { dailySats, usedSats, resetsAt: iso(dayEnd(now)) } }, 200);
 };
 
-/** A key that was never served stands where every key begins. */
-async function trustBody({ store, settings }: AppDeps, pubkey: string, now: number) {
-  const trust = await getTrust(store, pubkey) ?? newTrust(now);
-  const score = scoreAt(trust, settings.freeTier.trust, now);
-  return { tier: tierOf(score, settings.freeTier.trust), score, interactionCount: trust.interactions };
+/** A key that was never served stands where every key begins: {@link newTrust}. */
+function trustBody({ settings }: AppDeps, trust: Trust, now: number) {
+  const config = settings.freeTier.trust;
+  const score = scoreAt(trust, config, now);
+  return { tier: tierOf(score, config), score, interactionCount: trust.interactions };
 }
 
 export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {

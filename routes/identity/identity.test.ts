@@ -63,6 +63,9 @@ test("challenges: 64 hex digits, five minutes, with an empty body or none, and n
   }
   assert.equal(nonces.size, 51);
   assert.equal(await world.store.version(), version);
+  const typed = await call("POST", CHALLENGE, undefined, { "content-type": "application/json" });
+  assert.equal(typed.status, 200, JSON.stringify(typed.body));
+  await refused(fake, () => world.call("POST", CHALLENGE, "{"), [400, "invalid_json"]);
   await refused(fake, () => world.call("POST", CHALLENGE, { pubkey: "x" }), [
     400,
     "validation_failed",
