@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StoreError } from "@/lib/kv.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { assertAudit } from "@/tests/harness/payer.ts";
@@ -456,3 +457,21 @@ chatting(
     assert.equal(await balance(), before);
   },
 );
+
+chatting("an end that cannot be read back ends the stream with an error, and the process goes on", async (it) => {
+  const { ask, world, modelFaults } = it;
+  const { sessionRequests } = world.deps;
+  const { ended } = sessionRequests;
+  modelFaults.chat?.push({ kind: "delay", ms: 10 });
+  sessionRequests.ended = async (request, waitMs) => {
+    await ended(request, waitMs);
+    throw new StoreError("unavailable", "the database is away");
+  };
+  const { status, body } = await ask({ stream: true });
+  sessionRequests.ended = ended;
+  assert.equal(status, 200);
+  const last = framesOf(body).at(-1);
+  assert.match(last.error.message, /Whether it was charged is told by GET/);
+  assert.equal(last.timmy, undefined);
+  assert.equal((await ask()).status, 200);
+});

@@ -220,7 +220,7 @@ for (const [name, ignore, open] of banks) {
         assert.deepEqual(paidFor, [500]);
         // LNbits knows every preimage before anybody pays: an unpaid challenge's is told by nothing of ours.
         const hex = JSON.stringify(challenged.body).match(/[0-9a-f]{64}/g);
-      assert.deepEqual(hex, [challenged.body.error.details.invoice.paymentHash]);
+        assert.deepEqual(hex, [challenged.body.error.details.invoice.paymentHash]);
         const unpaid = await send(timmy, "POST", CHAT, COMPLETION, {
           authorization: `L402 ${macaroon}:${"0".repeat(64)}`,
         });
