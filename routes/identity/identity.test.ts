@@ -597,7 +597,7 @@ test("lists: what nobody paid for is forgotten a day after its invoice expired, 
   assert.deepEqual((await listed()).sort(), ["active", "expired", "expired"]);
   clock.leap(DAY_MS);
   await clock.advance(70_000);
-  assert.deepEqual(await listed(), ["expired"], "the one that was paid");
+  assert.deepEqual(await listed(), ["expired", "expired"], "the job, and the session that was paid");
   assert.equal((await call("GET", kept)).body.state, "expired");
 });
 
@@ -625,12 +625,10 @@ test("lists: a limit or a place that is none is 400, and spends no signed event"
 
 // ---- the API page --------------------------------------------------------------------------------------------------
 
-test("the API page: its example of signing in runs as it stands", async ({ world, call, clock }) => {
-  const { body: document } = await call("GET", "/api/doc");
-  const { description } = document.paths[VERIFY].post;
-  const [, code = ""] = /```js\n([\s\S]*?)```/.exec(description) ?? [];
-  assert.ok(code.includes("window.nostr.signEvent"));
-  const said: unknown[] = [];
+const DOCUMENT = new URL("../../docs/identity.md", import.meta.url);
+
+/** Runs the code as a browser's console on a page of this instance does, with a signer. @returns what it left in `value`. */
+async function inBrowser({ world, clock }: FakeWorld, code: string, value: string): Promise<unknown> {
   const page = {
     window: {
       nostr: {
@@ -640,13 +638,23 @@ test("the API page: its example of signing in runs as it stands", async ({ world
     },
     location: new URL(world.deps.settings.publicOrigin),
     fetch: async (path: string, init: RequestInit) => await world.app.request(path, init),
-    console: { log: (value: unknown) => said.push(value) },
+    console: { log: () => {} },
   };
-  const AsyncFunction = (async () => {}).constructor as new (
-    ...args: string[]
-  ) => (...args: unknown[]) => Promise<void>;
-  await clock.drive(new AsyncFunction(...Object.keys(page), code)(...Object.values(page)));
-  assert.equal((said[0] as { trust: { tier: string } }).trust.tier, "new");
+  const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (
+    ...args: unknown[]
+  ) => Promise<unknown>;
+  const run = new AsyncFunction(...Object.keys(page), `${code}\nreturn ${value};`);
+  return await clock.drive(run(...Object.values(page)));
+}
+
+test("the API page and the guide: their examples of signing in run as they stand", async (fake) => {
+  const { body: document } = await fake.call("GET", "/api/doc");
+  for (const text of [document.paths[VERIFY].post.description, await Deno.readTextFile(DOCUMENT)]) {
+    const [, code = ""] = /```js\n([\s\S]*?)```/.exec(text) ?? [];
+    assert.ok(code.includes("window.nostr.signEvent"));
+    const token = String(await inBrowser(fake, code, "nostr_token"));
+    assert.equal((await fake.call("GET", "/api/identity/me", undefined, bearing(token))).status, 200);
+  }
 });
 
 test("the API page: both ways to show a key are described, and the key's routes name them", async ({ call }) => {

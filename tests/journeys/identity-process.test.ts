@@ -1,5 +1,6 @@
 /** Signing in to the real program: the example as a reader runs it, and what a restart keeps. */
 import assert from "node:assert/strict";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { ALICE, nostrHeader, sign } from "../fixtures/nostr/sign.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 
@@ -42,12 +43,13 @@ Deno.test("examples/sign-in.ts: signs in, pays a job in the key's name, and its 
   });
 });
 
-Deno.test("identity: after SIGKILL and a start on the same data, tokens go on, and what was used stays used", async () => {
+Deno.test("identity: over SIGKILL and rotation tokens go on, what was used stays used; a secret taken out ends its tokens", async () => {
   const seconds = () => Math.floor(Date.now() / 1_000);
   const answer = (origin: string, nonce: string) =>
     sign({ kind: 27_235, created_at: seconds(), tags: [["u", origin]], content: nonce });
   await withProcess(async (first) => {
     const { url, dataDir } = first;
+    let renewed = "";
     const { body: used } = await first.call("POST", "/api/identity/challenge");
     const { body: open } = await first.call("POST", "/api/identity/challenge");
     const { body: signedIn } = await first.call("POST", "/api/identity/verify", { event: answer(url, used.nonce) });
@@ -64,19 +66,38 @@ Deno.test("identity: after SIGKILL and a start on the same data, tokens go on, a
     assert.equal((await me({ authorization: header })).status, 200);
     await first.kill();
 
-    const second = await startProcess({ PORT: new URL(url).port, DATA_DIR: dataDir });
-    try {
-      const again = await me({ "x-nostr-token": signedIn.nostr_token });
-      assert.deepEqual([again.status, again.body.pubkey], [200, signedIn.pubkey]);
-      const replayed = await me({ authorization: header });
-      assert.deepEqual([replayed.status, replayed.body.error.code], [401, "nip98_replayed"]);
-      const twice = await second.call("POST", "/api/identity/verify", { event: answer(url, used.nonce) });
-      assert.deepEqual([twice.status, twice.body.error.code], [401, "challenge_used"]);
-      assert.equal((await second.call("POST", "/api/identity/verify", { event: answer(url, open.nonce) })).status, 200);
-      assert.equal(await second.stop(), 0, second.output());
-      assert.ok(!(first.output() + second.output()).includes(signedIn.pubkey), "the log names the key");
-    } finally {
-      await second.kill().catch(() => {});
-    }
+    // The secret made at the first start moves into the setting, behind a new one; later the new one stands alone.
+    const fileSecret = bytesToHex(await Deno.readFile(`${dataDir}/token.key`));
+    const fresh = "ab".repeat(32);
+    await restarted(
+      { PORT: new URL(url).port, DATA_DIR: dataDir, TIMMY_TOKEN_SECRET: `${fresh},${fileSecret}` },
+      async (timmy) => {
+        const again = await me({ "x-nostr-token": signedIn.nostr_token });
+        assert.deepEqual([again.status, again.body.pubkey], [200, signedIn.pubkey]);
+        const replayed = await me({ authorization: header });
+        assert.deepEqual([replayed.status, replayed.body.error.code], [401, "nip98_replayed"]);
+        const twice = await timmy.call("POST", "/api/identity/verify", { event: answer(url, used.nonce) });
+        assert.deepEqual([twice.status, twice.body.error.code], [401, "challenge_used"]);
+        const late = await timmy.call("POST", "/api/identity/verify", { event: answer(url, open.nonce) });
+        assert.equal(late.status, 200);
+        assert.ok(!(first.output() + timmy.output()).includes(signedIn.pubkey), "the log names the key");
+        renewed = late.body.nostr_token;
+      },
+    );
+    await restarted({ PORT: new URL(url).port, DATA_DIR: dataDir, TIMMY_TOKEN_SECRET: fresh }, async () => {
+      const ended = await me({ "x-nostr-token": signedIn.nostr_token });
+      assert.deepEqual([ended.status, ended.body.error.code], [401, "identity_invalid"]);
+      assert.equal((await me({ "x-nostr-token": renewed })).status, 200);
+    });
   });
 });
+
+async function restarted(env: Record<string, string>, fn: (timmy: RunningProcess) => Promise<void>): Promise<void> {
+  const timmy = await startProcess(env);
+  try {
+    await fn(timmy);
+    assert.equal(await timmy.stop(), 0, timmy.output());
+  } finally {
+    await timmy.kill().catch(() => {});
+  }
+}
