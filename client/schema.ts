@@ -802,7 +802,10 @@ export interface paths {
         post: {
             parameters: {
                 query?: never;
-                header?: never;
+                header?: {
+                    /** @description Any text of up to 200 characters */
+                    "idempotency-key"?: string;
+                };
                 path: {
                     id: string;
                 };
@@ -914,7 +917,7 @@ export interface paths {
         put?: never;
         /**
          * Close and take the balance back
-         * @description Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) is no longer owed.
+         * @description Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that the free tier is served from.
          */
         post: {
             parameters: {
@@ -1516,6 +1519,499 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One model and its prices */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The model */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Model"];
+                    };
+                };
+                /** @description There is no such thing, or it is not yours */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to sign in
+         * @description A random nonce, good once and for five minutes, at this instance alone. Sign it with your Nostr key and send the event to `POST /api/identity/verify`. Nothing is stored.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: {
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description What to sign */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["IdentityChallenge"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is too large */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is not JSON */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in
+         * @description Send the nonce of `POST /api/identity/challenge` back in an event that you signed: kind 27235 (or 22242), the nonce as its `content` or as a `["challenge", nonce]` tag, `created_at` within five minutes. A `u` (or `relay`) tag is not required; when there is one, it must name this server, so that no other site can use what you sign there.
+         *
+         *     In a browser with a NIP-07 signer:
+         *
+         *     ```js
+         *     const post = async (path, body) => {
+         *       const answer = await fetch(path, {
+         *         method: "POST",
+         *         headers: { "content-type": "application/json" },
+         *         body: JSON.stringify(body),
+         *       });
+         *       if (!answer.ok) throw new Error(await answer.text());
+         *       return await answer.json();
+         *     };
+         *     const { nonce } = await post("/api/identity/challenge", {});
+         *     const event = await window.nostr.signEvent({
+         *       kind: 27235,
+         *       created_at: Math.floor(Date.now() / 1000),
+         *       tags: [["u", location.origin], ["method", "POST"]],
+         *       content: nonce,
+         *     });
+         *     const { nostr_token } = await post("/api/identity/verify", { event });
+         *     const me = await fetch("/api/identity/me", { headers: { "X-Nostr-Token": nostr_token } });
+         *     console.log(await me.json());
+         *     ```
+         *
+         *     `examples/sign-in.ts` does the same with a key of its own, without a browser.
+         *
+         *     The token then goes into the header `X-Nostr-Token` of any route, or as `nostr_token` into the body of those that have the field. Instead of a token, each single request can be signed as NIP-98 has it (`Authorization: Nostr …`). A token or event that is wrong or expired is 401 everywhere; it never counts as none.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SignIn"];
+                };
+            };
+            responses: {
+                /** @description You are this key */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is too large */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is not JSON */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who you are here
+         * @description How far your key is trusted, and what the pool still pays for it today. Reading moves nothing.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Your key */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Identity"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Your jobs, newest first
+         * @description Every job that was created with your key. One whose first invoice nobody paid is forgotten after a while.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Default 20 */
+                    limit?: string;
+                    after?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description One page */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["IdentityJobs"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Your sessions, newest first
+         * @description Every session that was opened with your key. It may be used and closed with the key alone, and `POST /api/sessions/{id}/macaroon` shows its macaroon again.
+         */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Default 20 */
+                    limit?: string;
+                    after?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description One page */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["IdentitySessions"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/estimate": {
         parameters: {
             query?: never;
@@ -1525,7 +2021,7 @@ export interface paths {
         };
         /**
          * What would this cost?
-         * @description Answers before any payment and writes nothing.
+         * @description Answers before any payment and writes nothing. With a key (`X-Nostr-Token`, or a NIP-98 event, whose id alone is then remembered, since it can be used once) it also says how the free tier would serve a job of this request.
          */
         get: {
             parameters: {
@@ -1556,8 +2052,269 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
                 /** @description Too many requests; wait as long as Retry-After says */
                 429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/free-tier": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The pool and the budgets
+         * @description What keys that have earned it are served from, and how much each may take a day. Reading moves nothing.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The free tier now */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FreeTier"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/free-tier/donate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give to the pool
+         * @description Answers with an invoice. All that is paid to it goes to the pool, in the commit that notices the payment, and is not given back. An invoice that nobody pays expires and is forgotten. No key is needed, and none earns trust by it.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: {
+                    /** @description Any text of up to 200 characters */
+                    "idempotency-key"?: string;
+                };
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Donate"];
+                };
+            };
+            responses: {
+                /** @description Pay it to give */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Donation"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The credential is not good */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The current state does not allow this */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is too large */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The body is not JSON */
+                415: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/demo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Try it for nothing
+         * @description A short answer (at most 150 tokens), paid by the operator: 5 an hour for each address (IPv6: for each /64) and `DEMO_DAILY_LIMIT` (50) a UTC day for all together; 429 says when there is one again. Every try counts, also one that the model fails to answer (503). With a limit of 0 there is no demo (404). Unlike other GETs it is not to be repeated or cached.
+         */
+        get: {
+            parameters: {
+                query: {
+                    request: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer, or why there is none */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Demo"];
+                    };
+                };
+                /** @description The request is not valid */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such thing, or it is not yours */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many requests; wait as long as Retry-After says */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Something this needs is down; try again after Retry-After seconds */
+                503: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2344,21 +3101,118 @@ export interface components {
         Models: {
             /** @enum {string} */
             object: "list";
-            data: {
+            data: components["schemas"]["Model"][];
+        };
+        Model: {
+            id: string;
+            /** @enum {string} */
+            object: "model";
+            created: number;
+            owned_by: string;
+            pricing: {
+                /** @description sats per 1,000 tokens in, margin included */
+                inputSatsPer1k: number;
+                outputSatsPer1k: number;
+                /** @description What every request carries of the infrastructure (sats) */
+                requestSats: number;
+                btcPriceUsd: number;
+            };
+        };
+        IdentityChallenge: {
+            /**
+             * @description 64 hex digits to sign; good once
+             * @example 69577a00c41d…
+             */
+            nonce: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        SignedIn: {
+            /**
+             * @description Nostr public key, 64 hex digits (not an npub)
+             * @example 3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d
+             */
+            pubkey: string;
+            /** @description Send it as `X-Nostr-Token`. Whoever has it is this key until it expires: keep it secret */
+            nostr_token: string;
+            /**
+             * Format: date-time
+             * @description From then on it is refused: sign in again
+             */
+            expiresAt: string;
+            trust: components["schemas"]["Trust"];
+        };
+        Trust: {
+            /**
+             * @description Follows from the score
+             * @enum {string}
+             */
+            tier: "new" | "established" | "trusted" | "elite";
+            /** @description Now, with what absence took off it */
+            score: number;
+            /** @description Requests of this key that succeeded, or failed by its own doing */
+            interactionCount: number;
+        };
+        SignIn: {
+            /** @description May be left out. If given, it must be the event's */
+            pubkey?: string;
+            /** @description A signed Nostr event with exactly the seven fields of NIP-01 */
+            event: {
                 id: string;
+                pubkey: string;
+                /** @description Seconds since the epoch; at most five minutes from now */
+                created_at: number;
+                /** @enum {integer} */
+                kind: 27235 | 22242;
+                tags: string[][];
+                content: string;
+                sig: string;
+            };
+        };
+        Identity: {
+            /**
+             * @description Nostr public key, 64 hex digits (not an npub)
+             * @example 3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d
+             */
+            pubkey: string;
+            trust: components["schemas"]["Trust"];
+            budget: {
+                /** @description What the pool may pay for a key of this tier in a UTC day */
+                dailySats: number;
+                /** @description What it paid today, what is reserved for running requests included */
+                usedSats: number;
+                /**
+                 * Format: date-time
+                 * @description When the day ends
+                 */
+                resetsAt: string;
+            };
+        };
+        IdentityJobs: {
+            jobs: {
+                /** @description A capability: `GET /api/jobs/{id}` shows the job */
+                jobId: string;
                 /** @enum {string} */
-                object: "model";
-                created: number;
-                owned_by: string;
-                pricing: {
-                    /** @description sats per 1,000 tokens in, margin included */
-                    inputSatsPer1k: number;
-                    outputSatsPer1k: number;
-                    /** @description What every request carries of the infrastructure (sats) */
-                    requestSats: number;
-                    btcPriceUsd: number;
-                };
+                state: "awaiting_eval_payment" | "evaluating" | "awaiting_work_payment" | "executing" | "complete" | "rejected" | "failed" | "expired";
+                /** Format: date-time */
+                createdAt: string;
             }[];
+            /** @description There are older ones: send it as `after` */
+            next?: string;
+        };
+        IdentitySessions: {
+            sessions: {
+                /** @description A capability: `GET /api/sessions/{id}` shows the session */
+                sessionId: string;
+                /** @enum {string} */
+                state: "awaiting_payment" | "active" | "paused" | "expired" | "closed";
+                /** Format: date-time */
+                createdAt: string;
+                /** @description What can be spent now */
+                balanceSats: number;
+            }[];
+            /** @description There are older ones: send it as `after` */
+            next?: string;
         };
         Estimate: {
             /** @description What the work invoice would ask now */
@@ -2380,7 +3234,104 @@ export interface components {
             btcPriceUsd: number;
             btcPriceSource: string;
             btcPriceAgeSeconds: number;
+            /** @description For the key that asks: what would be decided now. Advice: nothing is set aside for it */
+            identity?: {
+                /** @enum {string} */
+                trust_tier: "anonymous" | "new" | "established" | "trusted" | "elite";
+                free_tier: {
+                    /**
+                     * @description free: a job's work would be served from the pool; partial: its work invoice would ask less; gate: paid in full
+                     * @enum {string}
+                     */
+                    serve: "free" | "partial" | "gate";
+                    /** @description What the pool would pay of `estimatedSats` */
+                    absorbSats: number;
+                    /** @description What the work invoice would ask */
+                    chargeSats: number;
+                };
+            };
+            /** @description As GET /api/free-tier says it */
+            pool: {
+                balanceSats: number;
+                dailyBudgets: {
+                    new: number;
+                    established: number;
+                    trusted: number;
+                    elite: number;
+                };
+            };
             stubMode: boolean;
+        };
+        FreeTier: {
+            pool: {
+                /** @description What can be granted now, to all keys together */
+                balanceSats: number;
+            };
+            /** @description Sats a key of each tier may take in one UTC day */
+            dailyBudgets: {
+                new: number;
+                established: number;
+                trusted: number;
+                elite: number;
+            };
+            /** @description Granted to all keys this UTC day: what running requests have reserved, and what ended ones absorbed */
+            grantedTodaySats: number;
+        };
+        Donation: {
+            invoice: components["schemas"]["DonationInvoice"];
+            /** @description True when no real money moves */
+            stubMode: boolean;
+            /** @description What is simulated: lightning */
+            simulated: string[];
+        };
+        DonationInvoice: {
+            /**
+             * @description BOLT11 invoice
+             * @example lnbc10u1…
+             */
+            paymentRequest: string;
+            amountSats: number;
+            /**
+             * @description 64 hex digits
+             * @example 02d449a31fbb267c…
+             */
+            paymentHash: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        Donate: {
+            /**
+             * @description Whole sats
+             * @example 1000
+             */
+            amount_sats: number;
+        };
+        Demo: {
+            /** @enum {string} */
+            state: "complete" | "rejected";
+            result?: string;
+            /**
+             * @description `length`: the answer was cut at the demo's limit. A paid job has none so short
+             * @enum {string}
+             */
+            finishReason?: "stop" | "length";
+            /** @description Why the request was refused */
+            reason?: string;
+            /** @description What this cost, evaluation included; the operator has paid it */
+            costSats: number;
+            /**
+             * @description `estimated`: the provider reported no usage, so characters were counted
+             * @enum {string}
+             */
+            usageSource: "api" | "estimated";
+            /** @description Answers that your address still gets in this hour */
+            remainingThisHour: number;
+            /** @description Answers that are left for everybody this UTC day */
+            remainingToday: number;
+            /** @description True when no language model wrote this */
+            stubMode: boolean;
+            /** @description What is simulated: model */
+            simulated: string[];
         };
     };
     responses: never;

@@ -110,7 +110,11 @@ export function checkPayerInvoice(text: string, sats: number, ownInvoice: string
 export function alreadyClaimed(refund: Refund) {
   const details = { refundState: refund.state, refundPaymentHash: refund.payout?.paymentHash ?? null };
   return refund.state === "expired"
-    ? conflict("refund_expired", "Nobody claimed this refund in time; it is no longer owed.", details)
+    ? conflict(
+      "refund_expired",
+      "Nobody claimed this refund in time; it went to the pool that serves trusted keys.",
+      details,
+    )
     : conflict(
       "refund_claimed",
       "This refund was claimed before; see details for the payment hash it is paid to.",

@@ -1029,7 +1029,8 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     await engine.release();
     await bench.drive(promise);
     assert.deepEqual([places.started, places.released], [["work-0"], []]);
-    assert.deepEqual(places.rings, [`work@${clock.now()}`, `work@${later}`]);
+    // The bell of a shared database may ring as well, for anybody.
+    assert.deepEqual(places.rings.filter((ring) => !ring.startsWith("*")), [`work@${clock.now()}`, `work@${later}`]);
     assert.deepEqual(await Promise.all(leasedAtStart), [{ v: 1 }]);
     assert.equal(store.stats().commits, commits + 1);
     assert.deepEqual(await index(bench), [

@@ -447,6 +447,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     grantExpired: (tx, session, requestId, now) => {
       const errorMessage = "The request took too long. Nothing was charged.";
       const end = { state: "failed" as const, errorMessage, causedByRequest: false };
+      tx.task({ kind: "session-request", id: `${session}.${requestId}`, dueAt: null });
       return conclude(tx, [session, requestId], { end }, now);
     },
     task: {

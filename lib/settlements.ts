@@ -19,7 +19,7 @@ export interface InvoiceHandler {
   settled(tx: Tx, invoice: Invoice, paidSats: number, now: number): Promise<void>;
   expired(tx: Tx, invoice: Invoice, now: number): Promise<void>;
   /** A day after it expired unpaid nobody asks about it any more: what exists only for it may go. */
-  forgotten?(tx: Tx, invoice: Invoice): Promise<void>;
+  forgotten?(tx: Tx, invoice: Invoice, now: number): Promise<void>;
 }
 
 export interface Settlements {
@@ -207,7 +207,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     const state = await check(hash);
     // A payment that is held may settle whenever its holder likes: such an invoice is not forgotten.
     if (now > last && state !== "held") {
-      await store.transact((tx) => forget(tx, hash));
+      await store.transact((tx) => forget(tx, hash, now));
       asks.delete(hash);
       return;
     }
@@ -218,11 +218,11 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     ask.at = Math.min(clock.now() + ask.waitMs, now > last ? Infinity : last + 1);
   }
 
-  async function forget(tx: Tx, hash: string): Promise<void> {
+  async function forget(tx: Tx, hash: string, now: number): Promise<void> {
     const invoice = await getInvoice(tx, hash);
     if (!invoice || invoice.settled) return;
     stopWatching(tx, invoice);
-    await handlers[invoice.purpose].forgotten?.(tx, invoice);
+    await handlers[invoice.purpose].forgotten?.(tx, invoice, now);
   }
 
   async function reconcile(): Promise<void> {

@@ -100,11 +100,8 @@ async function challenge(
   limiter: RateLimiter | null,
   address: string,
 ): Promise<ApiError> {
-  const waitMs = limiter?.take(address) ?? null;
-  if (waitMs !== null) {
-    const message = "Too many payment challenges from this address. Pay one of them, or wait as Retry-After says.";
-    return tooManyRequests("too_many_challenges", message, waitMs / 1_000);
-  }
+  const tooMany = overLimit(limiter, address);
+  if (tooMany) return tooMany;
   const made = session === null ? await challengeNew(deps) : await challengeOf(deps, session);
   if (made.outcome !== "challenge") return refusedChallenge(made.outcome);
   const { invoice, header } = made;
@@ -124,6 +121,23 @@ async function challenge(
       ...(made.session.simulated.length > 0 && { stubMode: true, simulated: made.session.simulated }),
     },
   );
+}
+
+/** Counts one more invoice that is made before anybody has paid; 429 above the limit. */
+function overLimit(limiter: RateLimiter | null, address: string): ApiError | null {
+  const waitMs = limiter?.take(address) ?? null;
+  if (waitMs === null) return null;
+  const message = "Too many payment challenges from this address. Pay one of them, or wait as Retry-After says.";
+  return tooManyRequests("too_many_challenges", message, waitMs / 1_000);
+}
+
+/** For a route that opens something unpaid by itself: it is counted as a challenge is. */
+export function limitChallenges(limiter: RateLimiter | null): MiddlewareHandler<AppEnv<AppDeps>> {
+  return async (c, next) => {
+    const tooMany = overLimit(limiter, c.get("clientAddress"));
+    if (tooMany) throw tooMany;
+    await next();
+  };
 }
 
 function refusedChallenge(outcome: Exclude<Challenge["outcome"], "challenge">): ApiError {

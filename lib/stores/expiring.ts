@@ -8,6 +8,11 @@ import { holdsLease, type Lease } from "./due.ts";
  */
 export function setExpiring<T extends Versioned>(tx: Tx, key: Key, value: T, until: number): void {
   tx.set(key, value);
+  expireAt(tx, key, until);
+}
+
+/** Plans the end of a row that exists already; null: it is kept after all. */
+export function expireAt(tx: Tx, key: Key, until: number | null): void {
   tx.task({ kind: "row-expiry", id: JSON.stringify(key), dueAt: until });
 }
 

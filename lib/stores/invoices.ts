@@ -1,4 +1,5 @@
 import type { Key, Reader, Tx } from "@/lib/kv.ts";
+import { expireAt } from "./expiring.ts";
 
 /** What an invoice is for; each purpose has one settlement handler, named where the process is put together. */
 export type InvoicePurpose = "job-eval" | "job-work" | "session-deposit" | "session-topup" | "pool-donation";
@@ -57,12 +58,19 @@ export async function settleInvoice(
   tx.set(invoiceKey(paymentHash), settled);
   stopWatching(tx, invoice);
   tx.task({ kind: "invoice-expiry", id: paymentHash, dueAt: null });
+  if (now > invoice.expiresAt) expireAt(tx, invoiceKey(paymentHash), null); // paid after all: it is kept for good
   return { outcome: "settled", invoice: settled };
 }
 
-/** Nobody can pay it any more, and nothing needs it. */
-export function dropInvoice(tx: Tx, paymentHash: string): void {
-  tx.delete(invoiceKey(paymentHash));
+/** How long an invoice that nobody paid is kept after what it was for is gone (ms). */
+const KEPT_MS = 30 * 86_400_000;
+
+/**
+ * What the invoice was for is gone. The row itself stays for a month: should a wallet take a payment for it all the same,
+ * the money must find its way into the books.
+ */
+export function dropInvoiceLater(tx: Tx, paymentHash: string, now: number): void {
+  expireAt(tx, invoiceKey(paymentHash), now + KEPT_MS);
 }
 
 /** The reconciler asks no more: the invoice was settled, or is so long expired that nobody can pay it. */

@@ -33,8 +33,3 @@ export const identityJobs = (pubkey: string): Key => ["identity_job", pubkey];
 export function addToIdentity(tx: Tx, job: JobHead): void {
   if (job.pubkey !== null) tx.set([...identityJobs(job.pubkey), job.createdAt, job.handle], { v: 1 });
 }
-
-/** The job is forgotten, and its place with it. */
-export function dropFromIdentity(tx: Tx, job: JobHead): void {
-  if (job.pubkey !== null) tx.delete([...identityJobs(job.pubkey), job.createdAt, job.handle]);
-}

@@ -1,5 +1,5 @@
 import type { InvoiceHandler } from "@/lib/settlements.ts";
-import { dropInvoice } from "@/lib/stores/invoices.ts";
+import { dropInvoiceLater } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 
 /** What a settled and an expired invoice of a donation mean: it has no record but the invoice itself. */
@@ -21,7 +21,7 @@ export function freeTierTasks(): { handlers: { "pool-donation": InvoiceHandler }
         },
         /** It may still be paid for a day: until then the row must stand. */
         expired: () => Promise.resolve(),
-        forgotten: (tx, { paymentHash }) => Promise.resolve(dropInvoice(tx, paymentHash)),
+        forgotten: (tx, { paymentHash }, now) => Promise.resolve(dropInvoiceLater(tx, paymentHash, now)),
       },
     },
   };

@@ -1,6 +1,6 @@
 import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
-import { addToIdentity, dropFromIdentity, jobKey } from "@/lib/stores/jobs.ts";
+import { addToIdentity, jobKey } from "@/lib/stores/jobs.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { creditPool, type FreeTier, settleGrant } from "@/lib/stores/pool.ts";
 import { putRefund, refundKey } from "@/lib/stores/refunds.ts";
@@ -41,11 +41,6 @@ export async function readWhole(
 
 export function putJob(tx: Tx, job: Job): void {
   tx.set(jobKey(job.handle), job);
-}
-/** Forgets a job that nobody paid. */
-export function dropJob(tx: Tx, job: Job): void {
-  tx.delete(jobKey(job.handle));
-  dropFromIdentity(tx, job);
 }
 export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">): void {
   tx.set(resultKey(handle), { v: 1, ...result });

@@ -9,7 +9,7 @@ import type { Decision } from "@/lib/rules/free-tier.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import type { InvoiceHandler } from "@/lib/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
-import { addInvoice, dropInvoice, type Invoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
 import { decideAndReserve, decideDryRun, type Grantee, takeSubsidy } from "@/lib/stores/pool.ts";
 import {
   accepted,
@@ -30,7 +30,7 @@ import {
   workFailed,
   workPaid,
 } from "./jobs.machine.ts";
-import { dropJob, getJob, putResult, writeStep } from "./jobs.store.ts";
+import { getJob, putResult, writeStep } from "./jobs.store.ts";
 
 /** One try and three more (economy.md §4). */
 const MODEL_ATTEMPTS = 4;
@@ -245,14 +245,6 @@ export function jobTasks(backends: Backends): {
     if (job) await writeStep(tx, invoiceExpired(job, { paymentHash }), rules, now);
   };
 
-  /** A job that nobody ever paid anything for is gone a day after its invoice expired. */
-  const forgotten: InvoiceHandler["forgotten"] = async (tx, { paymentHash, ref }) => {
-    const job = await getJob(tx, ref);
-    if (!job || job.evalPaid || job.state !== "expired") return;
-    dropJob(tx, job);
-    dropInvoice(tx, paymentHash);
-  };
-
   /** A reservation whose time is over ends its job: nothing may hold the pool's sats for ever. */
   async function grantExpired(tx: Tx, handle: string, now: number): Promise<void> {
     const job = await getJob(tx, handle);
@@ -297,7 +289,7 @@ export function jobTasks(backends: Backends): {
     modelError: () => modelError,
     grantExpired,
     handlers: {
-      "job-eval": { settled: settled(evalPaid), expired, forgotten },
+      "job-eval": { settled: settled(evalPaid), expired },
       "job-work": { settled: settled(workPaid), expired },
     },
   };

@@ -1,13 +1,14 @@
 import type { AppDeps } from "@/lib/app-deps.ts";
 import { type AppRouter, createRouter } from "@/lib/create-app.ts";
-import { l402 } from "@/middlewares/l402.ts";
+import { l402, limitChallenges } from "@/middlewares/l402.ts";
 import type { RateLimiter } from "@/middlewares/rate-limit.ts";
 import * as handlers from "./sessions.handlers.ts";
 import * as routes from "./sessions.routes.ts";
 
-/** Sessions: a prepaid balance that many requests draw on. @param challenges limits 402 challenges; null: no limit */
+/** Sessions: a prepaid balance that many requests draw on. @param challenges limits 402 challenges and new sessions; null: no limit */
 export function sessionsRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   const router = createRouter<AppDeps>();
+  router.post("/api/sessions", limitChallenges(challenges));
   // The credential before the body: whoever may not ask learns nothing about what would be wrong with the question.
   const guard = l402({ capability: "jobs", limiter: challenges, offer: "session-in-path" });
   // By method: what is no route must not make an invoice either.

@@ -1,5 +1,6 @@
 import type { Backends } from "@/lib/app-deps.ts";
 import { revokeToken } from "@/lib/l402/tokens.ts";
+import type { Tx } from "@/lib/kv.ts";
 import type { TaskSpec } from "@/lib/queue.ts";
 import {
   depositExpired,
@@ -15,7 +16,8 @@ import {
 import { tokensOf } from "@/lib/sessions.ts";
 import type { InvoiceHandler } from "@/lib/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
-import { dropInvoice } from "@/lib/stores/invoices.ts";
+import { post } from "@/lib/stores/ledger.ts";
+import { dropInvoiceLater } from "@/lib/stores/invoices.ts";
 import { dropSession, getSession, spendable, writeSessionStep } from "@/lib/stores/sessions.ts";
 
 /** What settled and expired invoices mean to a session, and the end of its life. */
@@ -32,13 +34,19 @@ export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "setti
   ): InvoiceHandler["settled"] =>
   async (tx, { paymentHash, ref }, paidSats, now) => {
     const session = await getSession(tx, ref);
-    if (!session) throw new Error("a settled invoice belongs to no session: refusing to lose it");
+    if (!session) return await bookToPool(tx, paymentHash, paidSats, now);
     const balanceSats = await spendable(tx, ref);
     const step = transition(session, { paymentHash, paidSats, balanceSats, terms, now });
     const written = await writeSessionStep(tx, session, step, now);
     if (!written) throw new Error("a deposit arrived for a session that had one: refusing to lose it");
     tx.event({ type: "invoice_settled", handle: ref, amountSats: paidSats });
   };
+
+  /** Its session went long ago, unpaid: nobody can be given the money, and it must not be missing in the books either. */
+  async function bookToPool(tx: Tx, paymentHash: string, paidSats: number, now: number): Promise<void> {
+    const about = { from: "lightning", to: "pool", kind: "late-unclaimed", ref: paymentHash };
+    await post(tx, [{ id: `settle:${paymentHash}`, sats: paidSats, ...about }], now);
+  }
 
   async function expire(lease: Lease): Promise<void> {
     const now = clock.now();
@@ -61,12 +69,12 @@ export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "setti
           const session = await getSession(tx, ref);
           if (session) await writeSessionStep(tx, session, depositExpired(session, paymentHash), now);
         },
-        async forgotten(tx, { paymentHash, ref }) {
+        async forgotten(tx, { paymentHash, ref }, now) {
           const session = await getSession(tx, ref);
           if (!session || session.depositPaid) return;
           for (const token of tokensOf(session)) revokeToken(tx, token);
           await dropSession(tx, session);
-          dropInvoice(tx, paymentHash);
+          dropInvoiceLater(tx, paymentHash, now);
         },
       },
       "session-topup": {
@@ -78,7 +86,7 @@ export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "setti
           await writeSessionStep(tx, session, topupExpired(session, paymentHash), now);
           if (expired) revokeToken(tx, expired.token);
         },
-        forgotten: (tx, { paymentHash }) => Promise.resolve(dropInvoice(tx, paymentHash)),
+        forgotten: (tx, { paymentHash }, now) => Promise.resolve(dropInvoiceLater(tx, paymentHash, now)),
       },
     },
     expiryTask: {

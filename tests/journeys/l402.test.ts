@@ -6,6 +6,7 @@ import npmMacaroon from "macaroon";
 import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import { encode, fromBase64, type Macaroon, mint, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import type { TokenRow } from "@/lib/l402/tokens.ts";
+import { balance } from "@/lib/stores/ledger.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit } from "../harness/payer.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
@@ -169,27 +170,56 @@ l402("of many challenges at once no more are made than may wait", async ({ world
   assert.equal(answers.filter(({ status }) => status === 503).length, 35);
 }, { settings: { maxOpenChallenges: 5 } });
 
-l402("a day after its expiry an unpaid challenge has left no row", async ({ call, clock, engine, world }) => {
-  const rows = async () => {
-    const names = engine.tables().filter((name) => !["event", "open_challenges"].includes(String(name))); // one counter
-    const counts = names.map(async (name) => [name, (await world.rows([name])).length]);
-    return Object.fromEntries(await Promise.all(counts));
-  };
-  await clock.advance(3_000);
-  const before = await rows();
-  const unpaid = await call("POST", CHAT, COMPLETION);
-  const path = `/api/sessions/${unpaid.body.error.details.sessionId}`;
-  assert.equal((await rows()).session, 1);
-  clock.leap(601_000);
-  await clock.advance(3_000);
-  assert.equal((await call("GET", path)).body.state, "expired");
-  for (let hour = 0; hour < 25; hour++) {
-    clock.leap(3_600_000);
+l402(
+  "a day after its expiry an unpaid challenge has left its invoice alone, and after a month no row",
+  async ({ call, clock, engine, world }) => {
+    const rows = async () => {
+      const names = engine.tables().filter((name) => !["event", "open_challenges"].includes(String(name))); // one counter
+      const counts = names.map(async (name) => [name, (await world.rows([name])).length]);
+      return Object.fromEntries(await Promise.all(counts));
+    };
     await clock.advance(3_000);
-  }
-  assert.equal((await call("GET", path)).status, 404);
-  assert.deepEqual(await rows(), before);
-});
+    const before = await rows();
+    const unpaid = await call("POST", CHAT, COMPLETION);
+    const path = `/api/sessions/${unpaid.body.error.details.sessionId}`;
+    assert.equal((await rows()).session, 1);
+    clock.leap(601_000);
+    await clock.advance(3_000);
+    assert.equal((await call("GET", path)).body.state, "expired");
+    for (let hour = 0; hour < 25; hour++) {
+      clock.leap(3_600_000);
+      await clock.advance(3_000);
+    }
+    assert.equal((await call("GET", path)).status, 404);
+    assert.deepEqual(
+      await rows(),
+      { ...before, invoice: 1, task: 1, due: 1 },
+      "should a wallet be paid for it after all",
+    );
+    clock.leap(31 * 86_400_000);
+    await clock.advance(3_000);
+    assert.deepEqual(await rows(), before);
+  },
+);
+
+l402(
+  "a challenge that is paid after all, when its session is long gone, is in the books: it feeds the pool",
+  async ({ call, clock, world }) => {
+    const unpaid = await call("POST", CHAT, COMPLETION);
+    const { paymentHash, amountSats } = unpaid.body.error.details.invoice;
+    const before = await balance(world.store, "pool");
+    for (let hour = 0; hour < 27; hour++) {
+      clock.leap(3_600_000);
+      await clock.advance(3_000);
+    }
+    await world.wallet.payInvoice(paymentHash, { late: true });
+    await clock.advance(3_000);
+    assert.equal(await balance(world.store, "pool"), before + amountSats);
+    clock.leap(60 * 86_400_000);
+    await clock.advance(3_000);
+    await assertAudit(world); // its invoice is kept: a receipt without one would be found
+  },
+);
 
 // ---- credentials -----------------------------------------------------------------------------------------------------
 
