@@ -200,8 +200,7 @@ export const listJobs = createRoute({
   tags,
   security,
   summary: "Your jobs, newest first",
-  description:
-    "Every job that was created with your key. One whose first invoice nobody paid is forgotten after a while.",
+  description: "Every job that was created with your key, unpaid ones included: they are `expired` after a while.",
   request: { query: pageQuery },
   responses: { 200: json(jobsSchema, "One page"), ...errorResponses(400, 401, 503) },
 });

@@ -576,7 +576,7 @@ test("lists: what is gone is left out, also where a page ends", async ({ world, 
   assert.equal((await call("GET", "/api/identity/sessions", undefined, auth)).body.sessions.length, 2);
 });
 
-test("lists: what nobody paid for is forgotten a day after its invoice expired, and its place with it", async (fake) => {
+test("lists: a session that nobody paid for is forgotten a day after its invoice expired, and its place with it; a job is not", async (fake) => {
   const { world, call, clock } = fake;
   const { auth } = await signIn(world, call);
   const kept = await owned(fake, auth);
