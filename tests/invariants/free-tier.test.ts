@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Case, cases, type Outcome, play } from "./free-tier.ts";
+import { AS_IT_IS, MISTAKES } from "./free-tier-naive.ts";
+import { type Case, cases, type Outcome, play, type Program } from "./free-tier.ts";
+import { Violation } from "./violation.ts";
 
 /** As for the other interleavings: TIMMY_INTERLEAVINGS histories (500) from TIMMY_SEED, one alone with TIMMY_FREE_TIER_CASE. */
 const RUNS = numberFrom("TIMMY_INTERLEAVINGS", 500);
 const SEED = numberFrom("TIMMY_SEED", Date.now() & 0x7fffffff);
+/** A mistake must be caught within so many. */
+const CONTROL_RUNS = 150;
 
 function numberFrom(name: string, otherwise: number): number {
   const given = Deno.env.get(name);
@@ -36,4 +40,28 @@ Deno.test(`free tier: ${RUNS} random interleavings from seed ${SEED} break none 
   for (const [figure, count] of Object.entries(total)) {
     assert.ok(count >= RUNS / 20, `only ${count} ${figure} in ${RUNS} histories`);
   }
+});
+
+async function firstViolation(program: Program, runs: number): Promise<Violation | null> {
+  for (const one of fc.sample(cases, { numRuns: runs, seed: 1 })) {
+    try {
+      await play(one, program);
+    } catch (error) {
+      if (error instanceof Violation) return error;
+      throw error;
+    }
+  }
+  return null;
+}
+
+for (const { name, program, breaks } of MISTAKES) {
+  Deno.test(`free tier control: ${name} is caught`, async () => {
+    const caught = await firstViolation(program, CONTROL_RUNS);
+    assert.ok(caught, `${CONTROL_RUNS} histories went by and no rule was broken: the harness does not see it`);
+    assert.ok(breaks.includes(caught.rule), `caught, but for something else: ${caught.message}`);
+  });
+}
+
+Deno.test("free tier control: the real parts, put together like those with mistakes, break nothing", async () => {
+  assert.equal(await firstViolation(AS_IT_IS, CONTROL_RUNS / 3), null);
 });

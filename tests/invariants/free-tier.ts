@@ -449,22 +449,30 @@ async function assertPaidFor(store: Store, text: string): Promise<void> {
 async function assertFreeTier({ world, clock }: FakeWorld, pubkeys: readonly string[]): Promise<void> {
   must(await balance(world.store, "pool") >= 0, "the pool never goes below zero", "");
   const grants = new Map((await world.rows<Grant>(["grant"])).map(({ value }) => [value.id, value]));
-  const running = new Set<string>();
-  for (const { value: job } of await world.rows<Job>(["job"])) {
-    if (job.state === "executing") running.add(job.handle);
-    const refund = await world.store.get<Refund>(["refund", job.refundId ?? ""]);
-    assertJob(job, grants.get(job.handle) ?? null, refund);
+  const jobs = (await world.rows<Job>(["job"])).map(({ value }) => value);
+  const requests = (await world.rows<SessionRequest>(["session_request"])).map(({ value }) => value);
+  for (const { handle, state, grantedSats } of jobs) {
+    const nothing = grantedSats === 0 && !grants.has(handle);
+    const rule = "nothing is taken for a payer who has not paid";
+    if (UNPAID.includes(state)) {
+      must(nothing, rule, `${grants.get(handle)?.reservedSats} sats for a job that is ${state}`);
+    }
   }
-  for (const { value: request } of await world.rows<SessionRequest>(["session_request"])) {
-    if (request.state === "running") running.add(request.id);
-    assertRequest(request, grants.get(request.id) ?? null);
-  }
+  const running = new Set([
+    ...jobs.filter(({ state }) => state === "executing").map(({ handle }) => handle),
+    ...requests.filter(({ state }) => state === "running").map(({ id }) => id),
+  ]);
   const timers = new Set((await world.rows<TaskRow>(["task", "grant-expiry"])).map(({ value }) => value.id));
   for (const { id, state, account } of grants.values()) {
     const reserved = state === "reserved";
     must(reserved === running.has(id), "a reservation ends with its request", `${account} is ${state}`);
     must(timers.has(id) === reserved, "a reservation has a timer while it stands", `${account} is ${state}`);
   }
+  for (const job of jobs) {
+    const refund = await world.store.get<Refund>(["refund", job.refundId ?? ""]);
+    assertJob(job, grants.get(job.handle) ?? null, refund);
+  }
+  for (const request of requests) assertRequest(request, grants.get(request.id) ?? null);
   for (const { key, value } of await world.rows<BudgetRow>(["budget"])) {
     const most = BUDGETS[pubkeys.indexOf(String(key[1]))] ?? 0;
     const within = value.usedSats >= 0 && value.usedSats <= most && String(key[2]) <= utcDay(clock.now());
@@ -472,25 +480,11 @@ async function assertFreeTier({ world, clock }: FakeWorld, pubkeys: readonly str
   }
 }
 
-/** States in which nobody has paid for work: nothing of the pool is there for it. */
-const UNPAID: readonly Job["state"][] = [
-  "awaiting_eval_payment",
-  "evaluating",
-  "awaiting_work_payment",
-  "expired",
-  "rejected",
-];
+/** States in which nobody has paid for work, though it may be offered: nothing of the pool is there for it. */
+const UNPAID: readonly Job["state"][] = ["awaiting_eval_payment", "awaiting_work_payment", "expired"];
 
 function assertJob(job: Job, grant: Grant | null, refund: Refund | null): void {
   const { state, freeTier, adviceSats, grantedSats, paidSats, quote, closing } = job;
-  if (UNPAID.includes(state)) {
-    const nothing = grantedSats === 0 && grant === null;
-    must(
-      nothing,
-      "nothing is taken for a payer who has not paid",
-      `${grant?.reservedSats} sats for a job that is ${state}`,
-    );
-  }
   must(
     (grant?.reservedSats ?? 0) === grantedSats,
     "what a job says it was granted was reserved",
