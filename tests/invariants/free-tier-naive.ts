@@ -106,7 +106,7 @@ const decidesBefore = (
   );
 
 /** Looks, and serves what it saw: in the transaction it takes what there is by then. */
-const servesWhatItSaw = decidesBefore(
+export const servesWhatItSaw = decidesBefore(
   async ({ store, settings, clock }, _lease, { pubkey }, { sats: estimateSats }) =>
     (await decideDryRun(store, settings.freeTier, { pubkey, estimateSats, now: clock.now() })).serve === "free",
   ({ settings, clock }, tx, job, quote) =>
@@ -249,7 +249,7 @@ const absorbsItAll = closes((job, closing) => {
 });
 
 /** Budgets that are told and not kept. */
-const keepsNoBudget: Naive = (backends) => {
+export const keepsNoBudget: Naive = (backends) => {
   const { freeTier } = backends.settings;
   const dailySats = { new: 0, established: 5_000, trusted: 5_000, elite: 5_000 };
   const settings = { ...backends.settings, freeTier: { ...freeTier, config: { ...freeTier.config, dailySats } } };
