@@ -298,6 +298,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   /** Adds a member's writes to the group. @throws {GroupFull} when they no longer fit, {StoreError} when they never will. */
   async function absorb(group: Group, writes: Map<string, Write>, events: readonly Announced[]): Promise<void> {
     // A row written blindly may replace one that lies in pieces: they are part of what this commit takes.
+    const blind = [...writes].filter(([id]) => !group.writes.has(id) && !rows.peek(id));
+    if (blind.length > 1) await rows.prefetch(new Map(blind.map(([id, { key }]) => [id, key])));
     for (const [id, write] of writes) {
       try {
         write.had = group.writes.get(id)?.had ?? (await rows.committed(write.key, id)).pieces;
@@ -349,7 +351,6 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   async function runGroup(): Promise<void> {
     let group = new Group();
-    await rehearse(pending.slice(0, REHEARSED), rows);
     await gather(group);
     for (let rerun = 0;; rerun++) {
       if (rerun > 0) {
@@ -382,8 +383,15 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
   async function gather(group: Group): Promise<void> {
     let deadline: { passed: boolean; cancel: () => void } | null = null;
+    const rehearsed = new Set<Member>();
     try {
       for (;;) {
+        // Those that came while others ran, too.
+        if (pending.length > 1 && !rehearsed.has(pending[0] as Member)) {
+          const some = pending.slice(0, REHEARSED);
+          for (const member of some) rehearsed.add(member);
+          await rehearse(some, rows);
+        }
         const member = pending.shift();
         if (member) {
           if (!(await runInto(group, member))) return;

@@ -117,6 +117,8 @@ export function createQueue(options: QueueOptions): Queue {
     const id = name(lease.kind, lease.id);
     const abort = new AbortController();
     const before = running.get(id)?.done;
+    /** Whether others may have waited for this place, or this task comes again: only then there is something to look for. */
+    let look = false;
     const done = (async () => {
       // A lease taken over from this very process: its former run must have noticed before the new one begins.
       await before;
@@ -124,19 +126,22 @@ export function createQueue(options: QueueOptions): Queue {
       try {
         await spec.run(lease, abort.signal);
       } catch (error) {
+        look = true;
         await failed(spec, lease, error);
       } finally {
         stopRenewing();
+        look ||= (places.get(spec.kind) ?? 0) >= spec.concurrency;
         release();
       }
       await leftOpen(lease);
     })().catch(async (error) => {
+      look = true;
       log.error({ task: lease.kind, error }, "a task could not record how it ended; it will run again");
       // Its lease counts as void once it does not run: without a pause it would be taken over as fast as the machine can.
       await sleep(clock, STORE_RETRY_MS, stopper.signal);
     }).finally(() => {
       if (running.get(id)?.done === done) running.delete(id);
-      sweepSoon();
+      if (look) sweepSoon();
     });
     running.set(id, { done, abort });
   }

@@ -108,13 +108,13 @@ function receiveBody(clock: Clock): AppMiddleware {
       const maxBytes = isOpenAiPath(c.req.path) ? MAX_CHAT_BODY_BYTES : MAX_BODY_BYTES;
       const declared = headers.has("transfer-encoding") ? null : headers.get("content-length");
       if (declared !== null && Number(declared) > maxBytes) throw payloadTooLarge(maxBytes);
-      const reader = body.getReader();
+      const reading = declared === null ? readAll(body, maxBytes) : readDeclared(c.req.raw);
       try {
-        const bytes = await withDeadline(clock, BODY_MS, "reading the body", readUpTo(reader, maxBytes));
+        const bytes = await withDeadline(clock, BODY_MS, "reading the body", reading.bytes);
         c.req.raw = new Request(c.req.raw, { body: bytes });
         c.set("rawBody", bytes);
       } catch (error) {
-        reader.cancel().catch(() => {}); // the rest is of no use; the caller may be gone
+        reading.cancel(); // the rest is of no use; the caller may be gone
         if (error instanceof DeadlineExceeded) throw requestTimeout(BODY_MS);
         throw error;
       }
@@ -123,7 +123,27 @@ function receiveBody(clock: Clock): AppMiddleware {
   };
 }
 
-/** All that comes. @throws {ApiError} 413 as soon as it is more than `maxBytes`. */
+interface Reading {
+  bytes: Promise<Uint8Array<ArrayBuffer>>;
+  /** No more is read. */
+  cancel(): void;
+}
+
+/**
+ * A body whose length is known, read by the platform into a buffer of just that size: a stream's reader would bring 64 KiB for
+ * each. It cannot be told to stop; what is late goes on arriving into that buffer until the caller leaves.
+ */
+function readDeclared(request: Request): Reading {
+  const bytes = request.arrayBuffer().then((buffer) => new Uint8Array(buffer));
+  return { bytes, cancel: () => void bytes.catch(() => {}) };
+}
+
+/** All that comes of a body of unknown length; 413 as soon as it is more than `maxBytes`. */
+function readAll(body: ReadableStream<Uint8Array>, maxBytes: number): Reading {
+  const reader = body.getReader();
+  return { bytes: readUpTo(reader, maxBytes), cancel: () => void reader.cancel().catch(() => {}) };
+}
+
 async function readUpTo(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   maxBytes: number,

@@ -91,7 +91,13 @@ export function announce(body: EventBody, now: number): Announced {
 }
 
 /** How many reads that follow from reads a rehearsal foresees. */
-const REHEARSAL_ROUNDS = 4;
+const REHEARSAL_ROUNDS = 6;
+/** Steps of the members' promises until each has asked for a row that is not in memory; reads of those that are take some. */
+const STEPS = 64;
+
+async function letThemAsk(): Promise<void> {
+  for (let i = 0; i < STEPS; i++) await null;
+}
 
 /**
  * Members run one after another, and each would wait for the rows it reads. Where several wait, a rehearsal whose writes
@@ -115,14 +121,14 @@ export async function rehearse(members: readonly Member[], rows: Rows): Promise<
   };
   // Whatever a rehearsal throws is thrown again, and told, when the member runs.
   for (const member of members) member.rehearse(read).catch(() => {});
+  await letThemAsk();
   for (let round = 0; round < REHEARSAL_ROUNDS && wanted.size > 0; round++) {
     const [keys, waiting] = [wanted, answers];
     wanted = new Map();
     answers = [];
     await rows.prefetch(keys);
     for (const answer of waiting) answer();
-    // What they ask for next, they ask for before the event loop turns.
-    for (let i = 0; i < 16; i++) await null;
+    await letThemAsk();
   }
   over = true;
 }
