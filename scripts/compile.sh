@@ -25,5 +25,5 @@ for package in $(sed -n '/^  "npm": {/,/^  },/s/^    "\(@\{0,1\}[^@"]*\)@\([^_"]
   done
 done
 # shellcheck disable=SC2086
-exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache $TIMMY_PERMISSIONS \
+exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache "$TIMMY_V8" $TIMMY_PERMISSIONS \
   "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" $excluded --output "$output" "$@" index.ts
