@@ -1,6 +1,7 @@
 import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
 import { configureOpenApi } from "@/lib/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-app.ts";
+import { refuseBadTokens } from "@/middlewares/identity.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
 import { chatRouter } from "@/routes/chat/chat.index.ts";
@@ -29,6 +30,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
     log,
     middlewares: standardMiddlewares({ ...http, clock, random, publicOrigin: settings.publicOrigin }),
   });
+  app.use("/api/*", refuseBadTokens);
   mount(app, healthRouter());
   mount(app, jobsRouter());
   mount(app, sessionsRouter(challenges));

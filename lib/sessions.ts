@@ -152,9 +152,9 @@ export type Challenge =
   | { outcome: "challenge"; header: string; invoice: InvoiceSummary; session: Session }
   | { outcome: "full" | "ended" | "unknown" };
 
-/** A challenge that opens a new session of L402_DEPOSIT_SATS. @throws {WalletError} */
-export async function challengeNew(deps: SessionDeps): Promise<Challenge> {
-  const opened = await openSession(deps, deps.settings.l402DepositSats, { shownById: false });
+/** A challenge that opens a new session of L402_DEPOSIT_SATS, for the key that asks when it shows one. @throws {WalletError} */
+export async function challengeNew(deps: SessionDeps, pubkey: string | null): Promise<Challenge> {
+  const opened = await openSession(deps, deps.settings.l402DepositSats, { pubkey, shownById: false });
   if (opened.outcome === "full" || opened.outcome === "conflict") return { outcome: "full" };
   return await challengeWith(deps, opened.session, opened.session.deposit, opened.session.challengeToken);
 }

@@ -4,6 +4,8 @@ import { createRouter } from "@/lib/create-app.ts";
 import { onError } from "@/lib/errors.ts";
 import { MALLORY } from "@/tests/fixtures/nostr/sign.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
+import { keyWith } from "@/tests/harness/keys.ts";
+import { pay } from "@/tests/harness/payer.ts";
 import { bearing, pubkeyOf, signedFor, signIn } from "@/tests/harness/identity.ts";
 import { identityOf, requireIdentity } from "./identity.ts";
 
@@ -90,3 +92,30 @@ test(
     assert.equal((await ask("/mine", bearing(""))).body.error.code, "identity_invalid");
   },
 );
+
+Deno.test("refuseBadTokens: a token that is not good is 401 on every route but those to sign in again", async () => {
+  const fake = await createFakeWorld(1);
+  const auth = { "x-nostr-token": "t1.nothing" };
+  const paths = [["GET", "/api/estimate?request=a"], ["GET", "/api/jobs/x"], ["POST", "/api/v1/chat/completions"]];
+  const before = await fake.world.store.version();
+  for (const [method, path] of paths as [string, string][]) {
+    const { status, body } = await fake.call(method, path, method === "POST" ? {} : undefined, auth);
+    assert.deepEqual([status, body.error.code], [401, "identity_invalid"], path);
+  }
+  assert.equal(await fake.world.store.version(), before, "nothing was sold to it");
+  assert.equal((await fake.call("POST", "/api/identity/challenge", undefined, auth)).status, 200);
+  fake.discard();
+});
+
+Deno.test("a challenge that a signed-in key pays opens a session of its own", async () => {
+  const fake = await createFakeWorld(1);
+  const { world, call } = fake;
+  const { auth } = await keyWith(world, 1);
+  const unpaid = await call("POST", "/api/v1/chat/completions", {}, auth);
+  assert.equal(unpaid.status, 402);
+  await pay(world, unpaid.body.error.details.invoice);
+  await fake.clock.settle();
+  const { sessions } = (await call("GET", "/api/identity/sessions", undefined, auth)).body;
+  assert.deepEqual(sessions.map(({ state }: { state: string }) => state), ["active"]);
+  fake.discard();
+});

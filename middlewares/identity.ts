@@ -1,4 +1,4 @@
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppEnv } from "@/lib/app-env.ts";
 import { unauthorized } from "@/lib/errors.ts";
@@ -42,6 +42,19 @@ export async function requireIdentity(c: Context<AppEnv<AppDeps>>, bodyToken?: s
     "Sign in with a Nostr key: POST /api/identity/challenge, then /api/identity/verify, and send X-Nostr-Token.",
   );
 }
+
+/**
+ * 401 for an `X-Nostr-Token` that is not good, on routes that do not look at it as well: whoever sends one means to be
+ * somebody. Signing in again is the way out, so those two routes do not mind an old one.
+ */
+export const refuseBadTokens: MiddlewareHandler<AppEnv<AppDeps>> = async (c, next) => {
+  const token = c.req.header("x-nostr-token");
+  const { identityTokens, clock } = c.get("deps");
+  if (token !== undefined && !SIGN_IN.has(c.req.path)) keyOfToken({ identityTokens }, token, clock.now());
+  await next();
+};
+
+const SIGN_IN: ReadonlySet<string> = new Set(["/api/identity/challenge", "/api/identity/verify"]);
 
 /** Path and query of a request's address, byte for byte: the signed address is compared with it. */
 const targetOf = (url: string): string => url.slice(url.indexOf("/", url.indexOf("//") + 2));

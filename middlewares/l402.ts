@@ -1,4 +1,4 @@
-import type { Context, MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppEnv } from "@/lib/app-env.ts";
 import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/errors.ts";
@@ -40,8 +40,9 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
     if (presented.kind === "malformed") throw unauthorized("invalid_token", presented.message);
     const path = options.offer === "session-in-path" ? handleInPath(deps, c.req.param("id") ?? "") : null;
     if (presented.kind === "none") {
-      const owner = path === null ? null : await ownerOf(c, path);
-      if (!owner) throw await challenge(deps, path, options.limiter, c.get("clientAddress"));
+      const pubkey = await identityOf(c);
+      const owner = path === null || pubkey === null ? null : await ownerToken(deps, path, pubkey);
+      if (!owner) throw await challenge(deps, { session: path, pubkey }, options.limiter, c.get("clientAddress"));
       c.set("token", owner);
       return await next();
     }
@@ -66,12 +67,10 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
 
 /**
  * The key that owns the session in the path needs no macaroon: it could have one again at any time.
- * @returns null when the request shows no key. @throws {ApiError} 401 for a key that is wrong or owns something else.
+ * @throws {ApiError} 401 for a key that owns something else.
  */
-async function ownerOf(c: Context<AppEnv<AppDeps>>, handle: string): Promise<VerifiedToken | null> {
-  const pubkey = await identityOf(c);
-  if (pubkey === null) return null;
-  const session = await getSession(c.get("deps").store, handle);
+async function ownerToken(deps: AppDeps, handle: string, pubkey: string): Promise<VerifiedToken> {
+  const session = await getSession(deps.store, handle);
   if (!session?.depositPaid || session.pubkey !== pubkey) {
     throw unauthorized("not_the_owner", "This key does not own the session. Send the session's macaroon.");
   }
@@ -96,13 +95,13 @@ async function isSettled(deps: AppDeps, paymentHash: string): Promise<boolean> {
 /** The 402 with its challenge, or why none can be made. */
 async function challenge(
   deps: AppDeps,
-  session: string | null,
+  { session, pubkey }: { session: string | null; pubkey: string | null },
   limiter: RateLimiter | null,
   address: string,
 ): Promise<ApiError> {
   const tooMany = overLimit(limiter, address);
   if (tooMany) return tooMany;
-  const made = session === null ? await challengeNew(deps) : await challengeOf(deps, session);
+  const made = session === null ? await challengeNew(deps, pubkey) : await challengeOf(deps, session);
   if (made.outcome !== "challenge") return refusedChallenge(made.outcome);
   const { invoice, header } = made;
   return paymentRequired(

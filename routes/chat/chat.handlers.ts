@@ -63,7 +63,8 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
       const piece = live.first.then(() => "piece" as const);
       const first = await Promise.race([piece, ended.then(() => null), patience.promise]).finally(stopTimer);
       if (first === null) refuseFailed(await ended);
-      const stream = chunkStream(request, deps.clock, gone);
+      // What a caller with a key left goes on, too: they find it under their key.
+      const stream = chunkStream(request, deps.clock, scope ? new AbortController() : gone);
       if (first === "slow") stream.open();
       const about = {
         includeUsage: body.stream_options?.include_usage ?? false,
@@ -191,7 +192,7 @@ function refuseFailed(request: SessionRequest): void {
   if (request.state !== "failed") return;
   const message = request.errorMessage ?? "The request failed. Nothing was charged.";
   throw request.causedByRequest
-    ? badRequest("upstream_refused", message)
+    ? badRequest("upstream_refused", message, { requestId: request.id, debitedSats: 0 })
     : unavailable("upstream_failed", message, 5, { details: { requestId: request.id, debitedSats: 0 } });
 }
 

@@ -475,3 +475,28 @@ chatting("an end that cannot be read back ends the stream with an error, and the
   assert.equal(last.timmy, undefined);
   assert.equal((await ask()).status, 200);
 });
+
+chatting("a stream that is left goes on for a caller with an Idempotency-Key, and ends for one without", async (it) => {
+  const { world, session, clock, ask, balance } = it;
+  const left = async (headers: Record<string, string>): Promise<void> => {
+    const step = Promise.withResolvers<void>();
+    it.modelFaults.chat?.push({ kind: "steps", step: (piece) => piece < 2 ? Promise.resolve() : step.promise });
+    const response = await clock.drive(Promise.resolve(world.app.request(PATH, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...session.auth, ...headers },
+      body: JSON.stringify({ ...ASK, stream: true }),
+    })));
+    await clock.drive(response.body!.cancel());
+    await clock.settle();
+    step.resolve();
+    await clock.settle();
+  };
+  await left({ "idempotency-key": "k" });
+  const after = await balance();
+  const again = await ask({ stream: true }, { "idempotency-key": "k" });
+  assert.match(contentOf(framesOf(again.body)), /Set an API key/, "the whole answer, to its end");
+  assert.equal(await balance(), after, "charged once");
+  await left({});
+  const { requests } = (await it.call("GET", `${session.path}/requests`, undefined, session.auth)).body;
+  assert.deepEqual(requests.map(({ state }: { state: string }) => state).sort(), ["complete", "interrupted"]);
+});
