@@ -1863,7 +1863,7 @@ export interface paths {
         };
         /**
          * Your jobs, newest first
-         * @description Every job that was created with your key. One whose first invoice nobody paid is forgotten after a while.
+         * @description Every job that was created with your key, unpaid ones included: they are `expired` after a while.
          */
         get: {
             parameters: {

@@ -149,6 +149,7 @@ const ALL = [
   "every grant is in the ledger, to the end",
   "every grant is that of its request, reserved only while it runs",
   "every budget counts what its grants took",
+  "every offer of help is counted while it waits",
   "the pool had its share of every charge",
   "the wallet holds what the ledger says",
 ];
@@ -172,6 +173,7 @@ Deno.test("audit: good books pass every check, each with what was counted", asyn
     "4 grants",
     "11 jobs and requests",
     "3 counts",
+    "0 keys",
   ]);
   assert.match(details.at(-2) ?? "", /^\d\d sats of \d{3}$/);
 });
@@ -639,6 +641,26 @@ Deno.test("audit: charges from before there was a pool gave it nothing, and that
     rows.get("invoice")?.push({ key: ["invoice", "old"], value: settled });
   };
   assert.deepEqual(await failing(change, 7), []);
+});
+
+caught(
+  "advice that no offer stands for",
+  "every offer of help is counted while it waits",
+  /its offers make 0$/,
+  (rows) => {
+    rows.set("advice", [{ key: ["advice", "a"], value: { v: 1, sats: 5 } }]);
+  },
+);
+caught("an offer whose advice nobody counts", "every offer of help is counted while it waits", /1 keys/, (rows) => {
+  const offered = {
+    handle: "o",
+    state: "awaiting_work_payment",
+    paidSats: 0,
+    grantedSats: 0,
+    refundId: null,
+    closing: null,
+  };
+  rows.get("job")?.push({ key: ["job", "o"], value: { v: 1, ...offered, pubkey: "a", adviceSats: 5, request: "x" } });
 });
 
 // ---- the wallet ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ interface JobRow extends Versioned {
   request: string;
   paidSats: number;
   grantedSats: number;
+  adviceSats?: number;
   refundId: string | null;
   closing: { chargeSats: number; absorbedSats: number; refundSats: number; returnedSats: number } | null;
 }
@@ -399,7 +400,28 @@ async function auditGrants(source: AuditSource, given: Given, check: Check): Pro
   auditGrantEntries(grants, given, check);
   await auditOwners(source, grants, check);
   await auditBudgets(source, grants, check);
+  await auditAdvice(source, check);
   await auditCredits(source, given, check);
+}
+
+/** Advice is no money: but uncounted, a key could be promised many times its budget. */
+async function auditAdvice(source: AuditSource, check: Check): Promise<void> {
+  const advised = new Map<string, number>();
+  for await (const { value: job } of source.rows<JobRow>(["job"])) {
+    const sats = job.state === "awaiting_work_payment" ? job.adviceSats ?? 0 : 0;
+    if (sats > 0 && job.pubkey) advised.set(job.pubkey, (advised.get(job.pubkey) ?? 0) + sats);
+  }
+  let wrong: string | null = null;
+  const keys = advised.size;
+  for await (const { key, value } of source.rows<{ v: 1; sats: number }>(["advice"])) {
+    const expected = advised.get(String(key[1])) ?? 0;
+    if (value.sats !== expected) {
+      wrong ??= `advice of ${value.sats} sats is counted for a key, its offers make ${expected}`;
+    }
+    advised.delete(String(key[1]));
+  }
+  if (advised.size > 0) wrong ??= `advice of ${advised.size} keys is not counted`;
+  check("every offer of help is counted while it waits", wrong, `${keys} keys`);
 }
 
 function auditGrantEntries(grants: ReadonlyMap<string, Grant>, { byGrant }: Given, check: Check): void {

@@ -93,6 +93,21 @@ export async function grantedToday(reader: Reader, now: number): Promise<number>
   return (await reader.get<BudgetRow>(grantedKey(utcDay(now))))?.usedSats ?? 0;
 }
 
+export const adviceKey = (pubkey: string): Key => ["advice", pubkey];
+
+/** Help that a key was advised on invoices it has neither paid nor let expire (sats). */
+export async function openAdvice(reader: Reader, pubkey: string): Promise<number> {
+  return (await reader.get<{ v: 1; sats: number }>(adviceKey(pubkey)))?.sats ?? 0;
+}
+
+/** Counts advice as it is given (above 0), and as its invoice is paid or expires (below 0). */
+export async function countAdvice(tx: Tx, pubkey: string, sats: number): Promise<void> {
+  const open = await openAdvice(tx, pubkey) + sats;
+  if (open < 0) throw new Error("more advice ended than was given");
+  if (open === 0) tx.delete(adviceKey(pubkey));
+  else tx.set(adviceKey(pubkey), { v: 1, sats: open });
+}
+
 /** What the rules see of the pool and of a key at this moment. */
 async function standing(reader: Reader, rules: FreeTier, pubkey: string, now: number) {
   const tier = await tierNow(reader, pubkey, rules.trust, now);
@@ -103,6 +118,16 @@ async function standing(reader: Reader, rules: FreeTier, pubkey: string, now: nu
   };
 }
 
+/**
+ * The same for a new decision: what the key was advised already is not advised again. Nothing of the pool is set aside by
+ * that; but else a key could collect offers for many times its budget and pay them all, and the operator bears what the
+ * pool then has not.
+ */
+async function standingNow(reader: Reader, rules: FreeTier, pubkey: string, now: number) {
+  const seen = await standing(reader, rules, pubkey, now);
+  return { ...seen, usedSats: seen.usedSats + await openAdvice(reader, pubkey) };
+}
+
 /** What would be decided now. Changes nothing: estimates and first looks use it. @param pubkey null: nobody */
 export async function decideDryRun(
   reader: Reader,
@@ -111,7 +136,7 @@ export async function decideDryRun(
 ): Promise<Decision> {
   const { pubkey, estimateSats, now } = input;
   if (pubkey === null) return { serve: "gate" };
-  return decide({ estimateSats, ...await standing(reader, rules, pubkey, now) });
+  return decide({ estimateSats, ...await standingNow(reader, rules, pubkey, now) });
 }
 
 /**
@@ -126,7 +151,7 @@ export async function decideAndReserve(
   input: { estimateSats: number; account: Account; now: number },
 ): Promise<Decision> {
   const { estimateSats, account, now } = input;
-  const decision = decide({ estimateSats, ...await standing(tx, rules, grantee.pubkey, now) });
+  const decision = decide({ estimateSats, ...await standingNow(tx, rules, grantee.pubkey, now) });
   if (decision.serve === "free") await reserve(tx, grantee, decision.sats, account, now);
   return decision;
 }

@@ -92,6 +92,8 @@ export interface Step {
   absorbed: number | null;
   /** A charge for work that was just earned: the pool has its share of it. */
   earnedSats: number;
+  /** Advice given to the key, or (below 0) come to its end, with or without payment (sats). */
+  adviceSats: number;
   /** What this means to the key that asked. */
   trust: TrustEvent | null;
 }
@@ -116,6 +118,7 @@ const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): S
   refund: rest.refund ?? null,
   absorbed: rest.absorbed ?? null,
   earnedSats: rest.earnedSats ?? 0,
+  adviceSats: rest.adviceSats ?? 0,
   trust: rest.trust ?? null,
 });
 
@@ -208,6 +211,7 @@ export function accepted(
     : { serve, absorbSats: adviceSats, chargeSats: quote.sats - adviceSats };
   const next = { ...job, reason, evalUsage: usage, quote, workInvoice, adviceSats, freeTier };
   return applied({ ...next, state: "awaiting_work_payment" }, {
+    adviceSats,
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: null }],
   });
 }
@@ -291,6 +295,7 @@ export function workPaid(
   const { paymentHash, paidSats, subsidySats = 0, now } = input;
   const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + subsidySats };
   return applied({ ...next, state: "executing" }, {
+    adviceSats: endedAdvice(job),
     moves: [{
       id: `settle:${paymentHash}`,
       from: "lightning",
@@ -365,8 +370,11 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
     kind: "overpaid-unclaimed",
     ref: job.handle,
   };
-  return applied({ ...job, state: "expired", paidSats: 0 }, { moves: [surplus] });
+  return applied({ ...job, state: "expired", paidSats: 0 }, { moves: [surplus], adviceSats: endedAdvice(job) });
 }
+
+/** The advice of an invoice that waits no more; that of an expired one has ended before. */
+const endedAdvice = (job: Job): number => job.state === "awaiting_work_payment" ? 0 - job.adviceSats : 0;
 
 /** Ends a job: `owedSats` (and what was overpaid on the evaluation) become a refund, so its account is empty. */
 function giveBack(

@@ -2,7 +2,7 @@ import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
 import { addToIdentity, jobKey } from "@/lib/stores/jobs.ts";
 import { post } from "@/lib/stores/ledger.ts";
-import { creditPool, type FreeTier, settleGrant } from "@/lib/stores/pool.ts";
+import { countAdvice, creditPool, type FreeTier, settleGrant } from "@/lib/stores/pool.ts";
 import { putRefund, refundKey } from "@/lib/stores/refunds.ts";
 import { recordTrust } from "@/lib/stores/trust.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
@@ -60,6 +60,7 @@ export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, no
   if (step.outcome === "replayed") return false;
   const { handle, pubkey } = step.job;
   await post(tx, step.moves, now);
+  if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
   if (step.absorbed !== null) await settleGrant(tx, handle, step.absorbed, now);
   await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);

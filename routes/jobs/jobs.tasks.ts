@@ -121,7 +121,10 @@ export function jobTasks(backends: Backends): {
       return await close(lease, (job, _tx, now) => keepVerdict(job, { reason, usage, againAt: now + WALLET_AGAIN_MS }));
     }
     const workInvoice: InvoiceSummary = { ...created, amountSats };
-    await close(lease, (job, tx, now) => {
+    await close(lease, async (job, tx, now) => {
+      // Another job of the key was advised meanwhile: decide again, with the verdict kept. Nobody has seen this invoice.
+      const raced = adviceSats > helpIn(await decideDryRun(tx, rules, { ...look, now }));
+      if (raced) return keepVerdict(job, { reason, usage, againAt: now });
       const step = accepted(job, { reason, usage, quote, workInvoice, adviceSats });
       if (step.outcome === "applied") addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
       return step;
@@ -302,6 +305,10 @@ export const newInvoice = (
   summary: InvoiceSummary,
   now: number,
 ): Invoice => ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null });
+
+/** What a decision would take from the pool (sats). */
+const helpIn = (decision: Decision): number =>
+  decision.serve === "free" ? decision.sats : decision.serve === "partial" ? decision.adviceSats : 0;
 
 const isBlamed = (cause: unknown): boolean => cause instanceof ModelError && cause.causedByRequest;
 

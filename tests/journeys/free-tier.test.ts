@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { balance } from "@/lib/stores/ledger.ts";
-import { getGrant, grantedToday, usedToday } from "@/lib/stores/pool.ts";
+import { getGrant, grantedToday, openAdvice, usedToday } from "@/lib/stores/pool.ts";
 import { getTrust } from "@/lib/stores/trust.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
@@ -147,4 +147,45 @@ journey("a session is served free before its balance, then partly, then at its p
   assert.equal(second.balanceRemaining, 500 - second.debitedSats);
   const third = await ask();
   assert.deepEqual([third.free_tier.serve, third.absorbed_sats], ["gate", 0]);
+});
+
+journey(
+  "a key that collects offers is advised its budget once, and again when it has paid or let one expire",
+  async (fake) => {
+    const { world } = fake;
+    const key = await keyWith(world, SCORE.established);
+    const offers: { jobId: string; absorbSats: number; hash: string }[] = [];
+    for (let i = 0; i < 3; i++) {
+      const jobId = await evaluated(fake, key);
+      const { body } = await reach(fake, jobId, "awaiting_work_payment");
+      offers.push({ jobId, absorbSats: body.free_tier.absorbSats, hash: body.workInvoice.paymentHash });
+    }
+    assert.deepEqual(offers.map(({ absorbSats }) => absorbSats), [50, 0, 0]);
+    assert.equal(await openAdvice(world.store, key.pubkey), 50);
+    await fake.clock.drive(untilState(world, world.call, offers[0]!.jobId, ["expired"], 20 * 60_000));
+    assert.equal(await openAdvice(world.store, key.pubkey), 0);
+    const again = await evaluated(fake, key);
+    const { body } = await reach(fake, again, "awaiting_work_payment");
+    assert.equal(body.free_tier.absorbSats, 50);
+    await pay(world, body.workInvoice);
+    await reach(fake, again, "complete");
+    assert.equal(await openAdvice(world.store, key.pubkey), 0);
+    // Paid late, the first one is helped with what is left of the day: nothing.
+    await world.wallet.payInvoice(offers[0]!.hash, { late: true });
+    const late = (await reach(fake, offers[0]!.jobId, "complete")).body;
+    assert.equal(late.absorbed_sats, 0);
+  },
+);
+
+journey("of many jobs of one key at once, advice is given once", async (fake) => {
+  const key = await keyWith(fake.world, SCORE.established);
+  const created = await Promise.all(
+    Array.from({ length: 6 }, () => fake.world.call("POST", "/api/jobs", { request: REQUEST }, key.auth)),
+  );
+  await Promise.all(created.map(({ body }) => pay(fake.world, body.evalInvoice)));
+  const advised: number[] = [];
+  for (const { body } of created) {
+    advised.push((await reach(fake, body.jobId, "awaiting_work_payment")).body.free_tier.absorbSats);
+  }
+  assert.deepEqual(advised.sort(), [0, 0, 0, 0, 0, 50]);
 });
