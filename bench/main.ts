@@ -8,6 +8,7 @@ import type { Bench } from "./measure.ts";
 import { commits, sessionCommits } from "./commits.ts";
 import { completions } from "./completions.ts";
 import { creations } from "./creations.ts";
+import { signIn } from "./sign-in.ts";
 import { start } from "./start.ts";
 import { stored } from "./stored.ts";
 import { streams } from "./streams.ts";
@@ -18,6 +19,7 @@ import { wake } from "./wake.ts";
 const BENCHES: readonly Bench[] = [
   transfers,
   wake,
+  signIn,
   creations,
   stored,
   commits,
