@@ -5,7 +5,11 @@ import { VERSION } from "@/version.ts";
 import { startProcess } from "../harness/process.ts";
 
 const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
-const sessions = await Deno.readTextFile(new URL("../../docs/sessions.md", import.meta.url));
+/** The documents for those who pay and who operate, beside the README. */
+const GUIDES = ["sessions", "identity", "free-tier"] as const;
+const guides = await Promise.all(
+  GUIDES.map((name) => Deno.readTextFile(new URL(`../../docs/${name}.md`, import.meta.url))),
+);
 const config = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
 
 /** The blocks that are marked as run, in order. */
@@ -58,18 +62,26 @@ Deno.test("README: its session, typed into a shell, answers OpenAI's clients and
   assert.equal(refundAmountSats, 500 - others.reduce((a, b) => a + b, first));
 });
 
-Deno.test("README: every marked block is run by a test", () => assert.equal(blocks.length, 2));
+Deno.test("README: its sign-in, typed into a shell, earns a point and shows the pool and a free answer", async () => {
+  const said = await typed("examples/sign-in.ts");
+  assert.match(said, /After: new, score 1;/);
+  assert.match(said, /^\{"pool":\{"balanceSats":\d+\}/m);
+  const { state, remainingThisHour } = lastLine(said);
+  assert.deepEqual([state, remainingThisHour], ["complete", 4]);
+});
 
-Deno.test("README and sessions.md: each default in their tables is the program's", () => {
+Deno.test("README: every marked block is run by a test", () => assert.equal(blocks.length, 3));
+
+Deno.test("README and guides: each default in their tables is the program's", () => {
   const rows = [
-    ...`${readme}\n${sessions}`.matchAll(/^\| (`[A-Z][A-Z0-9_]+`(?:, `[A-Z][A-Z0-9_]+`)*) \| ([^|]+) \|/gm),
+    ...[readme, ...guides].join("\n").matchAll(/^\| (`[A-Z][A-Z0-9_]+`(?:, `[A-Z][A-Z0-9_]+`)*) \| ([^|]+) \|/gm),
   ];
   const defaults = rows.flatMap(([, names = "", values = ""]) => {
     const given = values.split(", ").map((value) => value.replaceAll("`", ""));
     return names.split(", ").map((name, i) => [name.replaceAll("`", ""), given[i]] as const);
   });
   const compared = defaults.filter(([, value]) => value && /^[\w./]+$/.test(value));
-  assert.ok(compared.length > 25, `only ${compared.length} rows were found`);
+  assert.ok(compared.length > 40, `only ${compared.length} rows were found`);
   for (const [name, value] of compared) assert.equal(ENV_DEFAULTS[name], value, name);
   for (const [name, value] of defaults) if (value === "–") assert.equal(ENV_DEFAULTS[name], null, name);
 });
@@ -78,10 +90,10 @@ Deno.test("README: every task it names exists, and every file it links to", asyn
   const tasks = [...readme.matchAll(/\btask (\w+)/g)].map((match) => match[1] ?? "");
   assert.ok(tasks.includes("start") && tasks.includes("test"));
   for (const task of tasks) assert.ok(config.tasks[task], `deno.json has no task ${task}`);
-  for (const [, file] of readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+  for (const [, file] of readme.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)) {
     await Deno.stat(new URL(`../../${file}`, import.meta.url));
   }
-  for (const [, file] of sessions.matchAll(/\]\((?!https?:|#)([^)#]+)\)/g)) {
+  for (const [, file] of guides.join("\n").matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)) {
     await Deno.stat(new URL(`../../docs/${file}`, import.meta.url));
   }
 });
