@@ -3053,6 +3053,15 @@ export interface components {
             };
             /** @enum {string} */
             usageSource?: "api" | "estimated";
+            /** @description What was decided for the key that asked, before it began */
+            freeTier?: {
+                /** @enum {string} */
+                serve: "free" | "partial" | "gate";
+                absorbSats: number;
+                chargeSats: number;
+            };
+            /** @description What the pool paid of it */
+            absorbedSats?: number;
             stubMode: boolean;
             simulated: string[];
         };

@@ -65,6 +65,7 @@ export function timmyBody(request: SessionRequest, simulated: readonly string[])
     evaluation: request.evalModel === null ? "off" : "on",
     ...(request.evalUsage && { evaluationUsage: request.evalUsage }),
     ...(request.usage && { usageSource: request.usage.source }),
+    ...(request.freeTier && { freeTier: request.freeTier, absorbedSats: request.absorbedSats }),
     stubMode: simulated.length > 0,
     simulated: [...simulated],
   };

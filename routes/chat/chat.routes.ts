@@ -66,6 +66,12 @@ const timmySchema = z.object({
   evaluationUsage: z.object({ inputTokens: z.int(), outputTokens: z.int(), source: z.enum(["api", "estimated"]) })
     .optional(),
   usageSource: z.enum(["api", "estimated"]).optional(),
+  freeTier: z.object({
+    serve: z.enum(["free", "partial", "gate"]),
+    absorbSats: z.int(),
+    chargeSats: z.int(),
+  }).optional().openapi({ description: "What was decided for the key that asked, before it began" }),
+  absorbedSats: z.int().optional().openapi({ description: "What the pool paid of it" }),
   stubMode: z.boolean(),
   simulated: z.array(z.string()),
 }).openapi("TimmyAccount");

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { StoreError } from "@/lib/kv.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
+import { keyWith, SCORE } from "@/tests/harness/keys.ts";
 import { assertAudit } from "@/tests/harness/payer.ts";
-import { bearer, type PaidSession, paidSession, readChallenge } from "@/tests/harness/session-payer.ts";
+import { bearer, type PaidSession, paidSession, readChallenge, settle } from "@/tests/harness/session-payer.ts";
 import type { Answer, WorldOptions } from "@/tests/harness/world.ts";
 
 const PATH = "/api/v1/chat/completions";
@@ -224,6 +225,43 @@ chatting(
     assert.ok(body.timmy.evaluationUsage.inputTokens > 0, "the evaluation's cost is shown");
     const kept = (await call("GET", `${session.path}/requests/${body.timmy.requestId}`, undefined, session.auth)).body;
     assert.deepEqual([kept.result, kept.debitedSats], [body.choices[0].message.content, before - after]);
+  },
+);
+
+chatting(
+  "a trusted key's session: completions and streams tell what the free tier gave, as the session does",
+  async (it) => {
+    const { world, call, ask, balance } = it;
+    const key = await keyWith(world, SCORE.trusted);
+    const { body: created } = await call("POST", "/api/sessions", { amount_sats: 1_000 }, key.auth);
+    await settle(world, created.invoice);
+    const path = `/api/sessions/${created.sessionId}`;
+    const auth = bearer((await call("GET", path)).body.macaroon);
+    const balanceOfKey = async () => (await world.call("GET", path)).body.balanceSats;
+    let left = 200;
+    let before = 1_000;
+    for (const [serve, stream] of [["free", false], ["partial", true], ["gate", false], ["gate", true]] as const) {
+      const { status, body } = await call("POST", PATH, { ...ASK, max_tokens: 100, stream }, auth);
+      assert.equal(status, 200, JSON.stringify(body));
+      const account = stream ? framesOf(body).at(-2).timmy : body.timmy;
+      assert.equal(account.freeTier.serve, serve);
+      if (serve !== "free") assert.equal(account.freeTier.absorbSats, left, "what is left of the day");
+      assert.equal(account.freeTier.chargeSats > 0, serve !== "free");
+      assert.equal(account.absorbedSats > 0, serve !== "gate");
+      assert.ok(account.absorbedSats <= account.freeTier.absorbSats);
+      left -= account.absorbedSats;
+      const after = await balanceOfKey();
+      assert.deepEqual([account.debitedSats, account.balanceSats], [before - after, after]);
+      assert.equal(account.debitedSats === 0, serve === "free");
+      before = after;
+      const kept = (await call("GET", `${path}/requests/${account.requestId}`, undefined, auth)).body;
+      assert.deepEqual([account.freeTier, account.absorbedSats], [kept.free_tier, kept.absorbed_sats]);
+    }
+    assert.equal(left, 0, "the day's budget is used up");
+
+    const { timmy } = (await ask()).body;
+    assert.deepEqual([timmy.freeTier, timmy.absorbedSats], [undefined, undefined], "a session of no key");
+    assert.equal(timmy.debitedSats, 5_000 - await balance());
   },
 );
 
