@@ -200,7 +200,8 @@ export function createSessionRequests(backends: Backends): SessionRequests {
     }
     const session = await getSession(tx, token.session);
     if (!session || !isOpen(session, now)) return { outcome: "ended", session };
-    const pubkey = session.pubkey ?? fresh.pubkey;
+    // A top-up's token is anybody's who paid for it: it is worth those sats, not the help and the name of the session's key.
+    const pubkey = token.kind === "topup" ? fresh.pubkey : session.pubkey ?? fresh.pubkey;
     const served = await decideFree(tx, { ...fresh, pubkey }, now);
     if (served.freeTier?.serve === "free") return await start(tx, session, served, scope, now);
 

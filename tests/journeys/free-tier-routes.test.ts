@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { parseEnv } from "@/env.ts";
 import { balance } from "@/lib/stores/ledger.ts";
 import { grantedToday } from "@/lib/stores/pool.ts";
+import { getTrust } from "@/lib/stores/trust.ts";
 import { sybilCost } from "@/tasks/sybil.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, type TestKey } from "../harness/keys.ts";
 import { assertAudit, paidJob, pay, untilState } from "../harness/payer.ts";
-import { paidSession, settle } from "../harness/session-payer.ts";
+import { opened, paidSession, settle } from "../harness/session-payer.ts";
 
 const REQUEST = "What is a hold invoice?";
 const SEED = 10_000;
@@ -123,3 +124,26 @@ journey("gifts, demos, estimates and paid work together, over a crash and midnig
   const given = await balance(world.store, "revenue:work") - demos;
   assert.equal(await pool(fake), SEED + gifts - given);
 });
+
+journey(
+  "a stranger's top-up of a key's session buys what it paid for: no help of the key's, nothing on its name",
+  async (fake) => {
+    const { world, call } = fake;
+    const key = await keyWith(world, 200);
+    const { sessionId, invoice } = (await call("POST", "/api/sessions", { amount_sats: 500 }, key.auth)).body;
+    await settle(world, invoice);
+    const ask = { method: "POST", path: `/api/sessions/${sessionId}/request`, body: { request: REQUEST } };
+    const stranger = await opened(world, call, ask);
+    const before = await getTrust(world.store, key.pubkey);
+    const served = (await call(ask.method, ask.path, ask.body, stranger.auth)).body;
+    assert.equal(served.state, "complete");
+    assert.ok(served.debitedSats > 0, JSON.stringify(served));
+    assert.equal(served.absorbed_sats, undefined);
+    const refused = (await call(ask.method, ask.path, { request: "[refuse] this" }, stranger.auth)).body;
+    assert.equal(refused.state, "rejected");
+    assert.equal(await grantedToday(world.store, world.clock.now()), 0);
+    assert.deepEqual(await getTrust(world.store, key.pubkey), before);
+    const own = (await call(ask.method, ask.path, ask.body, key.auth)).body;
+    assert.equal(own.free_tier.serve, "free", "the key itself is helped as ever");
+  },
+);
