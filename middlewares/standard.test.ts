@@ -266,3 +266,22 @@ Deno.test("over a real socket: the caller's address, and a chunked body that nev
     await server.shutdown();
   }
 });
+
+Deno.test("over a real socket: a length that is declared twice is no way around the limit", async () => {
+  const { app } = build();
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
+  try {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
+    const size = MAX_BODY_BYTES + 1;
+    const length = `Content-Length: ${size}\r\n`; // the same twice, which HTTP allows; the header reads "65537, 65537"
+    const head = `POST /api/jobs/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${length}${length}\r\n`;
+    const bytes = new TextEncoder().encode(head + "x".repeat(size));
+    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+    const buffer = new Uint8Array(4096);
+    const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    connection.close();
+    assert.match(answer, /^HTTP\/1\.1 413 /);
+  } finally {
+    await server.shutdown();
+  }
+});

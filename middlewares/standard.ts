@@ -106,8 +106,8 @@ function receiveBody(clock: Clock): AppMiddleware {
     const { body, headers } = c.req.raw;
     if (body) {
       const maxBytes = isOpenAiPath(c.req.path) ? MAX_CHAT_BODY_BYTES : MAX_BODY_BYTES;
-      const declared = headers.has("transfer-encoding") ? null : headers.get("content-length");
-      if (declared !== null && Number(declared) > maxBytes) throw payloadTooLarge(maxBytes);
+      const declared = headers.has("transfer-encoding") ? null : declaredLength(headers);
+      if (declared !== null && declared > maxBytes) throw payloadTooLarge(maxBytes);
       const reading = declared === null ? readAll(body, maxBytes) : readDeclared(c.req.raw);
       try {
         const bytes = await withDeadline(clock, BODY_MS, "reading the body", reading.bytes);
@@ -121,6 +121,12 @@ function receiveBody(clock: Clock): AppMiddleware {
     }
     await next();
   };
+}
+
+/** The body's length in bytes; null when none is declared, or in a form that tells nothing ("5, 5" of two lines). */
+function declaredLength(headers: Headers): number | null {
+  const text = headers.get("content-length") ?? "";
+  return /^\d+$/.test(text) ? Number(text) : null;
 }
 
 interface Reading {
