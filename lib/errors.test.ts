@@ -44,7 +44,7 @@ Deno.test("validationFailed: says what is wrong with each field", () => {
   assert.deepEqual(problems(request, { request: "x", amount_sats: 99 }), ["amount_sats: must be at least 100"]);
   assert.deepEqual(problems(request, { request: "x", amount_sats: 10_001 }), ["amount_sats: must be at most 10000"]);
   assert.deepEqual(problems(request, { request: "x", mode: "c" }), ["mode: must be one of: a, b"]);
-  assert.deepEqual(problems(request, { request: "x", messages: [] }), ["messages: must be at least 1 items"]);
+  assert.deepEqual(problems(request, { request: "x", messages: [] }), ["messages: must not be empty"]);
   assert.deepEqual(problems(request, { request: "x", messages: [{}] }), ["messages[0].content: is missing"]);
   assert.deepEqual(problems(request, [1]), [": must be an object"]);
 });

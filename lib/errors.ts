@@ -327,7 +327,9 @@ function problemOf(issue: Issue): string {
     case "invalid_type":
       return issue.message.endsWith("received undefined") ? "is missing" : `must be ${article(issue.expected)}`;
     case "too_small":
-      if (issue.origin === "string" && Number(issue.minimum) === 1) return "must not be empty";
+      if ((issue.origin === "string" || issue.origin === "array") && Number(issue.minimum) === 1) {
+        return "must not be empty";
+      }
       return `${issue.inclusive === false ? "must be more than" : "must be at least"} ${issue.minimum}${
         unit(issue.origin)
       }`;

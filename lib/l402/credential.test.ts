@@ -54,6 +54,8 @@ Deno.test("parseAuthorization: another scheme is malformed, not nobody", () => {
   ) {
     malformed(header);
   }
+  const bare = parseAuthorization(macaroon);
+  assert.match(bare.kind === "malformed" ? bare.message : "", /Send Bearer <macaroon>/);
 });
 
 Deno.test("parseAuthorization: a macaroon without its parts is malformed", () => {

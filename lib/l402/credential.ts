@@ -30,7 +30,7 @@ export function parseAuthorization(header: string | undefined): Credential {
   const bearer = equalScheme(scheme, "Bearer");
   if (equalScheme(scheme, "Nostr")) return { kind: "none" };
   if (!bearer && !equalScheme(scheme, "L402") && !equalScheme(scheme, "LSAT")) {
-    return malformed("The Authorization scheme is not one of L402, LSAT, Bearer and Nostr.");
+    return malformed(`The Authorization scheme is not one of L402, LSAT, Bearer and Nostr. ${BEARER_FORM}`);
   }
   const match = credential.length <= MAX_CREDENTIAL_CHARS && more.length === 0 ? CREDENTIAL.exec(credential) : null;
   const macaroon = match?.[1];

@@ -179,6 +179,9 @@ Deno.test("verifyToken 1: what is no macaroon is refused and nothing throws", as
   for (const junk of ["", "=", "hello", "AgEF", whole.slice(0, -8), `${whole}AAAA`, "A".repeat(100_000), "💥"]) {
     assert.deepEqual(await refused(all, junk), INVALID, junk.slice(0, 20));
   }
+  const deps = { store: all.store, capabilities, settled: () => Promise.resolve(true) };
+  const mistaken = await verifyToken(deps, { macaroon: sessionId, preimage: null }, "chat", NOW);
+  assert.match(mistaken.ok ? "" : mistaken.message, /a session's id or a nostr_token is none/);
 });
 Deno.test("verifyToken 2: a token of another service is none of ours, though its signature is right", async () => {
   const all = await books();

@@ -125,7 +125,12 @@ export async function verifyToken(
   now: number,
 ): Promise<{ ok: true; token: VerifiedToken } | TokenProblem> {
   const macaroon = decoded(presented.macaroon);
-  if (!macaroon) return invalid("The macaroon is not one: send it as it was given, base64, with its preimage.");
+  if (!macaroon) {
+    return invalid(
+      "This is not a session's macaroon. Send it whole, as it was given: a session's id or a nostr_token is none. " +
+        "POST /api/sessions opens a session; its macaroon is the API key.",
+    );
+  }
   const identifier = decodeIdentifier(macaroon.identifier);
   if (macaroon.location !== LOCATION || !identifier) return invalid("This macaroon is of another service.");
   const row = await deps.store.get<TokenRow>(tokenKey(tokenKeyOf(macaroon.identifier)));

@@ -103,7 +103,7 @@ chatting("each parameter that cannot be honoured is refused by its name", async 
       "stream_options.include_obfuscation",
       /remove it/,
     ],
-    [{ messages: [] }, "messages", /at least 1/],
+    [{ messages: [] }, "messages", /must not be empty/],
     [{ messages: "hello" }, "messages", /a list/],
     [{ messages: undefined }, "messages", /missing/],
     [{ model: undefined }, "model", /missing/],
