@@ -14,6 +14,7 @@ import { devWallet, instanceUrl } from "./dev-wallet.ts";
 const origin = new URL(instanceUrl()).origin;
 const wallet = devWallet(origin);
 const given = Deno.env.get("NOSTR_SECRET_KEY");
+if (given && !/^[0-9a-f]{64}$/i.test(given)) throw new Error("NOSTR_SECRET_KEY must be 64 hex digits, not an nsec1…");
 const secretKey = given ? hexToBytes(given) : generateSecretKey();
 
 async function call(method: "GET" | "POST", path: string, body?: unknown, headers: Record<string, string> = {}) {

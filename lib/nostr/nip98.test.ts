@@ -123,7 +123,9 @@ Deno.test("checkNip98: another URL is refused in every part", () => {
     "",
   ];
   for (const u of others) assert.equal(urlVerdict(u, URL_HERE), "nip98_url", u);
-  assert.equal(verdict(check(event([["u"], ["method", "GET"]]))), "nip98_url");
+  const without = check(event([["u"], ["method", "GET"]]));
+  assert.equal(verdict(without), "nip98_url");
+  assert.match(without.ok ? "" : without.message, /public address of this server: https:\/\/timmy\.example\.$/);
 });
 
 Deno.test("checkNip98: a slash at the end is part of the URL on both sides", () => {

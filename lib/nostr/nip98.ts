@@ -56,7 +56,7 @@ const MESSAGES: Record<Nip98Fault, string> = {
     "The event that signs this request is more than 60 seconds old or ahead. Check your clock and sign it again.",
   nip98_method: 'The "method" tag is not the method of this request, in capitals.',
   nip98_url:
-    'The "u" tag is not the absolute URL of this request, with its query, at the public address of this server.',
+    'The "u" tag is not the absolute URL of this request, with its query, at the public address of this server',
   nip98_payload: 'The "payload" tag must be the SHA-256 of the request body, as 64 hex digits.',
   nip98_id: "The event was changed after it was signed: its id is not the hash of what it holds.",
   nip98_signature: "The event's signature does not belong to its public key.",
@@ -81,7 +81,7 @@ export function checkNip98(request: Nip98Request): Nip98Result {
   const createdAt = event.created_at * 1000;
   if (Math.abs(createdAt - request.now) > MAX_SKEW_MS) return refuse("nip98_time");
   if (methods[0] !== request.method) return refuse("nip98_method");
-  if (!namesUrl(urls[0] ?? "", request.url)) return refuse("nip98_url");
+  if (!namesUrl(urls[0] ?? "", request.url)) return refuse("nip98_url", `: ${new URL(request.url).origin}.`);
   if (!payloadFits(payloads, request.body ?? new Uint8Array())) return refuse("nip98_payload");
   const verified = verifyFresh(json);
   if (!verified.ok) return refuse(FAULT_OF[verified.reason]);
@@ -89,7 +89,7 @@ export function checkNip98(request: Nip98Request): Nip98Result {
 }
 
 const FAULT_OF = { malformed: "nip98_malformed", wrong_id: "nip98_id", bad_signature: "nip98_signature" } as const;
-const refuse = (code: Nip98Fault): Nip98Result => ({ ok: false, code, message: MESSAGES[code] });
+const refuse = (code: Nip98Fault, more = ""): Nip98Result => ({ ok: false, code, message: MESSAGES[code] + more });
 
 /**
  * Whether `u` names this URL: letter for letter as it arrived (its origin in the canonical form), or as a browser would have

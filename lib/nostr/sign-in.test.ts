@@ -117,6 +117,8 @@ Deno.test("readSignIn: an event that names another server is refused, even if it
   for (const relay of ["wss://evil.example", "ws://timmy.example", "wss://timmy.example:1", "relay", ""]) {
     assert.equal(verdict(tagged(challenge, ["relay", relay])), "401 event_origin", relay);
   }
+  const elsewhere = read(tagged(challenge, ["u", "http://localhost:8080"]));
+  assert.match(elsewhere.ok ? "" : elsewhere.message, new RegExp(`Sign in at ${ORIGIN}\\.$`));
   assert.equal(verdict(tagged(challenge, ["u"])), "401 event_origin");
   assert.equal(verdict(tagged(challenge, ["u", ORIGIN], ["u", "https://evil.example"])), "401 event_origin");
   assert.equal(verdict(tagged(challenge, ["u", ORIGIN], ["relay", "wss://evil.example"])), "401 event_origin");

@@ -83,12 +83,15 @@ export function readSignIn(request: SignInRequest): SignIn {
   const challenge = nonceOf(event);
   if (!challenge.ok) return refuse(challenge.code);
   if (Math.abs(event.created_at * 1000 - request.now) > MAX_SKEW_MS) return refuse("event_time");
-  if (!isFor(event, ourOrigin)) return refuse("event_origin");
+  if (!isFor(event, ourOrigin)) return refuse("event_origin", ` Sign in at ${ourOrigin}.`);
   return { ok: true, pubkey: event.pubkey, nonce: challenge.nonce };
 }
 
 const FAULT_OF = { malformed: "event_malformed", wrong_id: "event_id", bad_signature: "event_signature" } as const;
-const refuse = (code: SignInFault): SignIn => ({ ok: false, code, ...FAULTS[code] });
+const refuse = (code: SignInFault, more = ""): SignIn => {
+  const { status, message } = FAULTS[code];
+  return { ok: false, status, code, message: message + more };
+};
 
 function nonceOf(
   event: NostrEvent,
