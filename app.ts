@@ -37,7 +37,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, chatRouter(challenges));
   mount(app, identityRouter());
   mount(app, estimateRouter());
-  mount(app, freeTierRouter());
+  mount(app, freeTierRouter(challenges));
   mount(app, demoRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));

@@ -69,9 +69,10 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
  * The key that owns the session in the path needs no macaroon: it could have one again at any time.
  * @throws {ApiError} 401 for a key that owns something else.
  */
-async function ownerToken(deps: AppDeps, handle: string, pubkey: string): Promise<VerifiedToken> {
+async function ownerToken(deps: AppDeps, handle: string, pubkey: string): Promise<VerifiedToken | null> {
   const session = await getSession(deps.store, handle);
-  if (!session?.depositPaid || session.pubkey !== pubkey) {
+  if (session?.pubkey === pubkey && !session.depositPaid) return null; // its deposit is what is missing
+  if (session?.pubkey !== pubkey) {
     throw unauthorized("not_the_owner", "This key does not own the session. Send the session's macaroon.");
   }
   return { session: handle, kind: "bearer", owner: true, name: `key ${pubkey}`, allowances: [], models: null };

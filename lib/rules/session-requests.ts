@@ -174,6 +174,7 @@ export function endRequest(
   const { chargeSats, absorbedSats, refundSats } = settle({ actualSats: actual, paidSats, grantedSats });
   const from = holdAccount(request.id);
   const ref = request.id;
+  const kind = end.state === "rejected" ? "session-evaluation" : "session-request";
   return {
     request: {
       ...request,
@@ -191,7 +192,7 @@ export function endRequest(
       causedByRequest: end.state === "failed" && end.causedByRequest,
     },
     moves: nonZero([
-      { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind: "session-request", ref },
+      { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind, ref },
       { id: `absorbed:${ref}`, from, to: "revenue:session", sats: absorbedSats, kind: "session-granted", ref },
       {
         id: `released:${ref}`,

@@ -142,8 +142,9 @@ export function createBegin(backends: Backends, chats: Chats): Begin {
     }
     const session = await getSession(tx, token.session);
     if (!session || !isOpen(session, now)) return { outcome: "ended", session };
-    // A top-up's token is anybody's who paid for it: it is worth those sats, not the help and the name of the session's key.
-    const pubkey = token.kind === "topup" ? fresh.pubkey : session.pubkey ?? fresh.pubkey;
+    // Whoever paid for a top-up, or was handed a narrowed token, has what that is worth: not the help that the session's key
+    // has earned, nor its name.
+    const pubkey = token.owner ? session.pubkey ?? fresh.pubkey : fresh.pubkey;
     const served = await decideFree(tx, { ...fresh, pubkey }, now);
     if (served.freeTier?.serve === "free") return await start(tx, session, served, scope, now);
 

@@ -74,8 +74,9 @@ export function createEnding({ store, clock, settings }: Pick<Backends, "store" 
     const { holdSats, debitedSats, absorbedSats, allowances } = step.request;
     await post(tx, step.moves, now);
     if (request.grantedSats > 0) await settleGrant(tx, request.id, absorbedSats, now);
-    const earned = { id: request.id, from: "revenue:session", chargeSats: debitedSats, now };
-    await creditPool(tx, settings.freeTier, earned);
+    // What a refused one pays is its evaluation: that feeds no pool.
+    const chargeSats = step.request.state === "rejected" ? 0 : debitedSats;
+    await creditPool(tx, settings.freeTier, { id: request.id, from: "revenue:session", chargeSats, now });
     await recordTrust(tx, request.pubkey, trustOf(step.request), settings.freeTier.trust, now);
     await countUnder(tx, allowances, { heldSats: -holdSats, spentSats: debitedSats });
     const next = requestEnded(session, {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { balance } from "@/lib/stores/ledger.ts";
 import { getGrant, grantedToday, openAdvice, usedToday } from "@/lib/stores/pool.ts";
 import { getTrust } from "@/lib/stores/trust.ts";
@@ -188,4 +189,25 @@ journey("of many jobs of one key at once, advice is given once", async (fake) =>
     advised.push((await reach(fake, body.jobId, "awaiting_work_payment")).body.free_tier.absorbSats);
   }
   assert.deepEqual(advised.sort(), [0, 0, 0, 0, 0, 50]);
+});
+
+journey("a narrowed token has no part in the key's budget and trust; a refusal feeds no pool", async (fake) => {
+  const { world, call } = fake;
+  const key = await keyWith(world, SCORE.elite);
+  const created = (await call("POST", "/api/sessions", { amount_sats: 1_000 }, key.auth)).body;
+  await pay(world, created.invoice);
+  await fake.clock.settle();
+  const { macaroon } = (await call("GET", `/api/sessions/${created.sessionId}`)).body;
+  const narrowed = toBase64(narrow(fromBase64(macaroon), ["max_sats=300"]));
+  const ask = (token: string, request: string) =>
+    call("POST", `/api/sessions/${created.sessionId}/request`, { request }, { authorization: `Bearer ${token}` });
+  const { body } = await ask(narrowed, REQUEST);
+  assert.deepEqual([body.state, body.free_tier, body.trust_tier], ["complete", undefined, "anonymous"]);
+  assert.ok(body.debitedSats > 0, "paid from its allowance");
+  assert.equal(await usedToday(world.store, key.pubkey, world.clock.now()), 0);
+  const before = await pool(fake);
+  assert.equal((await ask(narrowed, "[refuse]")).body.state, "rejected");
+  assert.equal((await getTrust(world.store, key.pubkey))?.score, SCORE.elite);
+  assert.equal(await pool(fake), before);
+  assert.equal((await ask(macaroon, REQUEST)).body.free_tier.serve, "free");
 });

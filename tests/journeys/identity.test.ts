@@ -166,9 +166,11 @@ journey("a session of a key: another key, and nobody's session with a key, are 4
   const strange: [path: string, who: SignedIn, key?: typeof MALLORY][] = [
     [await open(alice.auth), mallory, MALLORY],
     [await open({}), alice],
-    [`/api/sessions/${unpaid}`, alice],
     ["/api/sessions/none", alice],
   ];
+  const deposit = await call("POST", `/api/sessions/${unpaid}/request`, ASK, alice.auth);
+  assert.equal(deposit.status, 402, "of one's own that is not paid, the deposit is asked for");
+  assert.equal(deposit.body.error.details.sessionId, unpaid);
   await clock.settle();
   for (const [path, { auth }, key] of strange) {
     for (
