@@ -86,6 +86,29 @@ Deno.test("README and guides: each default in their tables is the program's", ()
   for (const [name, value] of defaults) if (value === "–") assert.equal(ENV_DEFAULTS[name], null, name);
 });
 
+/** The program's own files, tests left out. */
+async function sources(folder: string): Promise<string> {
+  const texts: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(new URL(`../../${folder}/`, import.meta.url))) {
+    if (isDirectory) texts.push(await sources(`${folder}/${name}`));
+    else if (name.endsWith(".ts") && !/\.(test|contract)\.ts$/.test(name)) {
+      texts.push(await Deno.readTextFile(new URL(`../../${folder}/${name}`, import.meta.url)));
+    }
+  }
+  return texts.join("\n");
+}
+
+Deno.test("guides: each error code in their tables is one that the program answers with", async () => {
+  const program = (await Promise.all(["lib", "middlewares", "routes"].map(sources))).join("\n");
+  const codes = guides.flatMap((text) =>
+    [...text.matchAll(/^\| [45]\d\d \| ([^|]+) \|/gm)].flatMap(([, cell = ""]) =>
+      [...cell.matchAll(/`([a-z0-9_]+_[a-z0-9_]*[a-z0-9])`/g)].map(([, code]) => code)
+    )
+  );
+  assert.ok(codes.length > 50, `only ${codes.length} codes were found`);
+  for (const code of codes) assert.match(program, new RegExp(`\\b${code}\\b`), `no error is called ${code}`);
+});
+
 Deno.test("README: every task it names exists, and every file it links to", async () => {
   const tasks = [...readme.matchAll(/\btask (\w+)/g)].map((match) => match[1] ?? "");
   assert.ok(tasks.includes("start") && tasks.includes("test"));
