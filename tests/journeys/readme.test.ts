@@ -102,11 +102,16 @@ Deno.test("guides: each error code in their tables is one that the program answe
   const program = (await Promise.all(["lib", "middlewares", "routes"].map(sources))).join("\n");
   const codes = guides.flatMap((text) =>
     [...text.matchAll(/^\| [45]\d\d \| ([^|]+) \|/gm)].flatMap(([, cell = ""]) =>
-      [...cell.matchAll(/`([a-z0-9_]+_[a-z0-9_]*[a-z0-9])`/g)].map(([, code]) => code)
+      [...cell.matchAll(/`([a-z0-9_]+_[a-z0-9_]*[a-z0-9])`/g)].map(([, code = ""]) => code)
     )
   );
   assert.ok(codes.length > 50, `only ${codes.length} codes were found`);
-  for (const code of codes) assert.match(program, new RegExp(`\\b${code}\\b`), `no error is called ${code}`);
+  for (const code of codes) {
+    const [start = "", ...rest] = code.split("_");
+    // Some are put together from a fixed beginning and what is wrong.
+    const parts = program.includes(`\`${start}_\${`) && new RegExp(`"${rest.join("_")}"`).test(program);
+    assert.ok(parts || new RegExp(`\\b${code}\\b`).test(program), `no error is called ${code}`);
+  }
 });
 
 Deno.test("README: every task it names exists, and every file it links to", async () => {
