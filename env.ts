@@ -428,5 +428,7 @@ function grouped(v: Values): Env {
 export function secretsOf(env: Env): string[] {
   const { lightning, models } = env;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
-  return [...keys, models.anthropic?.apiKey, models.local?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) => key !== undefined);
+  return [...keys, models.anthropic?.apiKey, models.local?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) =>
+    key !== undefined
+  );
 }

@@ -1048,7 +1048,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The session's requests, newest first */
+        /**
+         * The session's requests, newest first
+         * @description What each cost, in pages. Only for the token the session was opened with, or the key that owns it.
+         */
         get: {
             parameters: {
                 query?: {
@@ -1143,7 +1146,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One request with its result */
+        /**
+         * One request with its result
+         * @description The same as when it was answered, for as long as the session is kept. A narrowed token reads its own requests only.
+         */
         get: {
             parameters: {
                 query?: never;
@@ -1472,7 +1478,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Models and their prices */
+        /**
+         * Models and their prices
+         * @description OpenAI's list, with what a thousand tokens cost now in satoshis. Needs no credential.
+         */
         get: {
             parameters: {
                 query?: never;
@@ -1526,7 +1535,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One model and its prices */
+        /**
+         * One model and its prices
+         * @description 404 for a model that is not served here.
+         */
         get: {
             parameters: {
                 query?: never;
@@ -3190,6 +3202,8 @@ export interface components {
                 dailySats: number;
                 /** @description What it paid today, what is reserved for running requests included */
                 usedSats: number;
+                /** @description Help that is offered on work invoices which wait to be paid; until they are, or expire, it is not offered again */
+                offeredSats?: number;
                 /**
                  * Format: date-time
                  * @description When the day ends

@@ -45,16 +45,22 @@ export async function requireIdentity(c: Context<AppEnv<AppDeps>>, bodyToken?: s
 
 /**
  * 401 for an `X-Nostr-Token` that is not good, on routes that do not look at it as well: whoever sends one means to be
- * somebody. Signing in again is the way out, so those two routes do not mind an old one.
+ * somebody. Signing in again is the way out, so those routes do not mind an old one.
  */
 export const refuseBadTokens: MiddlewareHandler<AppEnv<AppDeps>> = async (c, next) => {
   const token = c.req.header("x-nostr-token");
   const { identityTokens, clock } = c.get("deps");
-  if (token !== undefined && !SIGN_IN.has(c.req.path)) keyOfToken({ identityTokens }, token, clock.now());
+  if (token !== undefined && !UNMINDED.has(c.req.path)) keyOfToken({ identityTokens }, token, clock.now());
   await next();
 };
 
-const SIGN_IN: ReadonlySet<string> = new Set(["/api/identity/challenge", "/api/identity/verify"]);
+/** Where a token plays no part: signing in again, and the look of a supervisor. */
+const UNMINDED: ReadonlySet<string> = new Set([
+  "/api/identity/challenge",
+  "/api/identity/verify",
+  "/api/health",
+  "/api/health/ready",
+]);
 
 /** Path and query of a request's address, byte for byte: the signed address is compared with it. */
 const targetOf = (url: string): string => url.slice(url.indexOf("/", url.indexOf("//") + 2));

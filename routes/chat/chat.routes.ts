@@ -145,6 +145,7 @@ export const listModels = createRoute({
   path: "/api/v1/models",
   tags,
   summary: "Models and their prices",
+  description: "OpenAI's list, with what a thousand tokens cost now in satoshis. Needs no credential.",
   responses: {
     200: { description: "Every model", content: { "application/json": { schema: modelsSchema } } },
     ...errorResponses(503),
@@ -156,6 +157,7 @@ export const getModel = createRoute({
   path: "/api/v1/models/{id}",
   tags,
   summary: "One model and its prices",
+  description: "404 for a model that is not served here.",
   request: { params: z.object({ id: z.string().max(200).openapi({ param: { name: "id", in: "path" } }) }) },
   responses: {
     200: { description: "The model", content: { "application/json": { schema: modelSchema } } },

@@ -9,7 +9,7 @@ import { balanceOf, type Counters, NO_MOVES } from "@/lib/rules/ledger.ts";
 import type { Session } from "@/lib/rules/sessions.ts";
 import { newTrust, scoreAt, tierOf, type Trust } from "@/lib/rules/trust.ts";
 import { identityJobs, type JobHead, jobKey } from "@/lib/stores/jobs.ts";
-import { usedToday } from "@/lib/stores/pool.ts";
+import { openAdvice, usedToday } from "@/lib/stores/pool.ts";
 import { balanceKey, identitySessions, sessionKey } from "@/lib/stores/sessions.ts";
 import { getTrust } from "@/lib/stores/trust.ts";
 import { requireIdentity } from "@/middlewares/identity.ts";
@@ -73,10 +73,15 @@ export const me: AppRouteHandler<MeRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const pubkey = await requireIdentity(c);
   const now = deps.clock.now();
-  const [row, usedSats] = await Promise.all([getTrust(deps.store, pubkey), usedToday(deps.store, pubkey, now)]);
+  const [row, usedSats, offeredSats] = await Promise.all([
+    getTrust(deps.store, pubkey),
+    usedToday(deps.store, pubkey, now),
+    openAdvice(deps.store, pubkey),
+  ]);
   const trust = trustBody(deps, row ?? newTrust(now), now);
   const dailySats = dailyBudget(trust.tier, deps.settings.freeTier.config);
-  return c.json({ pubkey, trust, budget: { dailySats, usedSats, resetsAt: iso(dayEnd(now)) } }, 200);
+  const budget = { dailySats, usedSats, ...(offeredSats > 0 && { offeredSats }), resetsAt: iso(dayEnd(now)) };
+  return c.json({ pubkey, trust, budget }, 200);
 };
 
 /** A key that was never served stands where every key begins: {@link newTrust}. */

@@ -66,6 +66,10 @@ const meSchema = z.object({
   budget: z.object({
     dailySats: z.int().openapi({ description: "What the pool may pay for a key of this tier in a UTC day" }),
     usedSats: z.int().openapi({ description: "What it paid today, what is reserved for running requests included" }),
+    offeredSats: z.int().optional().openapi({
+      description:
+        "Help that is offered on work invoices which wait to be paid; until they are, or expire, it is not offered again",
+    }),
     resetsAt: z.iso.datetime().openapi({ description: "When the day ends" }),
   }),
 }).openapi("Identity");

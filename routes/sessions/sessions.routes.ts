@@ -247,6 +247,7 @@ export const listRequests = createRoute({
   tags,
   security,
   summary: "The session's requests, newest first",
+  description: "What each cost, in pages. Only for the token the session was opened with, or the key that owns it.",
   request: {
     params: idParam,
     query: z.object({
@@ -263,6 +264,8 @@ export const getRequest = createRoute({
   tags,
   security,
   summary: "One request with its result",
+  description:
+    "The same as when it was answered, for as long as the session is kept. A narrowed token reads its own requests only.",
   request: {
     params: idParam.extend({
       requestId: z.string().max(100).openapi({ param: { name: "requestId", in: "path" } }),

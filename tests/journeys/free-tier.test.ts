@@ -163,6 +163,7 @@ journey(
     }
     assert.deepEqual(offers.map(({ absorbSats }) => absorbSats), [50, 0, 0]);
     assert.equal(await openAdvice(world.store, key.pubkey), 50);
+    assert.equal((await fake.call("GET", "/api/identity/me", undefined, key.auth)).body.budget.offeredSats, 50);
     await fake.clock.drive(untilState(world, world.call, offers[0]!.jobId, ["expired"], 20 * 60_000));
     assert.equal(await openAdvice(world.store, key.pubkey), 0);
     const again = await evaluated(fake, key);
