@@ -127,7 +127,7 @@ function compareHold(
   if (state === "running") report("stuck", `a ${mode} is still running at the end`);
   // What a pool grants is not the session's: only its own sats are counted here.
   const held = sumOf(entries.in.filter(({ from }) => from.startsWith("session:")));
-  const charged = sumOf(entries.out.filter(({ kind }) => kind === "session-request"));
+  const charged = sumOf(entries.out.filter(({ kind }) => kind === "session-request" || kind === "session-evaluation"));
   if (held !== holdSats) report("books", `a ${mode} says it held ${holdSats} sats, the ledger ${held}`);
   if (charged !== debitedSats) report("books", `a ${mode} says it cost ${debitedSats} sats, the ledger ${charged}`);
   if (state === "complete" && !results.has(id)) report("lost", `a ${mode} was charged and its answer is gone`);
