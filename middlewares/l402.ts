@@ -1,4 +1,5 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
+import { npubEncode } from "nostr-tools/nip19";
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppEnv } from "@/lib/app-env.ts";
 import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/errors.ts";
@@ -30,8 +31,9 @@ export interface L402Options {
  * 3. nothing at all: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
  *    and in all;
  * 4. the token itself (lib/l402/tokens.ts), caveats included;
- * 5. the session in the path: a token of one session opens no other. Last, so that only the holder of a good token
- *    learns anything.
+ * 5. the session in the path: a token of one session opens no other. Late, so that only the holder of a good token
+ *    learns anything;
+ * 6. the key it was narrowed to, which must show itself beside it.
  */
 export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
   return async (c, next) => {
@@ -59,6 +61,7 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
     if (path !== null && path !== verified.token.session) {
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
     }
+    if (verified.token.npub !== null) await requireNpub(c, verified.token.npub);
     deps.usedSessions.add(verified.token.session);
     c.set("token", verified.token);
     await next();
@@ -75,7 +78,26 @@ async function ownerToken(deps: AppDeps, handle: string, pubkey: string): Promis
   if (session?.pubkey !== pubkey) {
     throw unauthorized("not_the_owner", "This key does not own the session. Send the session's macaroon.");
   }
-  return { session: handle, kind: "bearer", owner: true, name: `key ${pubkey}`, allowances: [], models: null };
+  return {
+    session: handle,
+    kind: "bearer",
+    owner: true,
+    name: `key ${pubkey}`,
+    allowances: [],
+    models: null,
+    npub: null,
+  };
+}
+
+/** A token that was narrowed to a key is no good to a thief who has not that key. @throws {ApiError} 401 */
+async function requireNpub(c: Context<AppEnv<AppDeps>>, npub: string): Promise<void> {
+  const pubkey = await identityOf(c);
+  if (pubkey !== null && npubEncode(pubkey) === npub) return;
+  throw unauthorized(
+    "wrong_key",
+    "This macaroon is bound to a Nostr key (npub). Sign in with that key and send X-Nostr-Token beside it.",
+    { caveat: "npub" },
+  );
 }
 
 /** An id that opens nothing stands for no session; the answer is the same as for one that is gone. */

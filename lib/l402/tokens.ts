@@ -90,6 +90,8 @@ export interface VerifiedToken {
   allowances: { name: string; limitSats: number }[];
   /** null: any model. */
   models: ReadonlySet<string> | null;
+  /** The Nostr key (NIP-19) that must show itself beside the token; whoever checks the request's key compares it. null: none. */
+  npub: string | null;
 }
 
 export type TokenProblem = {
@@ -155,7 +157,7 @@ export async function verifyToken(
   }
   const { permissions } = read;
   const session = permissions.session === null ? null : deps.capabilities.handleOf("session", permissions.session);
-  if (session !== row.session || permissions.job !== null || permissions.npub !== null) {
+  if (session !== row.session || permissions.job !== null) {
     return invalid("This macaroon is bound to something else than a session of its own.");
   }
   if (!permissions.capabilities.has(capability)) {
@@ -173,6 +175,7 @@ export async function verifyToken(
         limitSats: sats,
       })),
       models: permissions.models,
+      npub: permissions.npub,
     },
   };
 }

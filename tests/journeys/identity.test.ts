@@ -1,11 +1,13 @@
 /** A Nostr key from its first sign-in on: trust that is earned and lost, and a session that the key alone opens. */
 import assert from "node:assert/strict";
+import { npubEncode } from "nostr-tools/nip19";
+import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { allowedFields } from "@/lib/logger.ts";
 import { MALLORY, nostrHeader } from "../fixtures/nostr/sign.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { answerTo, newNonce, requestEvent, signedFor, type SignedIn, signIn } from "../harness/identity.ts";
 import { assertAudit, createJob, pay, payerInvoice, untilState } from "../harness/payer.ts";
-import { bearer, settle } from "../harness/session-payer.ts";
+import { bearer, paidSession, settle } from "../harness/session-payer.ts";
 import type { Answer, WorldOptions } from "../harness/world.ts";
 
 const ASK = { request: "What is a hold invoice?" };
@@ -279,3 +281,18 @@ journey(
     }
   },
 );
+
+journey("a token that was narrowed to a key is good with that key beside it, and with no other", async (fake) => {
+  const { world, call } = fake;
+  const alice = await signIn(world, call);
+  const mallory = await signIn(world, call, MALLORY);
+  const { macaroon, path } = await paidSession(world, call, 500);
+  const bound = toBase64(narrow(fromBase64(macaroon), [`npub=${npubEncode(alice.pubkey)}`]));
+  const authorization = `Bearer ${bound}`;
+  const ask = (auth: Record<string, string> = {}) => call("POST", `${path}/request`, ASK, { authorization, ...auth });
+  for (const auth of [{}, mallory.auth]) {
+    const { status, body } = await ask(auth);
+    assert.deepEqual([status, body.error.code], [401, "wrong_key"]);
+  }
+  assert.equal((await ask(alice.auth)).body.state, "complete");
+});
