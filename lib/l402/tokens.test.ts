@@ -138,7 +138,7 @@ const minted = ({ row }: NewToken, caveats: string[], location = LOCATION) =>
 Deno.test("verifyToken: the bearer token works alone, for its session, whole and without a limit", async () => {
   const all = await books();
   const { name, ...token } = await good(all, text(all.bearer));
-  assert.deepEqual(token, { session: SESSION, kind: "bearer", owner: true, allowances: [], models: null });
+  assert.deepEqual(token, { session: SESSION, kind: "bearer", owner: true, allowances: [], models: null, npub: null });
   assert.equal(name, bytesToHex(sha256(macaroon(all.bearer).signature)));
   assert.deepEqual(all.asked, [], "a payment that is in our books is not asked about");
 });
