@@ -10,7 +10,7 @@ import type { Move } from "@/lib/rules/ledger.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import { claim, payoutPaid, type Refund } from "@/lib/rules/refunds.ts";
 import { placeTask } from "@/lib/stores/due.ts";
-import { invoiceKey, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { payoutKey, putRefund } from "@/lib/stores/refunds.ts";
 import {
@@ -24,7 +24,6 @@ import {
   workPaid,
 } from "@/routes/jobs/jobs.machine.ts";
 import { putJob, putResult } from "@/routes/jobs/jobs.store.ts";
-import { newInvoice } from "@/routes/jobs/jobs.tasks.ts";
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 

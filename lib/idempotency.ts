@@ -1,7 +1,8 @@
+import { type ApiError, conflict } from "@/lib/errors.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/kv.ts";
 import type { TaskSpec } from "@/lib/queue.ts";
-import { holdsLease, type Lease } from "@/lib/stores/due.ts";
+import { forgettingTask } from "@/lib/stores/expiring.ts";
 
 /** How long a key is remembered (ms): 24 hours (wire.md §1). */
 export const IDEMPOTENCY_MS = 24 * 3_600_000;
@@ -43,6 +44,13 @@ export async function recall(
   return row.bodyHash === scope.bodyHash ? { outcome: "known", ref: row.ref } : { outcome: "conflict" };
 }
 
+/** 409 for a key that was used with another body. @param what it was sent for: "job", "session", … */
+export const keyTaken = (what: string): ApiError =>
+  conflict(
+    "idempotency_conflict",
+    `This Idempotency-Key was used with another body. Use a new key for a new ${what}.`,
+  );
+
 /** Remembers, in the transaction that makes the record, which record this key made. */
 export function remember(tx: Tx, scope: IdempotencyScope, ref: string, now: number): void {
   const expiresAt = now + IDEMPOTENCY_MS;
@@ -71,21 +79,5 @@ export function createOneAtATime(): OneAtATime {
 }
 
 /** Forgets keys after their time. A key that has expired already counts for nothing: this only frees the row. */
-export function idempotencyExpiryTask(store: Store): TaskSpec {
-  const forget = async (lease: Lease) => {
-    await store.transact(async (tx) => {
-      if (!(await holdsLease(tx, lease))) return;
-      tx.delete(["idempotency", lease.id]);
-      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
-    });
-  };
-  return {
-    kind: "idempotency-expiry",
-    concurrency: 32,
-    leaseMs: 30_000,
-    maxAttempts: Infinity,
-    maxDelayMs: 60_000,
-    run: forget,
-    giveUp: forget,
-  };
-}
+export const idempotencyExpiryTask = (store: Store): TaskSpec =>
+  forgettingTask(store, "idempotency-expiry", (id) => ["idempotency", id]);

@@ -14,7 +14,8 @@ import {
   type Topup,
   waitingTopup,
 } from "@/lib/rules/sessions.ts";
-import { addInvoice, getInvoice, type InvoicePurpose, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { simulatedParts } from "@/lib/simulated-parts.ts";
+import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
 import { getSession, openChallenges, putSession, writeSessionStep } from "@/lib/stores/sessions.ts";
 
 export type SessionDeps = Pick<
@@ -271,10 +272,3 @@ async function invoiceFor(deps: SessionDeps, amountSats: number, memo: string): 
   });
   return { ...created, amountSats };
 }
-
-const newInvoice = (purpose: InvoicePurpose, ref: string, summary: InvoiceSummary, now: number) =>
-  ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null }) as const;
-
-/** Which backends are simulated: every answer about the record says so. */
-export const simulatedParts = ({ wallet, model }: Pick<Backends, "wallet" | "model">): string[] =>
-  [wallet.simulated && "lightning", model.simulated && "model"].filter((name) => name !== false);

@@ -1,5 +1,6 @@
 /** What a session answers when it cannot serve a request: the same for its own routes and for /api/v1. */
-import { ApiError, conflict, paymentRequired, unauthorized } from "@/lib/errors.ts";
+import { ApiError, paymentRequired, unauthorized } from "@/lib/errors.ts";
+import { keyTaken } from "@/lib/idempotency.ts";
 import { caveatFailed, type VerifiedToken } from "@/lib/l402/tokens.ts";
 import type { Begun } from "@/lib/session-requests.ts";
 
@@ -24,10 +25,7 @@ export function notBegun(
 ): ApiError {
   switch (begun.outcome) {
     case "conflict":
-      return conflict(
-        "idempotency_conflict",
-        "This Idempotency-Key was used with another body. Use a new key for a new request.",
-      );
+      return keyTaken("request");
     case "ended":
       return unauthorized(
         "session_ended",

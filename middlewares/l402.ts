@@ -8,6 +8,7 @@ import { parseAuthorization } from "@/lib/l402/credential.ts";
 import { type VerifiedToken, verifyToken } from "@/lib/l402/tokens.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions.ts";
+import { invoiceBody } from "@/lib/stores/invoices.ts";
 import { getSession } from "@/lib/stores/sessions.ts";
 import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
@@ -134,12 +135,7 @@ async function challenge(
     [header],
     {
       sessionId: deps.capabilities.idOf("session", made.session.handle),
-      invoice: {
-        paymentRequest: invoice.paymentRequest,
-        amountSats: invoice.amountSats,
-        paymentHash: invoice.paymentHash,
-        expiresAt: new Date(invoice.expiresAt).toISOString(),
-      },
+      invoice: invoiceBody(invoice),
       ...(made.session.simulated.length > 0 && { stubMode: true, simulated: made.session.simulated }),
     },
   );

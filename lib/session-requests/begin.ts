@@ -51,10 +51,9 @@ const FREE_OUTPUT_FACTOR = 4;
 export function createBegin(backends: Backends, chats: Chats): Begin {
   const { store, clock, random, settings } = backends;
 
-  async function quoteFor(ask: Ask): Promise<RequestQuote> {
+  async function quoteFor(ask: Ask, text: string): Promise<RequestQuote> {
     const config = settings.price;
     const chat = ask.mode === "chat";
-    const text = textOf(ask);
     const evaluated = !chat || settings.chatEvaluation;
     const prior = priorOutputTokens(text, config);
     const outputTokens = chat ? ask.maxTokens ?? settings.chatOutputTokens : prior;
@@ -80,7 +79,8 @@ export function createBegin(backends: Backends, chats: Chats): Begin {
     ask: Ask,
     { scope = null, pubkey = null }: { scope?: IdempotencyScope | null; pubkey?: string | null } = {},
   ): Promise<Begun> {
-    const quote = await quoteFor(ask);
+    const text = textOf(ask);
+    const quote = await quoteFor(ask, text);
     const now = clock.now();
     const fresh: SessionRequest = {
       v: 1,
@@ -96,7 +96,7 @@ export function createBegin(backends: Backends, chats: Chats): Begin {
       quote,
       holdSats: 0,
       pubkey,
-      requestHash: sha256Hex(textOf(ask)),
+      requestHash: sha256Hex(text),
       grantedSats: 0,
       adviceSats: 0,
       freeTier: null,

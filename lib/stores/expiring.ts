@@ -17,16 +17,20 @@ export function expireAt(tx: Tx, key: Key, until: number | null): void {
 }
 
 /** Deletes rows whose time is over. */
-export function rowExpiryTask(store: Store): TaskSpec {
+export const rowExpiryTask = (store: Store): TaskSpec =>
+  forgettingTask(store, "row-expiry", (id) => JSON.parse(id) as Key);
+
+/** A task that deletes one row and ends. @param keyOf the row that a task's id stands for */
+export function forgettingTask(store: Store, kind: string, keyOf: (id: string) => Key): TaskSpec {
   const forget = async (lease: Lease) => {
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
-      tx.delete(JSON.parse(lease.id) as Key);
+      tx.delete(keyOf(lease.id));
       tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
     });
   };
   return {
-    kind: "row-expiry",
+    kind,
     concurrency: 32,
     leaseMs: 30_000,
     maxAttempts: Infinity,

@@ -22,6 +22,24 @@ export interface Invoice {
 /** What a payer is shown and a record keeps of its invoice. */
 export type InvoiceSummary = Pick<Invoice, "paymentHash" | "paymentRequest" | "amountSats" | "expiresAt">;
 
+/** The row of an invoice that is about to be shown. @param ref handle of the record it pays for @param now ms since the epoch */
+export const newInvoice = (purpose: InvoicePurpose, ref: string, summary: InvoiceSummary, now: number): Invoice => ({
+  v: 1,
+  ...summary,
+  purpose,
+  ref,
+  createdAt: now,
+  settled: null,
+});
+
+/** An invoice as a payer sees it, field by field. */
+export const invoiceBody = ({ paymentRequest, amountSats, paymentHash, expiresAt }: InvoiceSummary) => ({
+  paymentRequest,
+  amountSats,
+  paymentHash,
+  expiresAt: new Date(expiresAt).toISOString(),
+});
+
 export const invoiceKey = (paymentHash: string): Key => ["invoice", paymentHash];
 /** Invoices the reconciler still asks the wallet about, oldest expiry first. */
 export const OPEN_INVOICES: Key = ["open_invoice"];

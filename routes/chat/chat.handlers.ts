@@ -5,7 +5,7 @@ import { idempotencyScope } from "@/lib/idempotency.ts";
 import type { Rates } from "@/lib/rules/pricing.ts";
 import type { SessionRequest } from "@/lib/rules/session-requests.ts";
 import type { Ask } from "@/lib/session-requests.ts";
-import { simulatedParts } from "@/lib/sessions.ts";
+import { simulatedParts } from "@/lib/simulated-parts.ts";
 import { allowModel, notBegun } from "@/lib/spending.ts";
 import { getResult } from "@/lib/stores/sessions.ts";
 import { identityOf } from "@/middlewares/identity.ts";

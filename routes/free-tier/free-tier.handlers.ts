@@ -1,10 +1,9 @@
 import type { AppDeps } from "@/lib/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { conflict } from "@/lib/errors.ts";
-import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/idempotency.ts";
+import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import type { Reader } from "@/lib/kv.ts";
-import { addInvoice, getInvoice, type Invoice } from "@/lib/stores/invoices.ts";
+import { addInvoice, getInvoice, type Invoice, invoiceBody, newInvoice } from "@/lib/stores/invoices.ts";
 import { grantedToday, poolBalance } from "@/lib/stores/pool.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import type { DonateRoute, GetFreeTierRoute } from "./free-tier.routes.ts";
@@ -30,16 +29,11 @@ export const donate: AppRouteHandler<DonateRoute, AppDeps> = async (c) => {
     key,
     body: { amountSats },
   });
-  const { paymentRequest, paymentHash, expiresAt, ...invoice } = scope
+  const invoice = scope
     ? await deps.oneAtATime(scope.id, () => offer(deps, amountSats, scope))
     : await offer(deps, amountSats, null);
   return c.json({
-    invoice: {
-      paymentRequest,
-      amountSats: invoice.amountSats,
-      paymentHash,
-      expiresAt: new Date(expiresAt).toISOString(),
-    },
+    invoice: invoiceBody(invoice),
     stubMode: deps.wallet.simulated,
     simulated: deps.wallet.simulated ? ["lightning"] : [],
   }, 201);
@@ -56,15 +50,8 @@ async function offer(deps: AppDeps, amountSats: number, scope: IdempotencyScope 
   const expirySeconds = settings.invoiceExpirySeconds;
   const created = await wallet.createInvoice({ amountSats, memo: "Timmy: gift to the pool", expirySeconds });
   const now = clock.now();
-  const invoice: Invoice = {
-    v: 1,
-    ...created,
-    amountSats,
-    purpose: "pool-donation",
-    ref: newHandle(random), // a gift has no record of its own: this names it in events
-    createdAt: now,
-    settled: null,
-  };
+  const ref = newHandle(random); // a gift has no record of its own: this names it in events
+  const invoice = newInvoice("pool-donation", ref, { ...created, amountSats }, now);
   return await store.transact(async (tx) => {
     const known = scope && await taken(tx, scope, now);
     if (known) return known;
@@ -77,12 +64,7 @@ async function offer(deps: AppDeps, amountSats: number, scope: IdempotencyScope 
 /** The invoice that this key asked for before. @throws {ApiError} 409 when it asked for another amount. */
 async function taken(reader: Reader, scope: IdempotencyScope, now: number): Promise<Invoice | null> {
   const before = await recall(reader, scope, now);
-  if (before.outcome === "conflict") {
-    throw conflict(
-      "idempotency_conflict",
-      "This Idempotency-Key was used with another body. Use a new key for a new donation.",
-    );
-  }
+  if (before.outcome === "conflict") throw keyTaken("donation");
   if (before.outcome !== "known") return null;
   const invoice = await getInvoice(reader, before.ref);
   if (!invoice) throw new Error("an idempotency key names an invoice that does not exist");

@@ -1,19 +1,11 @@
 import type { Tier } from "@/lib/rules/trust.ts";
 import type { Refund } from "@/lib/rules/refunds.ts";
-import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { invoiceBody } from "@/lib/stores/invoices.ts";
 import type { Job } from "./jobs.machine.ts";
 import type { CostLedgerBody, JobBody } from "./jobs.routes.ts";
 import type { JobResult } from "./jobs.store.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
-
-/** An invoice as a payer sees it. */
-export const invoiceBody = (invoice: InvoiceSummary) => ({
-  paymentRequest: invoice.paymentRequest,
-  amountSats: invoice.amountSats,
-  paymentHash: invoice.paymentHash,
-  expiresAt: iso(invoice.expiresAt),
-});
 
 /** The public face of a job: what its holder may see in its present state, field by field. */
 export function jobBody(

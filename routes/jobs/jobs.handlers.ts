@@ -2,19 +2,19 @@ import type { AppDeps } from "@/lib/app-deps.ts";
 import { claimRefund } from "@/lib/claims.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { badRequest, conflict, notFound, unavailable } from "@/lib/errors.ts";
-import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/idempotency.ts";
+import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/rules/requests.ts";
-import { addInvoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { simulatedParts } from "@/lib/simulated-parts.ts";
+import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
 import { getRefund } from "@/lib/stores/refunds.ts";
 import { tierNow } from "@/lib/stores/trust.ts";
 import { identityOf } from "@/middlewares/identity.ts";
-import { invoiceBody, jobBody } from "./jobs.body.ts";
+import { jobBody } from "./jobs.body.ts";
 import { createJob as newJob, type Job } from "./jobs.machine.ts";
 import type { CreateJobRoute, GetJobRoute, RefundJobRoute } from "./jobs.routes.ts";
 import { getJob as readJob, jobKey, putNewJob, readWhole } from "./jobs.store.ts";
-import { newInvoice } from "./jobs.tasks.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
 
@@ -53,7 +53,7 @@ async function makeJob(
   const { store, clock, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
-  if (before?.outcome === "conflict") throw keyTaken();
+  if (before?.outcome === "conflict") throw keyTaken("job");
   const amountSats = settings.evalFeeSats;
   const created = await deps.wallet.createInvoice({
     amountSats,
@@ -68,9 +68,7 @@ async function makeJob(
   const now = clock.now();
   const evalInvoice: InvoiceSummary = { ...created, amountSats };
   const { evalModel, workModel } = settings;
-  const simulated = [deps.wallet.simulated && "lightning", deps.model.simulated && "model"].filter((name) =>
-    name !== false
-  );
+  const simulated = simulatedParts(deps);
   const handle = newHandle(deps.random);
   const job = newJob({ handle, pubkey, request, evalModel, workModel, simulated, evalInvoice, now });
   const outcome = await store.transact(async (tx) => {
@@ -85,14 +83,8 @@ async function makeJob(
   });
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
-  throw keyTaken();
+  throw keyTaken("job");
 }
-
-const keyTaken = () =>
-  conflict(
-    "idempotency_conflict",
-    "This Idempotency-Key was used with another body. Use a new key for a new job.",
-  );
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */
 async function known(deps: AppDeps, handle: string): Promise<Job> {

@@ -9,7 +9,7 @@ import type { Decision } from "@/lib/rules/free-tier.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import type { InvoiceHandler } from "@/lib/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/stores/due.ts";
-import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
 import { decideAndReserve, decideDryRun, type Grantee, takeSubsidy } from "@/lib/stores/pool.ts";
 import {
   accepted,
@@ -297,14 +297,6 @@ export function jobTasks(backends: Backends): {
     },
   };
 }
-
-/** The row of an invoice that is about to be shown. */
-export const newInvoice = (
-  purpose: Invoice["purpose"],
-  ref: string,
-  summary: InvoiceSummary,
-  now: number,
-): Invoice => ({ v: 1, ...summary, purpose, ref, createdAt: now, settled: null });
 
 /** What a decision would take from the pool (sats). */
 const helpIn = (decision: Decision): number =>

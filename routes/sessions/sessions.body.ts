@@ -2,18 +2,10 @@ import type { Refund } from "@/lib/rules/refunds.ts";
 import type { SessionRequest } from "@/lib/rules/session-requests.ts";
 import type { Tier } from "@/lib/rules/trust.ts";
 import type { Session } from "@/lib/rules/sessions.ts";
-import type { InvoiceSummary } from "@/lib/stores/invoices.ts";
+import { invoiceBody } from "@/lib/stores/invoices.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
-
-/** An invoice as a payer sees it. */
-export const invoiceBody = (invoice: InvoiceSummary) => ({
-  paymentRequest: invoice.paymentRequest,
-  amountSats: invoice.amountSats,
-  paymentHash: invoice.paymentHash,
-  expiresAt: iso(invoice.expiresAt),
-});
 
 /** What every answer about a session says. */
 export const alwaysBody = (session: Session, tier: Tier) => ({

@@ -2,7 +2,7 @@ import type { AppDeps } from "@/lib/app-deps.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/claims.ts";
 import type { AppRouteHandler } from "@/lib/create-app.ts";
 import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/errors.ts";
-import { idempotencyScope } from "@/lib/idempotency.ts";
+import { idempotencyScope, keyTaken } from "@/lib/idempotency.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
 import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/l402/tokens.ts";
 import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
@@ -12,6 +12,7 @@ import type { SessionRequest } from "@/lib/rules/session-requests.ts";
 import { closeSession as close, type Session } from "@/lib/rules/sessions.ts";
 import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions.ts";
 import { allowModel, notBegun } from "@/lib/spending.ts";
+import { invoiceBody } from "@/lib/stores/invoices.ts";
 import { getRefund, usedBefore } from "@/lib/stores/refunds.ts";
 import {
   getRequest as readRequest,
@@ -24,7 +25,7 @@ import {
 } from "@/lib/stores/sessions.ts";
 import { tierNow } from "@/lib/stores/trust.ts";
 import { identityOf } from "@/middlewares/identity.ts";
-import { alwaysBody, invoiceBody, requestBody, sessionBody } from "./sessions.body.ts";
+import { alwaysBody, requestBody, sessionBody } from "./sessions.body.ts";
 import type {
   CloseSessionRoute,
   CreateSessionRoute,
@@ -300,12 +301,6 @@ function amountOf(invoice: string): number | null {
     throw error;
   }
 }
-
-const keyTaken = (what: string) =>
-  conflict(
-    "idempotency_conflict",
-    `This Idempotency-Key was used with another body. Use a new key for a new ${what}.`,
-  );
 
 const owesNothing = () =>
   conflict("no_refund", "This session owes nothing: its balance was spent. Close it without an invoice.");

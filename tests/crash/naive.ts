@@ -19,13 +19,12 @@ import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
 import { claim, payoutPaid } from "@/lib/rules/refunds.ts";
-import { addInvoice, getInvoice, type Invoice, settleInvoice } from "@/lib/stores/invoices.ts";
+import { addInvoice, getInvoice, type Invoice, newInvoice, settleInvoice } from "@/lib/stores/invoices.ts";
 import { post } from "@/lib/stores/ledger.ts";
 import { getRefund, putRefund } from "@/lib/stores/refunds.ts";
 import { jobBody } from "@/routes/jobs/jobs.body.ts";
 import * as machine from "@/routes/jobs/jobs.machine.ts";
 import { getJob, getResult, putJob, putResult } from "@/routes/jobs/jobs.store.ts";
-import { newInvoice } from "@/routes/jobs/jobs.tasks.ts";
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { naiveSessions } from "./naive-sessions.ts";
 

@@ -5,60 +5,21 @@
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 import { fetchWithL402 } from "@getalby/lightning-tools/402/l402";
-import { systemClock } from "@/lib/clock.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
-import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
-import { startFakeLnbits } from "@/lib/lightning/testing/fake-lnbits.ts";
+import { type Bank, bankEnv, bankPayer, localBank, realBank } from "../harness/lnbits-bank.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 import { bearer, readChallenge } from "../harness/session-payer.ts";
 
-interface Bank {
-  url: string;
-  invoiceKey: string;
-  adminKey: string;
-  payerKey: string;
-  close(): Promise<void>;
-}
-
-function realBank(): Bank | null {
-  const [url, invoiceKey, adminKey, payerKey] = ["URL", "INVOICE_KEY", "ADMIN_KEY", "PAYER_KEY"]
-    .map((name) => Deno.env.get(`TIMMY_TEST_LNBITS_${name}`));
-  if (!url || !invoiceKey || !adminKey || !payerKey) return null;
-  return { url, invoiceKey, adminKey, payerKey, close: () => Promise.resolve() };
-}
-
-function localBank(): Bank {
-  const { url, merchant, payer, rows, close } = startFakeLnbits();
-  rows.push({
-    checking_id: "funds",
-    payment_hash: "0".repeat(64),
-    wallet_id: payer.walletId,
-    amount: 1_000_000_000,
-    fee: 0,
-    bolt11: "",
-    status: "success",
-    preimage: null,
-    labels: [],
-    expiresAt: 0,
-  });
-  return { url, invoiceKey: merchant.invoiceKey, adminKey: merchant.adminKey, payerKey: payer.adminKey, close };
-}
-
 interface Setup {
   timmy: RunningProcess;
-  payer: ReturnType<typeof createLnbitsWallet>;
+  payer: ReturnType<typeof bankPayer>;
   env: Record<string, string>;
 }
 
 async function withTimmy(bank: Bank, journey: (setup: Setup) => Promise<void>): Promise<void> {
-  const payer = createLnbitsWallet({
-    url: bank.url,
-    invoiceKey: bank.payerKey,
-    adminKey: bank.payerKey,
-    clock: systemClock,
-  });
-  const env = { LNBITS_URL: bank.url, LNBITS_API_KEY: bank.invoiceKey, LNBITS_ADMIN_KEY: bank.adminKey };
+  const payer = bankPayer(bank);
+  const env = bankEnv(bank);
   const timmy = await startProcess(env);
   try {
     await journey({ timmy, payer, env });

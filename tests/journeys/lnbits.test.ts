@@ -3,48 +3,14 @@
  * lib/lightning/lnbits.real.test.ts), and always against the local one that speaks like it.
  */
 import assert from "node:assert/strict";
-import { systemClock } from "@/lib/clock.ts";
-import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
-import { startFakeLnbits } from "@/lib/lightning/testing/fake-lnbits.ts";
 import { type FlakyProxy, startFlakyProxy } from "../harness/flaky-proxy.ts";
+import { type Bank, bankEnv, bankPayer, localBank, realBank } from "../harness/lnbits-bank.ts";
 import { freePort, type RunningProcess, startProcess } from "../harness/process.ts";
-
-interface Bank {
-  url: string;
-  invoiceKey: string;
-  adminKey: string;
-  payerKey: string;
-  close(): Promise<void>;
-}
-
-function realBank(): Bank | null {
-  const [url, invoiceKey, adminKey, payerKey] = ["URL", "INVOICE_KEY", "ADMIN_KEY", "PAYER_KEY"]
-    .map((name) => Deno.env.get(`TIMMY_TEST_LNBITS_${name}`));
-  if (!url || !invoiceKey || !adminKey || !payerKey) return null;
-  return { url, invoiceKey, adminKey, payerKey, close: () => Promise.resolve() };
-}
-
-function localBank(): Bank {
-  const { url, merchant, payer, rows, close } = startFakeLnbits();
-  rows.push({
-    checking_id: "funds",
-    payment_hash: "0".repeat(64),
-    wallet_id: payer.walletId,
-    amount: 1_000_000_000,
-    fee: 0,
-    bolt11: "",
-    status: "success",
-    preimage: null,
-    labels: [],
-    expiresAt: 0,
-  });
-  return { url, invoiceKey: merchant.invoiceKey, adminKey: merchant.adminKey, payerKey: payer.adminKey, close };
-}
 
 interface Setup {
   timmy: RunningProcess;
   proxy: FlakyProxy;
-  payer: ReturnType<typeof createLnbitsWallet>;
+  payer: ReturnType<typeof bankPayer>;
 }
 
 /** Runs `journey` with a program that reaches LNbits through a proxy, and a payer that reaches it directly. */
@@ -54,16 +20,10 @@ async function withTimmy(
   env: Record<string, string> = {},
 ): Promise<void> {
   const proxy = startFlakyProxy(bank.url);
-  const payer = createLnbitsWallet({
-    url: bank.url,
-    invoiceKey: bank.payerKey,
-    adminKey: bank.payerKey,
-    clock: systemClock,
-  });
+  const payer = bankPayer(bank);
   const timmy = await startProcess({
+    ...bankEnv(bank),
     LNBITS_URL: proxy.url,
-    LNBITS_API_KEY: bank.invoiceKey,
-    LNBITS_ADMIN_KEY: bank.adminKey,
     LNBITS_DEV_PAYER_KEY: bank.payerKey,
     ...env,
   });
