@@ -1,6 +1,6 @@
-import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
-import { configureOpenApi } from "@/lib/configure-open-api.ts";
-import { type AppRouter, createApp as createBareApp, mount } from "@/lib/create-app.ts";
+import type { AppDeps, DevTools } from "@/lib/services.ts";
+import { configureOpenApi } from "@/lib/http/configure-open-api.ts";
+import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/create-app.ts";
 import { refuseBadTokens } from "@/middlewares/identity.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";

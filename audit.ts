@@ -1,12 +1,12 @@
 import { openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
 import type { Env } from "./env.ts";
-import { audit, type AuditCheck, type AuditSource } from "@/lib/audit.ts";
+import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { createStore, type Key, type Store, type Versioned } from "@/lib/kv.ts";
-import { DataDirError } from "@/lib/kv/data-dir.ts";
-import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
+import { createStore, type Key, type Store, type Versioned } from "@/lib/store/store.ts";
+import { DataDirError } from "@/lib/store/data-dir.ts";
+import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 
 /** A payout that finishes between the two looks makes the wallet seem short: only a lasting difference counts. */
 const LOOKS = 3;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
-import type { FreeTier } from "@/lib/stores/pool.ts";
-import type { PriceConfig, Rates } from "@/lib/rules/pricing.ts";
+import type { FreeTier } from "@/lib/free-tier/pool.rows.ts";
+import type { PriceConfig, Rates } from "@/lib/metering/pricing.rules.ts";
 
 /** A variable that is set to nothing counts as not set. */
 const given = (value: string | undefined) => (value === undefined || value.trim() === "" ? undefined : value.trim());

@@ -1,15 +1,15 @@
-import type { Backends } from "@/lib/app-deps.ts";
-import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
-import { grantExpiryTask } from "@/lib/grants.ts";
-import { createPayouts, type Payouts } from "@/lib/payouts.ts";
-import { createQueue, type Queue } from "@/lib/queue.ts";
-import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
-import { createUsedSessions, type UsedSessions } from "@/lib/sessions.ts";
-import { createSettlements, type Settlements } from "@/lib/settlements.ts";
-import { rowExpiryTask } from "@/lib/stores/expiring.ts";
-import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
-import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
-import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
+import type { Backends } from "@/lib/services.ts";
+import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
+import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
+import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
+import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
+import { createUsedSessions, type UsedSessions } from "@/lib/sessions/open.ts";
+import { createSettlements, type Settlements } from "@/lib/payments/settlements.ts";
+import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
+import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
+import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
+import { sessionTasks } from "@/lib/sessions/sessions.tasks.ts";
 
 /** Everything that runs without a request. */
 export interface Background {

@@ -1,18 +1,18 @@
 import { systemClock } from "@/lib/clock.ts";
 import { newHandle, sha256Hex, systemRandom } from "@/lib/ids.ts";
-import type { Key, Tx, Versioned } from "@/lib/kv.ts";
-import { encode, toText } from "@/lib/kv/codec.ts";
-import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
-import { ENGINE_LIMITS } from "@/lib/kv/engine.ts";
+import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
+import { encode, toText } from "@/lib/store/codec.ts";
+import { openDenoEngine } from "@/lib/store/engines/deno.ts";
+import { ENGINE_LIMITS } from "@/lib/store/engine.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { memoryStore } from "@/lib/lightning/testing/memory-store.ts";
-import type { Move } from "@/lib/rules/ledger.ts";
-import { affordableOutputTokens, quote as quotePrice } from "@/lib/rules/pricing.ts";
-import { claim, payoutPaid, type Refund } from "@/lib/rules/refunds.ts";
-import { placeTask } from "@/lib/stores/due.ts";
-import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
-import { post } from "@/lib/stores/ledger.ts";
-import { payoutKey, putRefund } from "@/lib/stores/refunds.ts";
+import type { Move } from "@/lib/ledger/ledger.rules.ts";
+import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
+import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
+import { placeTask } from "@/lib/tasks/due.ts";
+import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { payoutKey, putRefund } from "@/lib/payments/refunds.rows.ts";
 import {
   accepted,
   createJob,
@@ -22,8 +22,8 @@ import {
   type Step,
   workDone,
   workPaid,
-} from "@/routes/jobs/jobs.machine.ts";
-import { putJob, putResult } from "@/routes/jobs/jobs.store.ts";
+} from "@/lib/jobs/jobs.machine.ts";
+import { putJob, putResult } from "@/lib/jobs/jobs.rows.ts";
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 

@@ -1,5 +1,5 @@
 import { systemClock } from "@/lib/clock.ts";
-import { verifyToken } from "@/lib/l402/tokens.ts";
+import { verifyToken } from "@/lib/sessions/tokens.ts";
 import { paidSession } from "@/tests/harness/session-payer.ts";
 import { createWorld } from "@/tests/harness/world.ts";
 import { OPEN_SETTINGS } from "./completions.ts";

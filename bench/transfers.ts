@@ -1,9 +1,9 @@
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
-import { createStore, type Store } from "@/lib/kv.ts";
-import { openDenoEngine } from "@/lib/kv/deno-engine.ts";
-import type { Move } from "@/lib/rules/ledger.ts";
-import { balance, post } from "@/lib/stores/ledger.ts";
+import { createStore, type Store } from "@/lib/store/store.ts";
+import { openDenoEngine } from "@/lib/store/engines/deno.ts";
+import type { Move } from "@/lib/ledger/ledger.rules.ts";
+import { balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { aim, type Bench, median, number, perSecond, timedCalls } from "./measure.ts";
 
 const ROUNDS = 3;

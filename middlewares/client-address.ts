@@ -7,7 +7,7 @@ import {
   isIPv4MappedIPv6,
 } from "hono/utils/ipaddr";
 import type { Context } from "hono";
-import type { AppEnv, AppMiddleware } from "@/lib/create-app.ts";
+import type { AppEnv, AppMiddleware } from "@/lib/http/create-app.ts";
 
 /** An address as a number; a v4-mapped v6 address ("::ffff:10.0.0.1", what a dual-stack socket reports) is v4. */
 interface Address {

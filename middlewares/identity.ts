@@ -1,8 +1,8 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppEnv } from "@/lib/app-env.ts";
-import { unauthorized } from "@/lib/errors.ts";
-import { identify, identityConflict, keyOfToken } from "@/lib/identity.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppEnv } from "@/lib/http/app-env.ts";
+import { unauthorized } from "@/lib/http/errors.ts";
+import { identify, identityConflict, keyOfToken } from "@/lib/identity/identity.ts";
 
 /**
  * The key a request is from, hex, or null: `X-Nostr-Token`, `nostr_token` in the body, or a NIP-98 event. A signed event is looked

@@ -1,15 +1,15 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { npubEncode } from "nostr-tools/nip19";
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppEnv } from "@/lib/app-env.ts";
-import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/errors.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppEnv } from "@/lib/http/app-env.ts";
+import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
 import { parseAuthorization } from "@/lib/l402/credential.ts";
-import { type VerifiedToken, verifyToken } from "@/lib/l402/tokens.ts";
+import { type VerifiedToken, verifyToken } from "@/lib/sessions/tokens.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions.ts";
-import { invoiceBody } from "@/lib/stores/invoices.ts";
-import { getSession } from "@/lib/stores/sessions.ts";
+import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions/open.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
+import { getSession } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
@@ -31,7 +31,7 @@ export interface L402Options {
  * 2. no credential: the key that owns the session in the path will do, too;
  * 3. nothing at all: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
  *    and in all;
- * 4. the token itself (lib/l402/tokens.ts), caveats included;
+ * 4. the token itself (lib/sessions/tokens.ts), caveats included;
  * 5. the session in the path: a token of one session opens no other. Late, so that only the holder of a good token
  *    learns anything;
  * 6. the key it was narrowed to, which must show itself beside it.

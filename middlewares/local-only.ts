@@ -1,5 +1,5 @@
-import { notFound } from "@/lib/errors.ts";
-import type { AppMiddleware } from "@/lib/create-app.ts";
+import { notFound } from "@/lib/http/errors.ts";
+import type { AppMiddleware } from "@/lib/http/create-app.ts";
 import { peerAddress } from "./client-address.ts";
 
 const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;

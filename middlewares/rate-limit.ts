@@ -1,6 +1,6 @@
 import type { Clock } from "@/lib/clock.ts";
-import type { AppMiddleware } from "@/lib/create-app.ts";
-import { tooManyRequests } from "@/lib/errors.ts";
+import type { AppMiddleware } from "@/lib/http/create-app.ts";
+import { tooManyRequests } from "@/lib/http/errors.ts";
 
 const SLICE_MS = 5_000;
 const SLICES = 13; // the running slice and twelve whole ones: between 60 and 65 seconds

@@ -1,6 +1,6 @@
 import { routePath } from "hono/route";
 import type { Clock } from "@/lib/clock.ts";
-import type { AppMiddleware } from "@/lib/create-app.ts";
+import type { AppMiddleware } from "@/lib/http/create-app.ts";
 
 /**
  * One line per request, when its answer's headers are ready: method, route pattern, status, milliseconds. The path

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { createRoute, z } from "@hono/zod-openapi";
-import { createApp, createRouter, mount } from "@/lib/create-app.ts";
-import { errorSchema } from "@/lib/errors.ts";
+import { createApp, createRouter, mount } from "@/lib/http/create-app.ts";
+import { errorSchema } from "@/lib/http/errors.ts";
 import { systemRandom } from "@/lib/ids.ts";
-import { collectingLogger } from "@/lib/logger.ts";
+import { collectingLogger } from "@/lib/http/logger.ts";
 import { parseTrustedProxies } from "./client-address.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES, standardMiddlewares, type StandardOptions } from "./standard.ts";

@@ -1,9 +1,9 @@
 import { cors } from "hono/cors";
 import { secureHeaders } from "hono/secure-headers";
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
-import type { AppMiddleware } from "@/lib/create-app.ts";
-import { payloadTooLarge, requestTimeout } from "@/lib/errors.ts";
-import { isOpenAiPath } from "@/lib/openai-errors.ts";
+import type { AppMiddleware } from "@/lib/http/create-app.ts";
+import { payloadTooLarge, requestTimeout } from "@/lib/http/errors.ts";
+import { isOpenAiPath } from "@/lib/http/openai-errors.ts";
 import type { Random } from "@/lib/ids.ts";
 import { clientAddress, type TrustedProxies } from "./client-address.ts";
 import { rateLimit } from "./rate-limit.ts";

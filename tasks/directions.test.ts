@@ -9,19 +9,19 @@ Deno.test("directions: this project's imports all go the right way", async () =>
 
 Deno.test("directions: every rule catches an import that breaks it", () => {
   const cases: [string, string, string][] = [
-    ["lib/a.ts", `import { x } from "@/routes/jobs/jobs.store.ts";`, "lib imports only lib"],
+    ["lib/a.ts", `import { x } from "@/routes/jobs/jobs.body.ts";`, "lib imports only lib"],
     ["lib/a.ts", `import { x } from "@/middlewares/rate-limit.ts";`, "lib imports only lib"],
     ["middlewares/a.ts", `import { x } from "../routes/jobs/a.ts";`, "middlewares import only middlewares and lib"],
     ["routes/jobs/a.ts", `import { x } from "../demo/b.ts";`, "a domain imports only itself, middlewares and lib"],
     ["routes/jobs/a.ts", `import { x } from "@/deps.ts";`, "a domain imports only itself, middlewares and lib"],
     ["routes/jobs/jobs.routes.ts", `export { x } from "./jobs.handlers.ts";`, "a contract never imports its handlers"],
-    ["lib/rules/a.ts", `import { z } from "zod";`, "rules import only rules, and types"],
-    ["lib/rules/a.ts", `import { x } from "@/lib/clock.ts";`, "rules import only rules, and types"],
+    ["lib/x/a.rules.ts", `import { z } from "zod";`, "rules import only rules, and types"],
+    ["lib/x/a.rules.ts", `import { x } from "@/lib/clock.ts";`, "rules import only rules, and types"],
     ["lib/ai/port.ts", `import { x } from "./usage.ts";`, "a port imports nothing"],
     ["queue.ts", `import { x } from "@/lib/lightning/lnbits.ts";`, "only deps.ts, tests and tasks import adapters"],
-    ["lib/kv.ts", `await Deno.openKv("x");`, "only one file sees Deno.openKv"],
+    ["lib/store/store.ts", `await Deno.openKv("x");`, "only one file sees Deno.openKv"],
     [
-      "lib/kv/deno-engine.ts",
+      "lib/store/engines/deno.ts",
       `const kv = await Deno.openKv("x"); kv.atomic().sum(["a"], 1n); Math.min(1, 2);`,
       "the database is written with check, set, delete and enqueue only",
     ],
@@ -33,9 +33,9 @@ Deno.test("directions: what is allowed is not reported", () => {
   const allowed: [string, string][] = [
     ["deps.ts", `import { x } from "@/lib/lightning/lnbits.ts";`],
     ["lib/lightning/lnbits.test.ts", `import { x } from "./lnbits.ts";`],
-    ["routes/jobs/a.ts", `import { x } from "./b.ts";\nimport { y } from "@/lib/kv.ts";`],
-    ["lib/rules/a.ts", `import type { Usage } from "@/lib/ai/port.ts";\nimport { y } from "./b.ts";`],
-    ["lib/kv/deno-engine.ts", `const kv = await Deno.openKv("x"); Math.min(1, 2);`],
+    ["routes/jobs/a.ts", `import { x } from "./b.rules.ts";\nimport { y } from "@/lib/store/store.ts";`],
+    ["lib/x/a.rules.ts", `import type { Usage } from "@/lib/ai/port.ts";\nimport { y } from "./b.rules.ts";`],
+    ["lib/store/engines/deno.ts", `const kv = await Deno.openKv("x"); Math.min(1, 2);`],
     ["app.ts", `import { x } from "@/routes/jobs/jobs.index.ts";`],
   ];
   for (const [file, text] of allowed) deepStrictEqual(broken(file, text), [], `${file}: ${text}`);

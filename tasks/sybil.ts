@@ -6,9 +6,9 @@
  *   deno task sybil
  */
 import { type Env, parseEnv } from "../env.ts";
-import { dailyBudget, poolCredit } from "../lib/rules/free-tier.ts";
-import { price } from "../lib/rules/pricing.ts";
-import { applyTrust, newTrust, type Tier, tierOf } from "../lib/rules/trust.ts";
+import { dailyBudget, poolCredit } from "@/lib/free-tier/free-tier.rules.ts";
+import { price } from "@/lib/metering/pricing.rules.ts";
+import { applyTrust, newTrust, type Tier, tierOf } from "@/lib/identity/trust.rules.ts";
 
 type KnownTier = Exclude<Tier, "anonymous">;
 const TIERS: readonly KnownTier[] = ["new", "established", "trusted", "elite"];

@@ -4,7 +4,7 @@
  * A caveat is `key=value`; every key takes exactly one spelling of each value. A repeated key may only narrow (repeating it
  * unchanged is fine), and a caveat that is not understood refuses the token: its author wanted a limit nobody here keeps.
  */
-import { MAX_SATS } from "@/lib/rules/sats.ts";
+import { MAX_SATS } from "@/lib/ledger/sats.rules.ts";
 
 export type Capability = "jobs" | "chat";
 

@@ -7,7 +7,7 @@ import type { Random } from "@/lib/ids.ts";
 import { decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
 import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
 
-/** What the simulated wallet needs of a store: every change is one transaction. `lib/kv.ts` fits. */
+/** What the simulated wallet needs of a store: every change is one transaction. `lib/store/store.ts` fits. */
 export interface SimStore {
   transact<T>(fn: (tx: SimTx) => Promise<T> | T): Promise<T>;
   get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;

@@ -1,6 +1,6 @@
 import type { ChatMessage } from "@/lib/ai/port.ts";
-import { badRequest } from "@/lib/errors.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import { badRequest } from "@/lib/http/errors.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { CompletionBody, TimmyBody } from "./chat.routes.ts";
 
 const ROLES: Readonly<Record<string, ChatMessage["role"]>> = {

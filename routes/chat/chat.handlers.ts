@@ -1,13 +1,13 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { ApiError, badRequest, unavailable } from "@/lib/errors.ts";
-import { idempotencyScope } from "@/lib/idempotency.ts";
-import type { Rates } from "@/lib/rules/pricing.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import type { Ask } from "@/lib/session-requests.ts";
-import { simulatedParts } from "@/lib/simulated-parts.ts";
-import { allowModel, notBegun } from "@/lib/spending.ts";
-import { getResult } from "@/lib/stores/sessions.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
+import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
+import type { Rates } from "@/lib/metering/pricing.rules.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import type { Ask } from "@/lib/sessions/requests.ts";
+import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { allowModel, notBegun } from "@/lib/http/spending.ts";
+import { getResult } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
 import type {

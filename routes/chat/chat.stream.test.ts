@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { chunkStream } from "./chat.stream.ts";
 

@@ -1,8 +1,8 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import type { Clock } from "@/lib/clock.ts";
-import { errorBody } from "@/lib/errors.ts";
-import { openAiErrorBody } from "@/lib/openai-errors.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
+import { errorBody } from "@/lib/http/errors.ts";
+import { openAiErrorBody } from "@/lib/http/openai-errors.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { finishReason, headOf, timmyBody, usageBody } from "./chat.body.ts";
 
 /** Bytes a slow reader may be behind; beyond, it is taken for gone. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { StoreError } from "@/lib/kv.ts";
+import { StoreError } from "@/lib/store/store.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";

@@ -1,12 +1,12 @@
 import { type Evaluation, ModelError, type WorkResult } from "@/lib/ai/port.ts";
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { type ApiError, badRequest, notFound, tooManyRequests, unavailable } from "@/lib/errors.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { type ApiError, badRequest, notFound, tooManyRequests, unavailable } from "@/lib/http/errors.ts";
 import { newHandle } from "@/lib/ids.ts";
-import { checkRequest } from "@/lib/rules/requests.ts";
+import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { GetDemoRoute } from "./demo.routes.ts";
-import { type Counted, DEMO_OUTPUT_TOKENS, DEMO_PER_HOUR, demoSats } from "./demo.rules.ts";
-import { bookDemo, countOne, demoCaller } from "./demo.store.ts";
+import { type Counted, DEMO_OUTPUT_TOKENS, DEMO_PER_HOUR, demoSats } from "@/lib/demo/demo.rules.ts";
+import { bookDemo, countOne, demoCaller } from "@/lib/demo/demo.rows.ts";
 
 /** When to try again after a model that failed without saying so (s). */
 const MODEL_AGAIN_S = 30;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import type { Settings } from "@/lib/app-deps.ts";
-import type { Entry } from "@/lib/rules/ledger.ts";
-import { balance } from "@/lib/stores/ledger.ts";
+import type { Settings } from "@/lib/services.ts";
+import type { Entry } from "@/lib/ledger/ledger.rules.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { assertAudit } from "@/tests/harness/payer.ts";
 import type { Answer, World, WorldOptions } from "@/tests/harness/world.ts";

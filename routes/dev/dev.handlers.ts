@@ -1,7 +1,7 @@
-import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { conflict, notFound, unavailable } from "@/lib/errors.ts";
-import { getInvoice } from "@/lib/stores/invoices.ts";
+import type { AppDeps, DevTools } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { conflict, notFound, unavailable } from "@/lib/http/errors.ts";
+import { getInvoice } from "@/lib/payments/invoices.rows.ts";
 import type { MakeInvoiceRoute, PayInvoiceRoute } from "./dev.routes.ts";
 
 export function payInvoice(tools: DevTools): AppRouteHandler<PayInvoiceRoute, AppDeps> {

@@ -1,5 +1,5 @@
-import type { AppDeps, DevTools } from "@/lib/app-deps.ts";
-import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import type { AppDeps, DevTools } from "@/lib/services.ts";
+import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import { localOnly } from "@/middlewares/local-only.ts";
 import * as handlers from "./dev.handlers.ts";
 import * as routes from "./dev.routes.ts";

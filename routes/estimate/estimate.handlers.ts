@@ -1,11 +1,11 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { badRequest } from "@/lib/errors.ts";
-import type { Decision } from "@/lib/rules/free-tier.ts";
-import { quote } from "@/lib/rules/pricing.ts";
-import { checkRequest } from "@/lib/rules/requests.ts";
-import { decideDryRun, poolBalance } from "@/lib/stores/pool.ts";
-import { tierNow } from "@/lib/stores/trust.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { badRequest } from "@/lib/http/errors.ts";
+import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";
+import { quote } from "@/lib/metering/pricing.rules.ts";
+import { checkRequest } from "@/lib/metering/request-text.rules.ts";
+import { decideDryRun, poolBalance } from "@/lib/free-tier/pool.rows.ts";
+import { tierNow } from "@/lib/identity/trust.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import type { GetEstimateRoute } from "./estimate.routes.ts";
 

@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorResponses } from "@/lib/errors.ts";
+import { errorResponses } from "@/lib/http/errors.ts";
 
 const estimateSchema = z.object({
   estimatedSats: z.int().openapi({ description: "What the work invoice would ask now" }),

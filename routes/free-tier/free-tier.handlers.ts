@@ -1,10 +1,10 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/idempotency.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
-import type { Reader } from "@/lib/kv.ts";
-import { addInvoice, getInvoice, type Invoice, invoiceBody, newInvoice } from "@/lib/stores/invoices.ts";
-import { grantedToday, poolBalance } from "@/lib/stores/pool.ts";
+import type { Reader } from "@/lib/store/store.ts";
+import { addInvoice, getInvoice, type Invoice, invoiceBody, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { grantedToday, poolBalance } from "@/lib/free-tier/pool.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import type { DonateRoute, GetFreeTierRoute } from "./free-tier.routes.ts";
 

@@ -1,5 +1,5 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import { limitChallenges } from "@/middlewares/l402.ts";
 import type { RateLimiter } from "@/middlewares/rate-limit.ts";
 import * as handlers from "./free-tier.handlers.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { Settings } from "@/lib/app-deps.ts";
+import type { Settings } from "@/lib/services.ts";
 import type { SimulatedWallet } from "@/lib/lightning/simulated.ts";
-import type { Invoice } from "@/lib/stores/invoices.ts";
-import { balance } from "@/lib/stores/ledger.ts";
+import type { Invoice } from "@/lib/payments/invoices.rows.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
 import { assertAudit, pay } from "@/tests/harness/payer.ts";

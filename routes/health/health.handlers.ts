@@ -1,6 +1,6 @@
 import { type Clock, withDeadline } from "@/lib/clock.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { errorBody } from "@/lib/errors.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { errorBody } from "@/lib/http/errors.ts";
 import type { GetHealthRoute, GetReadinessRoute } from "./health.routes.ts";
 
 /** One check. What it has besides `ok` and `detail` is shown as `facts` where it is a text, a number or a boolean. */

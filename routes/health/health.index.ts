@@ -1,4 +1,4 @@
-import { createRouter } from "@/lib/create-app.ts";
+import { createRouter } from "@/lib/http/create-app.ts";
 import { getHealth, getReadiness, type HealthDeps } from "./health.handlers.ts";
 import * as routes from "./health.routes.ts";
 

@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorSchema } from "@/lib/errors.ts";
+import { errorSchema } from "@/lib/http/errors.ts";
 
 const tags = ["health"];
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { systemClock } from "@/lib/clock.ts";
-import { createApp, mount } from "@/lib/create-app.ts";
-import { errorSchema } from "@/lib/errors.ts";
-import { collectingLogger } from "@/lib/logger.ts";
+import { createApp, mount } from "@/lib/http/create-app.ts";
+import { errorSchema } from "@/lib/http/errors.ts";
+import { collectingLogger } from "@/lib/http/logger.ts";
 import type { HealthDeps, Readiness } from "./health.handlers.ts";
 import { healthRouter } from "./health.index.ts";
 

@@ -1,7 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorResponses } from "@/lib/errors.ts";
-import type { SessionState } from "@/lib/rules/sessions.ts";
-import { JOB_STATES } from "@/lib/stores/jobs.ts";
+import { errorResponses } from "@/lib/http/errors.ts";
+import type { SessionState } from "@/lib/sessions/sessions.machine.ts";
+import { JOB_STATES } from "@/lib/jobs/job-index.rows.ts";
 
 const tags = ["identity"];
 const json = <S extends z.ZodType>(schema: S, description: string) => ({

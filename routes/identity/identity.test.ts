@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { createIdentityTokens } from "@/lib/identity-token.ts";
+import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createAlterations, ORIGIN } from "@/lib/nostr/testing/altered-events.ts";
-import { jobKey } from "@/lib/stores/jobs.ts";
-import { sessionKey } from "@/lib/stores/sessions.ts";
-import { trustKey } from "@/lib/stores/trust.ts";
+import { jobKey } from "@/lib/jobs/job-index.rows.ts";
+import { sessionKey } from "@/lib/sessions/sessions.rows.ts";
+import { trustKey } from "@/lib/identity/trust.rows.ts";
 import { forge, MALLORY, nostrHeader } from "@/tests/fixtures/nostr/sign.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { answerTo, bearing, newNonce, pubkeyOf, requestEvent, signedFor, signIn } from "@/tests/harness/identity.ts";

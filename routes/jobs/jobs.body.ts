@@ -1,9 +1,9 @@
-import type { Tier } from "@/lib/rules/trust.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import { invoiceBody } from "@/lib/stores/invoices.ts";
-import type { Job } from "./jobs.machine.ts";
+import type { Tier } from "@/lib/identity/trust.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
+import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import type { CostLedgerBody, JobBody } from "./jobs.routes.ts";
-import type { JobResult } from "./jobs.store.ts";
+import type { JobResult } from "@/lib/jobs/jobs.rows.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
 

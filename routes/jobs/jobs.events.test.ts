@@ -1,5 +1,5 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { createLiveText } from "@/lib/live-text.ts";
+import { createLiveText } from "@/lib/metering/live-text.ts";
 import { createWorld, type World } from "@/tests/harness/world.ts";
 import { createJob, pay, untilState } from "@/tests/harness/payer.ts";
 

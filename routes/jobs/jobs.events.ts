@@ -1,13 +1,13 @@
 import { streamSSE } from "hono/streaming";
-import type { AppDeps } from "@/lib/app-deps.ts";
+import type { AppDeps } from "@/lib/services.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { unavailable } from "@/lib/errors.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { unavailable } from "@/lib/http/errors.ts";
 import { jobBody } from "./jobs.body.ts";
 import { jobOf } from "./jobs.handlers.ts";
-import { TERMINAL } from "./jobs.machine.ts";
+import { TERMINAL } from "@/lib/jobs/jobs.machine.ts";
 import type { JobEventsRoute } from "./jobs.routes.ts";
-import { getJob, readWhole } from "./jobs.store.ts";
+import { getJob, readWhole } from "@/lib/jobs/jobs.rows.ts";
 
 /** A line now and then keeps proxies from closing a quiet stream (ms). */
 const KEEP_ALIVE_MS = 15_000;

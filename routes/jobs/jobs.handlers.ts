@@ -1,20 +1,20 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import { claimRefund } from "@/lib/claims.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { badRequest, conflict, notFound, unavailable } from "@/lib/errors.ts";
-import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/idempotency.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import { claimRefund } from "@/lib/http/claims.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { badRequest, conflict, notFound, unavailable } from "@/lib/http/errors.ts";
+import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { checkRequest } from "@/lib/rules/requests.ts";
-import { simulatedParts } from "@/lib/simulated-parts.ts";
-import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/stores/invoices.ts";
-import { getRefund } from "@/lib/stores/refunds.ts";
-import { tierNow } from "@/lib/stores/trust.ts";
+import { checkRequest } from "@/lib/metering/request-text.rules.ts";
+import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { getRefund } from "@/lib/payments/refunds.rows.ts";
+import { tierNow } from "@/lib/identity/trust.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { jobBody } from "./jobs.body.ts";
-import { createJob as newJob, type Job } from "./jobs.machine.ts";
+import { createJob as newJob, type Job } from "@/lib/jobs/jobs.machine.ts";
 import type { CreateJobRoute, GetJobRoute, RefundJobRoute } from "./jobs.routes.ts";
-import { getJob as readJob, jobKey, putNewJob, readWhole } from "./jobs.store.ts";
+import { getJob as readJob, jobKey, putNewJob, readWhole } from "@/lib/jobs/jobs.rows.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();
 

@@ -1,5 +1,5 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import { jobEvents } from "./jobs.events.ts";
 import * as handlers from "./jobs.handlers.ts";
 import * as routes from "./jobs.routes.ts";

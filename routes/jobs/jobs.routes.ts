@@ -1,6 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorResponses } from "@/lib/errors.ts";
-import { JOB_STATES } from "@/lib/stores/jobs.ts";
+import { errorResponses } from "@/lib/http/errors.ts";
+import { JOB_STATES } from "@/lib/jobs/job-index.rows.ts";
 
 const tags = ["jobs"];
 const json = <S extends z.ZodType>(schema: S, description: string) => ({

@@ -1,6 +1,6 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { badRequest } from "@/lib/errors.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { badRequest } from "@/lib/http/errors.ts";
 import { paymentSchema, type WebhookRoute } from "./lightning.routes.ts";
 
 export const webhook: AppRouteHandler<WebhookRoute, AppDeps> = (c) => {

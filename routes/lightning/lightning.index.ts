@@ -1,5 +1,5 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import { type AppRouter, createRouter } from "@/lib/create-app.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import * as handlers from "./lightning.handlers.ts";
 import * as routes from "./lightning.routes.ts";
 

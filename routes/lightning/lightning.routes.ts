@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorResponses } from "@/lib/errors.ts";
+import { errorResponses } from "@/lib/http/errors.ts";
 
 const paymentSchema = z.looseObject({ payment_hash: z.string().regex(/^[0-9a-fA-F]{64}$/, "must be 64 hex digits") });
 

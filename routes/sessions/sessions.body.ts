@@ -1,8 +1,8 @@
-import type { Refund } from "@/lib/rules/refunds.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import type { Tier } from "@/lib/rules/trust.ts";
-import type { Session } from "@/lib/rules/sessions.ts";
-import { invoiceBody } from "@/lib/stores/invoices.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import type { Tier } from "@/lib/identity/trust.rules.ts";
+import type { Session } from "@/lib/sessions/sessions.machine.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
 
 const iso = (ms: number) => new Date(ms).toISOString();

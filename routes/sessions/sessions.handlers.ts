@@ -1,19 +1,19 @@
-import type { AppDeps } from "@/lib/app-deps.ts";
-import { checkPayerInvoice, claimRefund } from "@/lib/claims.ts";
-import type { AppRouteHandler } from "@/lib/create-app.ts";
-import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/errors.ts";
-import { idempotencyScope, keyTaken } from "@/lib/idempotency.ts";
+import type { AppDeps } from "@/lib/services.ts";
+import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { idempotencyScope, keyTaken } from "@/lib/tasks/idempotency.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
-import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/l402/tokens.ts";
+import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/sessions/tokens.ts";
 import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import { checkRequest } from "@/lib/rules/requests.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import { closeSession as close, type Session } from "@/lib/rules/sessions.ts";
-import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions.ts";
-import { allowModel, notBegun } from "@/lib/spending.ts";
-import { invoiceBody } from "@/lib/stores/invoices.ts";
-import { getRefund, usedBefore } from "@/lib/stores/refunds.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { checkRequest } from "@/lib/metering/request-text.rules.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { closeSession as close, type Session } from "@/lib/sessions/sessions.machine.ts";
+import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions/open.ts";
+import { allowModel, notBegun } from "@/lib/http/spending.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
+import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
   getRequest as readRequest,
   getResult,
@@ -22,8 +22,8 @@ import {
   sessionRequests,
   spendable,
   writeSessionStep,
-} from "@/lib/stores/sessions.ts";
-import { tierNow } from "@/lib/stores/trust.ts";
+} from "@/lib/sessions/sessions.rows.ts";
+import { tierNow } from "@/lib/identity/trust.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { alwaysBody, requestBody, sessionBody } from "./sessions.body.ts";
 import type {

@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { errorResponses } from "@/lib/errors.ts";
+import { errorResponses } from "@/lib/http/errors.ts";
 
 const tags = ["sessions"];
 const json = <S extends z.ZodType>(schema: S, description: string) => ({

@@ -10,8 +10,8 @@ import type { Model, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import { systemClock as clock } from "@/lib/clock.ts";
 import { type Capabilities, newHandle, newOrderedId, systemRandom as random } from "@/lib/ids.ts";
-import type { Store } from "@/lib/kv.ts";
-import { estimateInputTokens } from "@/lib/rules/pricing.ts";
+import type { Store } from "@/lib/store/store.ts";
+import { estimateInputTokens } from "@/lib/metering/pricing.rules.ts";
 import type { SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import {
   decideHold,
@@ -19,7 +19,7 @@ import {
   holdAccount,
   type RequestEnd,
   type SessionRequest,
-} from "@/lib/rules/session-requests.ts";
+} from "@/lib/sessions/requests.machine.ts";
 import {
   closeSession,
   createSession,
@@ -30,10 +30,10 @@ import {
   type Session,
   sessionAccount,
   topupPaid,
-} from "@/lib/rules/sessions.ts";
-import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/stores/invoices.ts";
-import { post } from "@/lib/stores/ledger.ts";
-import { getRefund, putRefund } from "@/lib/stores/refunds.ts";
+} from "@/lib/sessions/sessions.machine.ts";
+import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { getRefund, putRefund } from "@/lib/payments/refunds.rows.ts";
 import {
   getRequest,
   getResult,
@@ -43,7 +43,7 @@ import {
   putSession,
   sessionRequests,
   spendable,
-} from "@/lib/stores/sessions.ts";
+} from "@/lib/sessions/sessions.rows.ts";
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 
 const { price: config, sessions: terms, evalModel, workModel } = TEST_SETTINGS;

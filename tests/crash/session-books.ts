@@ -1,7 +1,7 @@
-import type { Entry } from "@/lib/rules/ledger.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import { holdAccount, type SessionRequest } from "@/lib/rules/session-requests.ts";
-import { type Session, sessionAccount } from "@/lib/rules/sessions.ts";
+import type { Entry } from "@/lib/ledger/ledger.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { holdAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
 import { handleOf, type ReportViolation, type SessionRecord } from "./session-witness.ts";
 
 export interface SessionBooks {

@@ -1,5 +1,5 @@
-import type { RequestMode, RequestState } from "@/lib/rules/session-requests.ts";
-import type { SessionState } from "@/lib/rules/sessions.ts";
+import type { RequestMode, RequestState } from "@/lib/sessions/requests.machine.ts";
+import type { SessionState } from "@/lib/sessions/sessions.machine.ts";
 import type { RequestBody, SessionBody } from "@/routes/sessions/sessions.routes.ts";
 import type { ViolationKind } from "./witness.ts";
 

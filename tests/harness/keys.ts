@@ -1,4 +1,4 @@
-import { trustKey } from "@/lib/stores/trust.ts";
+import { trustKey } from "@/lib/identity/trust.rows.ts";
 import type { World } from "./world.ts";
 
 /** A signed-in key. */

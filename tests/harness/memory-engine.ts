@@ -1,4 +1,4 @@
-import type { Engine, EngineRow, Key, KeyPart } from "@/lib/kv/engine.ts";
+import type { Engine, EngineRow, Key, KeyPart } from "@/lib/store/engine.ts";
 import type { Random } from "@/lib/ids.ts";
 
 /** What a test may do to the next commit: `before`: it never lands; `after`: it lands. The answer never comes. */

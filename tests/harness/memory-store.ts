@@ -1,4 +1,4 @@
-import { createStore, type Store } from "@/lib/kv.ts";
+import { createStore, type Store } from "@/lib/store/store.ts";
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { createMemoryEngine, type MemoryEngine } from "./memory-engine.ts";
 import { createSeededRandom } from "./seeded-random.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { waitForEvent } from "@/lib/events.ts";
+import { waitForEvent } from "@/lib/store/events.ts";
 import type { Answer, World } from "./world.ts";
 
 /** The way a payer talks to an instance: with or without a socket, with or without moving time. */

@@ -2,19 +2,19 @@
  * Controls: the mistakes that were made with free tiers before, put back. Each gives away sats, or forgets where they are,
  * in a way that a rule must see.
  */
-import type { Backends } from "@/lib/app-deps.ts";
+import type { Backends } from "@/lib/services.ts";
 import { sha256Hex } from "@/lib/ids.ts";
-import type { Store } from "@/lib/kv.ts";
-import { nonZero } from "@/lib/rules/ledger.ts";
-import { quote as quotePrice } from "@/lib/rules/pricing.ts";
-import { newRefund, refundAccount } from "@/lib/rules/refunds.ts";
-import { createSessionRequests } from "@/lib/session-requests.ts";
-import type { TaskSpec } from "@/lib/queue.ts";
-import { holdsLease, type Lease } from "@/lib/stores/due.ts";
-import { decideAndReserve, decideDryRun, getGrant, takeSubsidy } from "@/lib/stores/pool.ts";
-import { acceptedFree, type Closing, type Job, type Quote, workDone } from "@/routes/jobs/jobs.machine.ts";
-import { getJob, putJob, putResult, writeStep } from "@/routes/jobs/jobs.store.ts";
-import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
+import type { Store } from "@/lib/store/store.ts";
+import { nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
+import { newRefund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { createSessionRequests } from "@/lib/sessions/requests.ts";
+import type { TaskSpec } from "@/lib/tasks/queue.ts";
+import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { decideAndReserve, decideDryRun, getGrant, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
+import { acceptedFree, type Closing, type Job, type Quote, workDone } from "@/lib/jobs/jobs.machine.ts";
+import { getJob, putJob, putResult, writeStep } from "@/lib/jobs/jobs.rows.ts";
+import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
 import type { Program } from "./free-tier.ts";
 import { type Naive, withTasks } from "./naive.ts";
 

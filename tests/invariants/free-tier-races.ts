@@ -1,13 +1,13 @@
 /** Many ask at once for what the pool, or a key's budget, has for a few (economy.md §7). */
 import type { Model, Usage, WorkResult } from "@/lib/ai/port.ts";
 import { type Clock, sleep } from "@/lib/clock.ts";
-import { decode } from "@/lib/kv/codec.ts";
-import type { Engine } from "@/lib/kv/engine.ts";
-import { balanceOf, type Counters } from "@/lib/rules/ledger.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import { balance } from "@/lib/stores/ledger.ts";
-import { type Grant, usedToday } from "@/lib/stores/pool.ts";
-import type { Job } from "@/routes/jobs/jobs.machine.ts";
+import { decode } from "@/lib/store/codec.ts";
+import type { Engine } from "@/lib/store/engine.ts";
+import { balanceOf, type Counters } from "@/lib/ledger/ledger.rules.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { type Grant, usedToday } from "@/lib/free-tier/pool.rows.ts";
+import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";

@@ -6,16 +6,16 @@
 import fc from "fast-check";
 import type { Model } from "@/lib/ai/port.ts";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
-import type { Backends, Settings } from "@/lib/app-deps.ts";
-import type { Key, Store, Versioned } from "@/lib/kv.ts";
-import { utcDay } from "@/lib/rules/free-tier.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import { holdAccount, type SessionRequest } from "@/lib/rules/session-requests.ts";
-import type { TaskRow } from "@/lib/stores/due.ts";
-import { balance, post } from "@/lib/stores/ledger.ts";
-import { type BudgetRow, decideDryRun, getGrant, type Grant } from "@/lib/stores/pool.ts";
+import type { Backends, Settings } from "@/lib/services.ts";
+import type { Key, Store, Versioned } from "@/lib/store/store.ts";
+import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { holdAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import type { TaskRow } from "@/lib/tasks/due.ts";
+import { balance, post } from "@/lib/ledger/ledger.rows.ts";
+import { type BudgetRow, decideDryRun, getGrant, type Grant } from "@/lib/free-tier/pool.rows.ts";
 import { createBackground } from "@/queue.ts";
-import type { Job } from "@/routes/jobs/jobs.machine.ts";
+import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith } from "../harness/keys.ts";
 import { type PaidSession, paidSession } from "../harness/session-payer.ts";
@@ -43,6 +43,8 @@ export interface Program {
   background?: Naive;
   /** What a key is told before it asks. Default: the route of estimates, and the dry run behind it. */
   estimate?: (fake: FakeWorld, pubkey: string, auth: Record<string, string>) => Promise<void>;
+  /** Looks at the books once everything has come to rest. */
+  atRest?: (fake: FakeWorld) => Promise<void>;
 }
 
 export type Act =
@@ -173,6 +175,7 @@ export async function play(one: Case, program: Program = {}): Promise<Outcome> {
     await player.comeToRest();
     await player.check("at rest");
     await player.checkRest();
+    await program.atRest?.(player.fake);
     return await player.outcome();
   } finally {
     player.fake.discard();
@@ -327,7 +330,7 @@ class Player {
     const { status, body } = await world.call("GET", `/api/jobs/${job.id}`);
     const invoice = status === 200 ? body.workInvoice : null;
     if (!invoice) return;
-    // Nobody's payment is under way for longer: after a day the program stops asking (lib/settlements.ts).
+    // Nobody's payment is under way for longer: after a day the program stops asking (lib/payments/settlements.ts).
     if (clock.now() > Date.parse(invoice.expiresAt) + 23 * HOUR) return;
     await world.wallet.payInvoice(invoice.paymentHash, { late });
   }

@@ -252,7 +252,10 @@ export interface Outcome {
 }
 
 /** Plays a case. @throws {Violation} for the first rule that did not hold. */
-export async function play({ seed, steps }: Case, options: Pick<WorldOptions, "background"> = {}): Promise<Outcome> {
+export async function play(
+  { seed, steps }: Case,
+  { atRest, ...options }: Pick<WorldOptions, "background"> & { atRest?: (fake: FakeWorld) => Promise<void> } = {},
+): Promise<Outcome> {
   const player = await Player.begin(seed, options);
   try {
     for (const [i, step] of steps.entries()) {
@@ -262,6 +265,7 @@ export async function play({ seed, steps }: Case, options: Pick<WorldOptions, "b
     await player.comeToRest();
     await assertAlways(player.fake, player.history, "at rest");
     await assertAtRest(player.fake, player.history);
+    await atRest?.(player.fake);
     return await player.outcome();
   } finally {
     player.fake.discard();
@@ -455,7 +459,7 @@ class Player {
     const { body } = this.history.read(job, await this.#call("GET", `/api/jobs/${job.id}`));
     const invoice = which === "eval" ? body.evalInvoice : body.workInvoice;
     if (!invoice) return;
-    // Nobody's payment is under way for longer: after a day the program stops asking (lib/settlements.ts).
+    // Nobody's payment is under way for longer: after a day the program stops asking (lib/payments/settlements.ts).
     if (this.fake.clock.now() > Date.parse(invoice.expiresAt) + 23 * 3_600_000) return;
     await this.fake.world.wallet.payInvoice(invoice.paymentHash, { late });
   }

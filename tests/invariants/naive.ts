@@ -2,24 +2,24 @@
  * Controls: background work as it is often written. Each of these loses or doubles money in a way that the rules of
  * `rules.ts` are there to see; a harness that lets one pass proves nothing about the real code.
  */
-import type { Backends } from "@/lib/app-deps.ts";
-import { idempotencyExpiryTask } from "@/lib/idempotency.ts";
-import type { Tx } from "@/lib/kv.ts";
-import { grantExpiryTask } from "@/lib/grants.ts";
-import type { Payouts } from "@/lib/payouts.ts";
-import { createQueue, type TaskSpec } from "@/lib/queue.ts";
-import { claim, payoutPaid } from "@/lib/rules/refunds.ts";
-import { createSettlements, type InvoiceHandler } from "@/lib/settlements.ts";
-import type { SessionRequests } from "@/lib/session-requests.ts";
-import { holdsLease, type Lease } from "@/lib/stores/due.ts";
-import { rowExpiryTask } from "@/lib/stores/expiring.ts";
-import { type Invoice, invoiceKey } from "@/lib/stores/invoices.ts";
-import { post } from "@/lib/stores/ledger.ts";
-import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/stores/refunds.ts";
+import type { Backends } from "@/lib/services.ts";
+import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
+import type { Tx } from "@/lib/store/store.ts";
+import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import type { Payouts } from "@/lib/payments/payouts.ts";
+import { createQueue, type TaskSpec } from "@/lib/tasks/queue.ts";
+import { claim, payoutPaid } from "@/lib/payments/refunds.machine.ts";
+import { createSettlements, type InvoiceHandler } from "@/lib/payments/settlements.ts";
+import type { SessionRequests } from "@/lib/sessions/requests.ts";
+import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
+import { type Invoice, invoiceKey } from "@/lib/payments/invoices.rows.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/payments/refunds.rows.ts";
 import { createBackground } from "@/queue.ts";
-import { freeTierTasks } from "@/routes/free-tier/free-tier.tasks.ts";
-import { jobTasks } from "@/routes/jobs/jobs.tasks.ts";
-import { sessionTasks } from "@/routes/sessions/sessions.tasks.ts";
+import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
+import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
+import { sessionTasks } from "@/lib/sessions/sessions.tasks.ts";
 
 export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
 

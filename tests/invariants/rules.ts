@@ -1,11 +1,11 @@
 /** The rules of economy.md §8, as questions to the rows of a database, a wallet's own books and what clients were told. */
-import type { Versioned } from "@/lib/kv.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import { balance } from "@/lib/stores/ledger.ts";
-import type { TaskRow } from "@/lib/stores/due.ts";
-import type { Invoice } from "@/lib/stores/invoices.ts";
-import type { PayoutRow } from "@/lib/stores/refunds.ts";
-import { type Job, type JobState, TERMINAL } from "@/routes/jobs/jobs.machine.ts";
+import type { Versioned } from "@/lib/store/store.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import type { TaskRow } from "@/lib/tasks/due.ts";
+import type { Invoice } from "@/lib/payments/invoices.rows.ts";
+import type { PayoutRow } from "@/lib/payments/refunds.rows.ts";
+import { type Job, type JobState, TERMINAL } from "@/lib/jobs/jobs.machine.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
 import type { Answer } from "../harness/world.ts";
 import { assertSessions, assertSessionsAtRest, readSessions, SessionHistory } from "./session-rules.ts";

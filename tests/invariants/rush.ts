@@ -1,10 +1,10 @@
 /** Two hundred requests at once on a balance that pays for three, with costs that only the seed knows (economy.md §6). */
 import { type Model, ModelError, type Usage } from "@/lib/ai/port.ts";
 import { type Clock, sleep } from "@/lib/clock.ts";
-import { decode } from "@/lib/kv/codec.ts";
-import type { Engine } from "@/lib/kv/engine.ts";
-import { balanceOf, type Counters } from "@/lib/rules/ledger.ts";
-import { price, type PriceConfig, type Rates } from "@/lib/rules/pricing.ts";
+import { decode } from "@/lib/store/codec.ts";
+import type { Engine } from "@/lib/store/engine.ts";
+import { balanceOf, type Counters } from "@/lib/ledger/ledger.rules.ts";
+import { price, type PriceConfig, type Rates } from "@/lib/metering/pricing.rules.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
 import { paidSession } from "../harness/session-payer.ts";

@@ -149,7 +149,7 @@ export class SessionClients {
 
   async #pay(session: KnownSession, index: number, late: boolean): Promise<void> {
     const [hash, expiresAt] = [...session.invoices][index % session.invoices.size] ?? ["", 0];
-    // Nobody's payment is under way for longer: after a day the program stops asking (lib/settlements.ts).
+    // Nobody's payment is under way for longer: after a day the program stops asking (lib/payments/settlements.ts).
     if (this.fake.clock.now() > expiresAt + DAY_MS - 3_600_000) return;
     const paid = await this.fake.world.wallet.payInvoice(hash, { late });
     if (paid.ok) session.preimages.set(hash, paid.preimage);

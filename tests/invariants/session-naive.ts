@@ -1,13 +1,13 @@
 /** Controls: sessions as they are often written. Each loses or doubles sats, or an answer, where a rule must see it. */
-import type { Backends } from "@/lib/app-deps.ts";
+import type { Backends } from "@/lib/services.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
-import type { Key, Store, Tx, Versioned } from "@/lib/kv.ts";
-import type { Entry } from "@/lib/rules/ledger.ts";
-import { actualSats, endRequest, type RequestQuote, type SessionRequest } from "@/lib/rules/session-requests.ts";
-import { isOpen, requestEnded, requestHeld } from "@/lib/rules/sessions.ts";
-import { createSessionRequests, type SessionRequests } from "@/lib/session-requests.ts";
-import { post } from "@/lib/stores/ledger.ts";
-import { balanceKey, getSession, putRequest, putResult, putSession, spendable } from "@/lib/stores/sessions.ts";
+import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
+import type { Entry } from "@/lib/ledger/ledger.rules.ts";
+import { actualSats, endRequest, type RequestQuote, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { isOpen, requestEnded, requestHeld } from "@/lib/sessions/sessions.machine.ts";
+import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { balanceKey, getSession, putRequest, putResult, putSession, spendable } from "@/lib/sessions/sessions.rows.ts";
 import { createBackground } from "@/queue.ts";
 import { type Naive, withTasks } from "./naive.ts";
 

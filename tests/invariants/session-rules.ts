@@ -1,11 +1,11 @@
 /** The rules of economy.md §6, as questions to the rows of a database and to what clients of sessions were told. */
-import type { Entry } from "@/lib/rules/ledger.ts";
-import type { Refund } from "@/lib/rules/refunds.ts";
-import type { SessionRequest } from "@/lib/rules/session-requests.ts";
-import { type Session, sessionAccount } from "@/lib/rules/sessions.ts";
-import type { TaskRow } from "@/lib/stores/due.ts";
-import { balance } from "@/lib/stores/ledger.ts";
-import type { RequestResult } from "@/lib/stores/sessions.ts";
+import type { Entry } from "@/lib/ledger/ledger.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import type { TaskRow } from "@/lib/tasks/due.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import type { RequestResult } from "@/lib/sessions/sessions.rows.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
 import { type Answer, TEST_SETTINGS, type World } from "../harness/world.ts";
 import { must } from "./violation.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { parseEnv } from "@/env.ts";
-import { balance } from "@/lib/stores/ledger.ts";
-import { grantedToday } from "@/lib/stores/pool.ts";
-import { getTrust } from "@/lib/stores/trust.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { grantedToday } from "@/lib/free-tier/pool.rows.ts";
+import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { sybilCost } from "@/tasks/sybil.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, type TestKey } from "../harness/keys.ts";

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
-import { balance } from "@/lib/stores/ledger.ts";
-import { getGrant, grantedToday, openAdvice, usedToday } from "@/lib/stores/pool.ts";
-import { getTrust } from "@/lib/stores/trust.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { getGrant, grantedToday, openAdvice, usedToday } from "@/lib/free-tier/pool.rows.ts";
+import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
 import { assertAudit, handleOf, pay, untilState } from "../harness/payer.ts";
 import { paidSession } from "../harness/session-payer.ts";
-import type { Settings } from "@/lib/app-deps.ts";
+import type { Settings } from "@/lib/services.ts";
 
 const REQUEST = "What is a hold invoice?";
 const SEED = 10_000;

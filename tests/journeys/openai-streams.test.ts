@@ -6,7 +6,7 @@ import type { Model } from "@/lib/ai/port.ts";
 import { createSimulatedModel, type SimulatedFaults } from "@/lib/ai/simulated.ts";
 import { anthropicFrames, startAnthropicServer } from "@/lib/ai/testing/anthropic-server.ts";
 import { systemClock } from "@/lib/clock.ts";
-import { waitForEvent } from "@/lib/events.ts";
+import { waitForEvent } from "@/lib/store/events.ts";
 import { assertAudit } from "../harness/payer.ts";
 import { bearer, type PaidSession, paidSession } from "../harness/session-payer.ts";
 import { createWorld, type World, type WorldOptions } from "../harness/world.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
-import { balance } from "@/lib/stores/ledger.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import {
   assertAudit,

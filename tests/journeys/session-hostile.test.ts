@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Model, ModelError, type Usage } from "@/lib/ai/port.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
-import { balance } from "@/lib/stores/ledger.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit } from "../harness/payer.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";

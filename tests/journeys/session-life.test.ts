@@ -1,6 +1,6 @@
 /** A session's life from its deposit to its last satoshi, in a world whose time only the test moves. */
 import assert from "node:assert/strict";
-import { balance } from "@/lib/stores/ledger.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit, payerInvoice } from "../harness/payer.ts";
 import { bearer, paidSession, readChallenge, settle, toppedUp } from "../harness/session-payer.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { balance } from "@/lib/stores/ledger.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit, pay, payerInvoice } from "../harness/payer.ts";
 import { paidSession } from "../harness/session-payer.ts";

@@ -1,0 +1,272 @@
+import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import {
+  dailyBudget,
+  dayEnd,
+  decide,
+  type Decision,
+  type FreeTierConfig,
+  poolCredit,
+  subsidy,
+  utcDay,
+} from "./free-tier.rules.ts";
+import { type Account, type Counters, NO_MOVES, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import type { TrustConfig } from "@/lib/identity/trust.rules.ts";
+import { setExpiring } from "@/lib/tasks/expiring.ts";
+import { accountKey, balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
+import { tierNow } from "@/lib/identity/trust.rows.ts";
+
+/** The rules of the free tier, as settings. */
+export interface FreeTier {
+  config: FreeTierConfig;
+  trust: TrustConfig;
+}
+
+/** What was taken from the pool for one request, from the moment it was reserved until what it used is known. */
+export interface Grant {
+  v: 1;
+  /** The job's handle or the request's id. */
+  id: string;
+  /** Handle of the session a request belongs to; null for a job. */
+  session: string | null;
+  pubkey: string;
+  requestHash: string;
+  /** UTC day whose budget it draws on. */
+  day: string;
+  /** Where the sats are while it is reserved. */
+  account: Account;
+  reservedSats: number;
+  absorbedSats: number;
+  state: "reserved" | "settled";
+  at: number;
+  /** A request that still runs then is ended, and its reservation with it (ms since the epoch). */
+  expiresAt: number;
+}
+
+/** Who asks, and for what: part of each grant and of its ledger entry. */
+export interface Grantee {
+  id: string;
+  session: string | null;
+  pubkey: string;
+  /** sha256 of what was asked, hex. */
+  requestHash: string;
+}
+
+export interface BudgetRow {
+  v: 1;
+  usedSats: number;
+}
+
+/** What charges gave the pool in all, beside its account in the ledger: what the audit compares the two by. */
+export interface PoolRow {
+  v: 1;
+  /** Hundredths of a satoshi that were not paid yet, 0 to 99. */
+  carry: number;
+  /** Charges that gave, and their shares in hundredths of a satoshi at the per cent of then. */
+  chargedSats: number;
+  hundredths: number;
+  /** The earliest of them (ms since the epoch): charges before were earned without a pool. */
+  since: number;
+}
+
+const POOL: Account = "pool";
+const SEED_ID = "pool-seed";
+export const POOL_ROW: Key = ["pool"];
+/** How long a reservation may stand (ms): longer than every attempt of the slowest model takes. */
+const GRANT_MS = 6 * 3_600_000;
+/** Budgets and day totals are kept this long after their day (ms). */
+const KEPT_MS = 7 * 86_400_000;
+
+export const grantKey = (id: string): Key => ["grant", id];
+export const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey, day];
+export const grantedKey = (day: string): Key => ["granted", day];
+
+export const getGrant = (reader: Reader, id: string): Promise<Grant | null> => reader.get<Grant>(grantKey(id));
+export const poolBalance = (reader: Reader): Promise<number> => balance(reader, POOL);
+
+/** Sats a key took from its budget on the day of `now`: reserved, or absorbed already. */
+export async function usedToday(reader: Reader, pubkey: string, now: number): Promise<number> {
+  return (await reader.get<BudgetRow>(budgetKey(pubkey, utcDay(now))))?.usedSats ?? 0;
+}
+
+/** Sats granted to all keys on the day of `now`, reconciled to what was absorbed. */
+export async function grantedToday(reader: Reader, now: number): Promise<number> {
+  return (await reader.get<BudgetRow>(grantedKey(utcDay(now))))?.usedSats ?? 0;
+}
+
+export const adviceKey = (pubkey: string): Key => ["advice", pubkey];
+
+/** Help that a key was advised on invoices it has neither paid nor let expire (sats). */
+export async function openAdvice(reader: Reader, pubkey: string): Promise<number> {
+  return (await reader.get<{ v: 1; sats: number }>(adviceKey(pubkey)))?.sats ?? 0;
+}
+
+/** Counts advice as it is given (above 0), and as its invoice is paid or expires (below 0). */
+export async function countAdvice(tx: Tx, pubkey: string, sats: number): Promise<void> {
+  // Never below nothing: a count that is off must not keep a payment out of the books. The audit finds it.
+  const open = Math.max(0, await openAdvice(tx, pubkey) + sats);
+  if (open === 0) tx.delete(adviceKey(pubkey));
+  else tx.set(adviceKey(pubkey), { v: 1, sats: open });
+}
+
+/** What the rules see of the pool and of a key at this moment. */
+async function standing(reader: Reader, rules: FreeTier, pubkey: string, now: number) {
+  const tier = await tierNow(reader, pubkey, rules.trust, now);
+  return {
+    dailySats: dailyBudget(tier, rules.config),
+    usedSats: await usedToday(reader, pubkey, now),
+    poolSats: await poolBalance(reader),
+  };
+}
+
+/**
+ * The same for a new decision: what the key was advised already is not advised again. Nothing of the pool is set aside by
+ * that; but else a key could collect offers for many times its budget and pay them all, and the operator bears what the
+ * pool then has not.
+ */
+async function standingNow(reader: Reader, rules: FreeTier, pubkey: string, now: number) {
+  const seen = await standing(reader, rules, pubkey, now);
+  return { ...seen, usedSats: seen.usedSats + await openAdvice(reader, pubkey) };
+}
+
+/** What would be decided now. Changes nothing: estimates and first looks use it. @param pubkey null: nobody */
+export async function decideDryRun(
+  reader: Reader,
+  rules: FreeTier,
+  input: { pubkey: string | null; estimateSats: number; now: number },
+): Promise<Decision> {
+  const { pubkey, estimateSats, now } = input;
+  if (pubkey === null) return { serve: "gate" };
+  return decide({ estimateSats, ...await standingNow(reader, rules, pubkey, now) });
+}
+
+/**
+ * Decides, and takes the whole estimate from the pool when it is `free`. Nothing is reserved otherwise: a pool that was
+ * drained since somebody looked makes `partial` or `gate` of it.
+ * @param input.account where the sats are until the request has ended.
+ */
+export async function decideAndReserve(
+  tx: Tx,
+  rules: FreeTier,
+  grantee: Grantee,
+  input: { estimateSats: number; account: Account; now: number },
+): Promise<Decision> {
+  const { estimateSats, account, now } = input;
+  const decision = decide({ estimateSats, ...await standingNow(tx, rules, grantee.pubkey, now) });
+  if (decision.serve === "free") await reserve(tx, grantee, decision.sats, account, now);
+  return decision;
+}
+
+/**
+ * Takes what is left of an advice, now that the payer has paid: `min(advice, pool, budget left today)`.
+ * @returns the sats taken, which may be 0.
+ */
+export async function takeSubsidy(
+  tx: Tx,
+  rules: FreeTier,
+  grantee: Grantee,
+  input: { adviceSats: number; account: Account; now: number },
+): Promise<number> {
+  const { adviceSats, account, now } = input;
+  const sats = subsidy({ adviceSats, ...await standing(tx, rules, grantee.pubkey, now) });
+  if (sats > 0) await reserve(tx, grantee, sats, account, now);
+  return sats;
+}
+
+async function reserve(tx: Tx, grantee: Grantee, sats: number, account: Account, now: number): Promise<void> {
+  const { id, pubkey, requestHash } = grantee;
+  if (await getGrant(tx, id)) throw new Error("a request takes from the pool once");
+  const ref = `${id} ${pubkey} ${requestHash}`;
+  await post(tx, [{ id: `grant:${id}`, from: POOL, to: account, sats, kind: "grant", ref }], now);
+  const day = utcDay(now);
+  tx.set<Grant>(grantKey(id), {
+    v: 1,
+    ...grantee,
+    day,
+    account,
+    reservedSats: sats,
+    absorbedSats: 0,
+    state: "reserved",
+    at: now,
+    expiresAt: now + GRANT_MS,
+  });
+  tx.task({ kind: "grant-expiry", id, dueAt: now + GRANT_MS });
+  await countUse(tx, pubkey, day, sats, now);
+}
+
+/**
+ * A request with a grant has ended: what it did not absorb goes back to the pool and to the key's budget of that day.
+ * @param absorbedSats leaves the account by the caller's own moves. @returns the sats returned; 0 without a grant.
+ */
+export async function settleGrant(tx: Tx, id: string, absorbedSats: number, now: number): Promise<number> {
+  const grant = await getGrant(tx, id);
+  if (grant?.state !== "reserved") return 0;
+  const returned = grant.reservedSats - absorbedSats;
+  if (returned < 0) throw new Error("a request absorbed more than was reserved for it");
+  const { account, pubkey, day } = grant;
+  await post(
+    tx,
+    nonZero([{ id: `returned:${id}`, from: account, to: POOL, sats: returned, kind: "grant-returned", ref: id }]),
+    now,
+  );
+  tx.set<Grant>(grantKey(id), { ...grant, absorbedSats, state: "settled" });
+  tx.task({ kind: "grant-expiry", id, dueAt: null });
+  await countUse(tx, pubkey, day, -returned, now);
+  return returned;
+}
+
+async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: number): Promise<void> {
+  if (sats === 0) return;
+  const until = dayEnd(now) + KEPT_MS;
+  for (const key of [budgetKey(pubkey, day), grantedKey(day)]) {
+    const row = await tx.get<BudgetRow>(key);
+    const value: BudgetRow = { v: 1, usedSats: (row?.usedSats ?? 0) + sats };
+    if (row) tx.set(key, value);
+    else if (sats > 0) setExpiring(tx, key, value, until);
+    // What comes back to a day that is forgotten already is counted nowhere: nobody can take it again.
+  }
+}
+
+/** Gives the pool its share of a charge that was just earned, in the same commit. @param from the revenue account */
+export async function creditPool(
+  tx: Tx,
+  rules: FreeTier,
+  input: { id: string; from: Account; chargeSats: number; now: number },
+): Promise<void> {
+  const { id, from, chargeSats, now } = input;
+  if (chargeSats === 0) return;
+  const { poolCreditPct } = rules.config;
+  const before = await tx.get<PoolRow>(POOL_ROW) ?? { v: 1, carry: 0, chargedSats: 0, hundredths: 0, since: now };
+  const { sats, carry } = poolCredit(chargeSats, poolCreditPct, before.carry);
+  tx.set<PoolRow>(POOL_ROW, {
+    v: 1,
+    carry,
+    chargedSats: before.chargedSats + chargeSats,
+    hundredths: before.hundredths + chargeSats * poolCreditPct,
+    since: Math.min(before.since, now),
+  });
+  await post(tx, nonZero([{ id: `pool-credit:${id}`, from, to: POOL, sats, kind: "pool-credit", ref: id }]), now);
+}
+
+/**
+ * What nobody claimed before there was a pool belongs to it, too. For instances that are older than the pool; once.
+ */
+async function takeUnclaimed(tx: Tx, now: number): Promise<void> {
+  const { in: received, out } = await tx.get<Counters>(accountKey("unclaimed")) ?? NO_MOVES;
+  const sats = received - out;
+  const move = {
+    id: `unclaimed-to-pool:${received}`, // again, should an older program have run in between
+    from: "unclaimed",
+    to: POOL,
+    sats,
+    kind: "refund-unclaimed",
+    ref: "unclaimed",
+  };
+  await post(tx, nonZero([move]), now);
+}
+
+/** The operator's gift that the pool begins with, once in the life of an instance. */
+export async function seedPool(tx: Tx, sats: number, now: number): Promise<void> {
+  await takeUnclaimed(tx, now);
+  if (sats === 0 || await tx.get(entryKey(SEED_ID))) return;
+  await post(tx, [{ id: SEED_ID, from: "operator", to: POOL, sats, kind: "pool-seed", ref: SEED_ID }], now);
+}

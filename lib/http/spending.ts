@@ -1,0 +1,66 @@
+/** What a session answers when it cannot serve a request: the same for its own routes and for /api/v1. */
+import { ApiError, paymentRequired, unauthorized } from "./errors.ts";
+import { keyTaken } from "@/lib/tasks/idempotency.ts";
+import { caveatFailed, type VerifiedToken } from "@/lib/sessions/tokens.ts";
+import type { Begun } from "@/lib/sessions/requests.ts";
+
+/** 403 unless the token may ask this model. @throws {ApiError} */
+export function allowModel(token: VerifiedToken, model: string): void {
+  if (token.models === null || token.models.has(model)) return;
+  const { status, code, message: publicMessage, details } = caveatFailed("model", "does not allow this model", {
+    allowed: [...token.models],
+  });
+  throw new ApiError({ status, code, publicMessage, details });
+}
+
+/**
+ * The error of a request that did not begin.
+ * @param sessionId its capability, for the way to top up
+ * @param deposits what a top-up may be (sats)
+ */
+export function notBegun(
+  begun: Exclude<Begun, { outcome: "begun" | "known" }>,
+  sessionId: string,
+  { minDepositSats, maxDepositSats }: { minDepositSats: number; maxDepositSats: number },
+): ApiError {
+  switch (begun.outcome) {
+    case "conflict":
+      return keyTaken("request");
+    case "ended":
+      return unauthorized(
+        "session_ended",
+        "This session has expired or was closed, so its token buys nothing more. Open a new one; a balance that is left is " +
+          "claimed with POST /api/sessions/{id}/close.",
+      );
+    case "capped": {
+      const { status, code, message: publicMessage, details } = caveatFailed(
+        "max_sats",
+        "does not leave enough for this",
+        {
+          leftSats: begun.leftSats,
+          priceSats: begun.priceSats,
+        },
+      );
+      return new ApiError({ status, code, publicMessage, details });
+    }
+    case "short": {
+      const { paused, balanceSats, priceSats, minimumBalanceSats } = begun;
+      const path = `/api/sessions/${sessionId}/topup`;
+      const missingSats = Math.max(priceSats, minimumBalanceSats) - balanceSats;
+      const topupSats = Math.min(maxDepositSats, Math.max(minDepositSats, missingSats));
+      return paymentRequired(
+        paused ? "session_paused" : "insufficient_balance",
+        paused
+          ? `The session is paused: its balance is below ${minimumBalanceSats} sats. Top it up with POST /api/sessions/{id}/topup.`
+          : `The balance is ${balanceSats} sats and this takes ${priceSats}. Top up with POST /api/sessions/{id}/topup.`,
+        [],
+        {
+          balanceSats,
+          priceSats,
+          minimumBalanceSats,
+          topup: { method: "POST", path, body: { amount_sats: topupSats } },
+        },
+      );
+    }
+  }
+}

@@ -1,0 +1,365 @@
+import assert from "node:assert/strict";
+import type { Usage } from "@/lib/ai/port.ts";
+import { applyMoves, balanceOf, checkMove, type Counters, type Move } from "@/lib/ledger/ledger.rules.ts";
+import { price } from "@/lib/metering/pricing.rules.ts";
+import { TEST_SETTINGS } from "@/tests/harness/world.ts";
+import {
+  accepted,
+  createJob,
+  evalPaid,
+  evaluationFailed,
+  invoiceExpired,
+  type Job,
+  type JobState,
+  type NoStep,
+  type Quote,
+  rejected,
+  type Step,
+  TERMINAL,
+  workDone,
+  workFailed,
+  workPaid,
+} from "./jobs.machine.ts";
+
+const NOW = 1_700_000_000_000;
+const DAY = 86_400_000;
+const HANDLE = "0123456789abc";
+const TERMS = { dustSats: 1, claimDays: 30 };
+const USAGE: Usage = { inputTokens: 60, outputTokens: 100, source: "api" };
+const EVAL = { paymentHash: "e".repeat(64), paymentRequest: "lnbcrt-eval", amountSats: 10, expiresAt: NOW + 600_000 };
+const WORK = { paymentHash: "f".repeat(64), paymentRequest: "lnbcrt-work", amountSats: 500, expiresAt: NOW + 900_000 };
+const QUOTE: Quote = {
+  inputTokens: 60,
+  outputTokens: 200,
+  maxOutputTokens: 200,
+  rates: { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 },
+  config: TEST_SETTINGS.price,
+  btc: { usd: 100_000, source: "test", at: NOW },
+  usd: 0.5,
+  sats: 500,
+};
+/** What USAGE costs by QUOTE, by the one formula. */
+const ACTUAL = price({ ...USAGE, rates: QUOTE.rates, config: QUOTE.config, btcUsd: QUOTE.btc.usd });
+
+/** One of every fact, as it would arrive for the usual job. */
+const FACTS = {
+  evalPaid: (job: Job) => evalPaid(job, { paymentHash: EVAL.paymentHash, paidSats: 10, now: NOW }),
+  accepted: (job: Job) => accepted(job, { reason: "fine", usage: USAGE, quote: QUOTE, workInvoice: WORK }),
+  rejected: (job: Job) => rejected(job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }),
+  evaluationFailed: (job: Job) => evaluationFailed(job, { message: "broken", usage: null, terms: TERMS, now: NOW }),
+  workPaid: (job: Job) => workPaid(job, { paymentHash: WORK.paymentHash, paidSats: 500, now: NOW }),
+  workDone: (job: Job) => workDone(job, { usage: USAGE, terms: TERMS, now: NOW }),
+  workFailed: (job: Job) => workFailed(job, { message: "broken", terms: TERMS, now: NOW }),
+  evalExpired: (job: Job) => invoiceExpired(job, { paymentHash: EVAL.paymentHash }),
+  workExpired: (job: Job) => invoiceExpired(job, { paymentHash: WORK.paymentHash }),
+} satisfies Record<string, (job: Job) => Step | NoStep>;
+type Fact = keyof typeof FACTS;
+
+const fresh = (): Job =>
+  createJob({
+    handle: HANDLE,
+    request: "hello",
+    evalModel: "e",
+    workModel: "w",
+    simulated: ["lightning"],
+    evalInvoice: EVAL,
+    now: NOW,
+  });
+
+/** A job after these facts, and the accounts after all its moves: an overdraft or a malformed move throws. */
+function after(...facts: Fact[]) {
+  let job = fresh();
+  let accounts: Map<string, Counters> = new Map();
+  let last: Step | null = null;
+  for (const fact of facts) {
+    const step = FACTS[fact](job);
+    assert.ok(step.outcome === "applied", `${fact} did not apply to a job that is ${job.state}`);
+    step.moves.forEach(checkMove);
+    accounts = applyMoves(accounts, step.moves);
+    job = step.job;
+    last = step;
+  }
+  const sats = (account: string) => {
+    const counters = accounts.get(account);
+    return counters ? balanceOf(counters) : 0;
+  };
+  return { job, sats, step: last as Step, accounts };
+}
+
+const JOB = `job:${HANDLE}`;
+const REFUND = `refund:${HANDLE}`;
+
+Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or owed", () => {
+  assert.deepEqual(fresh(), {
+    v: 1,
+    handle: HANDLE,
+    state: "awaiting_eval_payment",
+    createdAt: NOW,
+    pubkey: null,
+    request: "hello",
+    evalModel: "e",
+    workModel: "w",
+    simulated: ["lightning"],
+    evalInvoice: EVAL,
+    evalPaid: false,
+    evalFeeSats: 0,
+    workInvoice: null,
+    quote: null,
+    paidSats: 0,
+    grantedSats: 0,
+    adviceSats: 0,
+    freeTier: null,
+    evalUsage: null,
+    reason: null,
+    errorMessage: null,
+    closing: null,
+    refundId: null,
+  });
+});
+
+// ---- every fact in every state ---------------------------------------------------------------------------------------
+
+/** How each state is reached, and which facts mean something there. All others are replays or came too late. */
+const STATES: { name: string; by: Fact[]; state: JobState; takes: Partial<Record<Fact, JobState>> }[] = [
+  {
+    name: "new",
+    by: [],
+    state: "awaiting_eval_payment",
+    takes: { evalPaid: "evaluating", evalExpired: "expired" },
+  },
+  {
+    name: "evaluating",
+    by: ["evalPaid"],
+    state: "evaluating",
+    takes: { accepted: "awaiting_work_payment", rejected: "rejected", evaluationFailed: "failed" },
+  },
+  {
+    name: "awaiting work payment",
+    by: ["evalPaid", "accepted"],
+    state: "awaiting_work_payment",
+    takes: { workPaid: "executing", workExpired: "expired" },
+  },
+  {
+    name: "executing",
+    by: ["evalPaid", "accepted", "workPaid"],
+    state: "executing",
+    takes: { workDone: "complete", workFailed: "failed" },
+  },
+  { name: "complete", by: ["evalPaid", "accepted", "workPaid", "workDone"], state: "complete", takes: {} },
+  { name: "failed in work", by: ["evalPaid", "accepted", "workPaid", "workFailed"], state: "failed", takes: {} },
+  { name: "failed in evaluation", by: ["evalPaid", "evaluationFailed"], state: "failed", takes: {} },
+  { name: "rejected", by: ["evalPaid", "rejected"], state: "rejected", takes: {} },
+  { name: "expired before evaluation", by: ["evalExpired"], state: "expired", takes: { evalPaid: "evaluating" } },
+  {
+    name: "expired before work",
+    by: ["evalPaid", "accepted", "workExpired"],
+    state: "expired",
+    takes: { workPaid: "executing" },
+  },
+  {
+    name: "revived by the evaluation",
+    by: ["evalExpired", "evalPaid"],
+    state: "evaluating",
+    takes: { accepted: "awaiting_work_payment", rejected: "rejected", evaluationFailed: "failed" },
+  },
+  {
+    name: "revived by the work",
+    by: ["evalPaid", "accepted", "workExpired", "workPaid"],
+    state: "executing",
+    takes: { workDone: "complete", workFailed: "failed" },
+  },
+];
+
+for (const { name, by, state, takes } of STATES) {
+  for (const fact of Object.keys(FACTS) as Fact[]) {
+    const to = takes[fact];
+    Deno.test(`a job ${name}: ${fact} ${to ? `makes it ${to}` : "changes nothing"}`, () => {
+      const { job } = after(...by);
+      assert.equal(job.state, state);
+      const before = structuredClone(job);
+      const step = FACTS[fact](job);
+      assert.deepEqual(job, before, "the record that was read is left as it was");
+      if (to) {
+        assert.ok(step.outcome === "applied");
+        assert.equal(step.job.state, to);
+      } else {
+        assert.deepEqual(step, { outcome: "replayed" });
+      }
+    });
+  }
+  if (TERMINAL.has(state)) {
+    Deno.test(`a job ${name}: its account is empty`, () => assert.equal(after(...by).sats(JOB), 0));
+  }
+}
+
+Deno.test("facts about another invoice's hash change nothing", () => {
+  const other = { paymentHash: "0".repeat(64), paidSats: 10, now: NOW };
+  assert.equal(evalPaid(fresh(), other).outcome, "replayed");
+  assert.equal(evalPaid(fresh(), { ...other, paymentHash: WORK.paymentHash }).outcome, "replayed");
+  assert.equal(workPaid(after("evalPaid", "accepted").job, other).outcome, "replayed");
+  assert.equal(
+    workPaid(after("evalPaid", "accepted").job, { ...other, paymentHash: EVAL.paymentHash }).outcome,
+    "replayed",
+  );
+  assert.equal(invoiceExpired(fresh(), other).outcome, "replayed");
+});
+
+// ---- what each transition writes -------------------------------------------------------------------------------------
+
+Deno.test("evalPaid: the fee is earned and the evaluation planned for now", () => {
+  const { job, step, sats } = after("evalPaid");
+  assert.equal(job.evalPaid, true);
+  assert.equal(job.paidSats, 0);
+  assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: NOW }]);
+  assert.deepEqual([sats("lightning"), sats("revenue:eval")], [-10, 10]);
+  assert.deepEqual(step.moves.map(({ id, ref }) => [id, ref]), [[`settle:${EVAL.paymentHash}`, EVAL.paymentHash]]);
+  assert.equal(step.refund, null);
+});
+
+Deno.test("evalPaid: what was paid beyond the fee stays the payer's", () => {
+  const step = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 13, now: NOW }) as Step;
+  assert.equal(step.job.paidSats, 3);
+  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [
+    ["lightning", "revenue:eval", 10],
+    ["lightning", JOB, 3],
+  ]);
+  const end = rejected(step.job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }) as Step;
+  assert.equal(end.refund?.sats, 3);
+  assert.deepEqual(end.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
+});
+
+Deno.test("evalPaid: less than the fee is earned as far as it goes", () => {
+  const step = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 7, now: NOW }) as Step;
+  assert.equal(step.job.paidSats, 0);
+  assert.deepEqual(step.moves.map(({ to, sats }) => [to, sats]), [["revenue:eval", 7]]);
+});
+
+Deno.test("accepted: keeps the reason, the quote and the invoice, ends the evaluation, moves nothing", () => {
+  const { job, step } = after("evalPaid", "accepted");
+  assert.deepEqual([job.reason, job.quote, job.workInvoice, job.evalUsage], ["fine", QUOTE, WORK, USAGE]);
+  assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
+  assert.deepEqual(step.moves, []);
+  assert.equal(step.refund, null);
+});
+
+Deno.test("rejected: keeps the reason and the fee, owes nothing", () => {
+  const { job, step, sats } = after("evalPaid", "rejected");
+  assert.deepEqual([job.reason, job.evalUsage, job.refundId], ["no", USAGE, null]);
+  assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
+  assert.equal(step.refund, null);
+  assert.equal(sats("revenue:eval"), 10);
+});
+
+Deno.test("evaluationFailed: the fee goes back and can be claimed for 30 days", () => {
+  const { job, step, sats } = after("evalPaid", "evaluationFailed");
+  assert.deepEqual([job.errorMessage, job.refundId], ["broken", HANDLE]);
+  assert.deepEqual([sats("revenue:eval"), sats(REFUND)], [0, 10]);
+  assert.deepEqual([step.refund?.sats, step.refund?.state, step.refund?.claimUntil], [10, "pending", NOW + 30 * DAY]);
+  assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
+});
+
+Deno.test("workPaid: the sats are the job's, and the work is planned for now", () => {
+  const { job, step, sats } = after("evalPaid", "accepted", "workPaid");
+  assert.equal(job.paidSats, 500);
+  assert.equal(sats(JOB), 500);
+  assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: NOW }]);
+  assert.deepEqual(step.moves.map(({ id }) => id), [`settle:${WORK.paymentHash}`]);
+});
+
+Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", () => {
+  const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workDone");
+  const { closing } = job;
+  assert.ok(ACTUAL.sats > 0 && ACTUAL.sats < 500);
+  assert.deepEqual(closing, {
+    usage: USAGE,
+    modelCostUsd: ACTUAL.modelCostUsd,
+    infraUsd: ACTUAL.infraUsd,
+    actualSats: ACTUAL.sats,
+    chargeSats: ACTUAL.sats,
+    absorbedSats: 0,
+    refundSats: 500 - ACTUAL.sats,
+    returnedSats: 0,
+  });
+  assert.deepEqual([sats(JOB), sats("revenue:work"), sats(REFUND)], [0, ACTUAL.sats, 500 - ACTUAL.sats]);
+  assert.equal(step.refund?.sats, 500 - ACTUAL.sats);
+  assert.equal(job.refundId, HANDLE);
+  assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);
+});
+
+Deno.test("workDone: a cost above what was paid is the operator's loss, never a debt", () => {
+  const { job } = after("evalPaid", "accepted", "workPaid");
+  const step = workDone(job, { usage: { ...USAGE, outputTokens: 1_000_000 }, terms: TERMS, now: NOW }) as Step;
+  assert.equal(step.job.closing?.chargeSats, 500);
+  assert.ok((step.job.closing?.actualSats ?? 0) > 500);
+  assert.equal(step.refund, null);
+  assert.equal(step.job.refundId, null);
+  assert.deepEqual(step.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", 500]]);
+});
+
+Deno.test("workDone: less than dust is not refunded and does not stay in the job", () => {
+  const { job } = after("evalPaid", "accepted", "workPaid");
+  const owed = 500 - ACTUAL.sats;
+  const dusty = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed + 1 }, now: NOW }) as Step;
+  assert.equal(dusty.refund, null);
+  assert.deepEqual(dusty.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["pool", owed]]);
+  const exact = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed }, now: NOW }) as Step;
+  assert.equal(exact.refund?.sats, owed);
+});
+
+Deno.test("workDone: a grant is used up before the payer's money, and the payer gets the difference", () => {
+  const { job } = after("evalPaid", "accepted", "workPaid");
+  const step = workDone({ ...job, grantedSats: 20 }, { usage: USAGE, terms: TERMS, now: NOW }) as Step;
+  const closing = step.job.closing;
+  assert.deepEqual([closing?.absorbedSats, closing?.chargeSats], [20, ACTUAL.sats - 20]);
+  const out = step.moves.filter(({ from }) => from === JOB).reduce((sum: number, { sats }: Move) => sum + sats, 0);
+  assert.equal(out, 520 - (closing?.returnedSats ?? NaN));
+});
+
+Deno.test("workDone: without a quote there is nothing to convert the cost with, so nothing happens", () => {
+  const { job } = after("evalPaid", "accepted", "workPaid");
+  assert.equal(workDone({ ...job, quote: null }, { usage: USAGE, terms: TERMS, now: NOW }).outcome, "replayed");
+});
+
+Deno.test("workFailed: all that was paid for the work goes back, the evaluation stays earned", () => {
+  const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workFailed");
+  assert.deepEqual([job.errorMessage, job.closing], ["broken", null]);
+  assert.deepEqual([sats(JOB), sats(REFUND), sats("revenue:eval")], [0, 500, 10]);
+  assert.equal(step.refund?.sats, 500);
+  assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);
+});
+
+Deno.test("invoiceExpired: an overpaid fee does not stay in a job that is over", () => {
+  const paid = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 13, now: NOW }) as Step;
+  const offered = FACTS.accepted(paid.job) as Step;
+  const step = FACTS.workExpired(offered.job) as Step;
+  assert.equal(step.job.paidSats, 0);
+  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, "pool", 3]]);
+  assert.deepEqual(FACTS.evalExpired(fresh()), { ...FACTS.evalExpired(fresh()), moves: [], tasks: [], refund: null });
+});
+
+Deno.test("workPaid: a job that expired before and comes back holds only what came now", () => {
+  const { job, sats } = after("evalPaid", "accepted", "workExpired", "workPaid");
+  assert.equal(job.paidSats, 500);
+  assert.equal(sats(JOB), 500);
+});
+
+Deno.test("every move has an id of its own: a repeat of the whole history is recognised", () => {
+  for (const { by } of STATES) {
+    const ids: string[] = [];
+    let job = fresh();
+    for (const fact of by) {
+      const step = FACTS[fact](job) as Step;
+      ids.push(...step.moves.map(({ id }) => id));
+      job = step.job;
+    }
+    assert.equal(new Set(ids).size, ids.length);
+  }
+});
+
+Deno.test("evaluationFailed: gives back what was paid of the fee, not what was asked", () => {
+  const paid = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 7, now: NOW });
+  assert.equal(paid.outcome, "applied");
+  if (paid.outcome !== "applied") return;
+  const failed = evaluationFailed(paid.job, { message: "no", usage: null, terms: TERMS, now: NOW });
+  assert.equal(failed.outcome === "applied" && failed.refund?.sats, 7);
+});

@@ -1,0 +1,72 @@
+import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { addToIdentity, jobKey } from "./job-index.rows.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { countAdvice, creditPool, type FreeTier, settleGrant } from "@/lib/free-tier/pool.rows.ts";
+import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
+import { recordTrust } from "@/lib/identity/trust.rows.ts";
+import type { Job, NoStep, Step } from "./jobs.machine.ts";
+
+export { jobKey };
+const resultKey = (handle: string): Key => ["job_result", handle];
+
+/** The answer, beside the job, so that reading a job's state never reads a long text. */
+export interface JobResult {
+  v: 1;
+  text: string;
+  finish: "stop" | "length";
+}
+
+/** What jobs that are older than the free tier lack. */
+const OLDER = { pubkey: null, adviceSats: 0, freeTier: null };
+
+export async function getJob(reader: Reader, handle: string): Promise<Job | null> {
+  const job = await reader.get<Job>(jobKey(handle));
+  return job && { ...OLDER, ...job };
+}
+export const getResult = (reader: Reader, handle: string): Promise<JobResult | null> =>
+  reader.get<JobResult>(resultKey(handle));
+
+/** Everything a job's holder may see, in one read. */
+export async function readWhole(
+  store: Pick<Store, "getMany">,
+  handle: string,
+): Promise<{ job: Job; result: JobResult | null; refund: Refund | null } | null> {
+  // A refund has the handle of its job.
+  const [job, result, refund] = await store.getMany([jobKey(handle), resultKey(handle), refundKey(handle)]);
+  return job
+    ? { job: { ...OLDER, ...job as Job }, result: result as JobResult | null, refund: refund as Refund | null }
+    : null;
+}
+
+export function putJob(tx: Tx, job: Job): void {
+  tx.set(jobKey(job.handle), job);
+}
+export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">): void {
+  tx.set(resultKey(handle), { v: 1, ...result });
+}
+
+/** A job that is new: the row, and its place among the jobs of its key. */
+export function putNewJob(tx: Tx, job: Job): void {
+  putJob(tx, job);
+  addToIdentity(tx, job);
+}
+
+/**
+ * Writes everything one transition brings: the job, its moves, what it owes, the end of its grant, the pool's share of
+ * what was earned, the key's trust, its next task, its event.
+ */
+export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
+  if (step.outcome === "replayed") return false;
+  const { handle, pubkey } = step.job;
+  await post(tx, step.moves, now);
+  if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
+  if (step.absorbed !== null) await settleGrant(tx, handle, step.absorbed, now);
+  await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
+  await recordTrust(tx, pubkey, step.trust, rules.trust, now);
+  putJob(tx, step.job);
+  if (step.refund) putRefund(tx, step.refund, true);
+  for (const task of step.tasks) tx.task(task);
+  tx.event({ type: "job_state", handle: step.job.handle, state: step.job.state });
+  return true;
+}

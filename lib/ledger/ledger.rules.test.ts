@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  applyMoves,
+  balanceOf,
+  checkMove,
+  type Counters,
+  type Entry,
+  LedgerError,
+  mayBeNegative,
+  type Move,
+  nonZero,
+  sameMove,
+} from "./ledger.rules.ts";
+
+const move = (part: Partial<Move> = {}): Move => ({
+  id: "m",
+  from: "lightning",
+  to: "job:abc",
+  sats: 10,
+  kind: "test",
+  ref: "r",
+  ...part,
+});
+const withCode = (code: LedgerError["code"], says: RegExp) => (error: unknown) =>
+  error instanceof LedgerError && error.code === code && says.test(error.message);
+
+Deno.test("checkMove: takes a whole, positive amount between two known accounts", () => {
+  for (const to of ["operator", "pool", "fees:routing", "revenue:eval", "revenue:work", "job:0-z", "refund:abc"]) {
+    checkMove(move({ to }));
+  }
+  checkMove(move({ sats: Number.MAX_SAFE_INTEGER }));
+});
+
+for (const sats of [0, -1, 1.5, NaN, Infinity, Number.MAX_SAFE_INTEGER + 1]) {
+  Deno.test(`checkMove: ${sats} sats is malformed`, () => {
+    assert.throws(() => checkMove(move({ sats })), withCode("malformed", /no whole, positive number/));
+  });
+}
+for (
+  const account of [
+    "",
+    "lightning2",
+    "job:",
+    "job:A",
+    "job:a b",
+    `job:${"a".repeat(65)}`,
+    "revenue:x",
+    "xjob:a",
+    "pool:a",
+  ]
+) {
+  for (const side of ["from", "to"] as const) {
+    Deno.test(`checkMove: there is no account "${account}" to move ${side}`, () => {
+      assert.throws(() => checkMove(move({ [side]: account })), withCode("malformed", /there is no account/));
+    });
+  }
+}
+Deno.test("checkMove: a move from an account to itself is malformed", () => {
+  assert.throws(() => checkMove(move({ from: "job:a", to: "job:a" })), withCode("malformed", /both accounts/));
+});
+
+Deno.test("mayBeNegative: the wallet, the operator and the fees, nothing else", () => {
+  for (const account of ["lightning", "operator", "fees:routing"]) assert.equal(mayBeNegative(account), true, account);
+  for (const account of ["job:a", "refund:a", "revenue:eval", "revenue:work", "pool", "lightning2"]) {
+    assert.equal(mayBeNegative(account), false, account);
+  }
+});
+
+Deno.test("applyMoves: counters of both accounts grow by the amount, the input is left alone", () => {
+  const before = new Map<string, Counters>([["job:abc", { v: 1, in: 5, out: 2 }]]);
+  const after = applyMoves(before, [move()]);
+  assert.deepEqual(after.get("lightning"), { v: 1, in: 0, out: 10 });
+  assert.deepEqual(after.get("job:abc"), { v: 1, in: 15, out: 2 });
+  assert.deepEqual([...before], [["job:abc", { v: 1, in: 5, out: 2 }]]);
+});
+
+Deno.test("applyMoves: an account may be emptied and not a satoshi more, whatever it got and gave before", () => {
+  const before = new Map<string, Counters>([["job:abc", { v: 1, in: 25, out: 15 }]]);
+  const out = (sats: number) => move({ from: "job:abc", to: "refund:abc", sats });
+  assert.equal(balanceOf(applyMoves(before, [out(10)]).get("job:abc") as Counters), 0);
+  assert.throws(() => applyMoves(before, [out(11)]), withCode("overdraft", /job:abc holds 10 sats, not 11/));
+  assert.throws(() => applyMoves(before, [out(6), out(5)]), withCode("overdraft", /holds 4 sats, not 5/));
+  assert.throws(() => applyMoves(new Map(), [out(1)]), withCode("overdraft", /holds 0 sats/));
+});
+
+Deno.test("applyMoves: what comes in an earlier move can go out in a later one, not the other way round", () => {
+  const into = move({ id: "in" });
+  const out = move({ id: "out", from: "job:abc", to: "refund:abc" });
+  assert.equal(balanceOf(applyMoves(new Map(), [into, out]).get("refund:abc") as Counters), 10);
+  assert.throws(() => applyMoves(new Map(), [out, into]), withCode("overdraft", /job:abc/));
+});
+
+Deno.test("applyMoves: whatever is moved, all balances add up to zero, and what may not be negative is not", () => {
+  const accounts = ["lightning", "operator", "fees:routing", "job:a", "refund:a", "revenue:work", "unclaimed"];
+  const anyMove = fc.record({
+    from: fc.constantFrom(...accounts),
+    to: fc.constantFrom(...accounts),
+    sats: fc.integer({ min: 1, max: 100 }),
+  })
+    .filter(({ from, to }) => from !== to);
+  fc.assert(fc.property(fc.array(anyMove), (moves) => {
+    let counters: Map<string, Counters> = new Map();
+    for (const part of moves) {
+      try {
+        counters = applyMoves(counters, [move(part)]);
+      } catch (error) {
+        assert.ok(error instanceof LedgerError);
+      }
+    }
+    const balances = [...counters].map(([account, value]) => [account, balanceOf(value)] as const);
+    assert.equal(balances.reduce((sum, [, balance]) => sum + balance, 0), 0);
+    for (const [account, balance] of balances) assert.ok(balance >= 0 || mayBeNegative(account), account);
+  }));
+});
+
+Deno.test("sameMove: every field but the time counts", () => {
+  const entry: Entry = { v: 1, at: 5, ...move() };
+  assert.equal(sameMove(entry, move()), true);
+  for (const part of [{ from: "operator" }, { to: "job:x" }, { sats: 11 }, { kind: "other" }, { ref: "other" }]) {
+    assert.equal(sameMove(entry, move(part)), false, JSON.stringify(part));
+  }
+});
+
+Deno.test("nonZero: leaves out what moves nothing, and nothing else", () => {
+  const moves = [move({ id: "a" }), move({ id: "b", sats: 0 }), move({ id: "c", sats: -1 })];
+  assert.deepEqual(nonZero(moves).map(({ id }) => id), ["a", "c"]);
+});

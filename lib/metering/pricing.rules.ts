@@ -1,0 +1,234 @@
+import { assertSats } from "@/lib/ledger/sats.rules.ts";
+
+/** What a model costs, in USD per 1,000 tokens. */
+export interface Rates {
+  inputUsdPer1k: number;
+  outputUsdPer1k: number;
+}
+
+/** What a price depends on besides the model and BTC/USD (economy.md §3, its table of variables). */
+export interface PriceConfig {
+  /** USD a month for the machine; every request carries its share, once. */
+  doMonthlyCostUsd: number;
+  /** Requests a month among which the machine's cost is divided; at least 1. */
+  doMonthlyRequestVolume: number;
+  /** Percent on top of model and infrastructure, applied once. */
+  marginPct: number;
+  /** Output tokens expected for a request of at most `shortMaxChars` characters. */
+  outputTokensShort: number;
+  /** Output tokens expected for a request of at most `mediumMaxChars` characters. */
+  outputTokensMedium: number;
+  /** Output tokens expected for anything longer. */
+  outputTokensLong: number;
+  shortMaxChars: number;
+  mediumMaxChars: number;
+  /** Tokens of our own instructions, added to every request. */
+  systemPromptTokens: number;
+}
+
+/** A price in its parts. USD are floating point and for showing; `sats` is the amount. */
+export interface Price {
+  /** What the model takes, before margin. */
+  modelCostUsd: number;
+  /** The request's share of the machine, before margin. */
+  infraUsd: number;
+  /** Both, with margin. */
+  totalUsd: number;
+  /** `totalUsd` at the given BTC/USD, rounded up to whole satoshis, at least 1. */
+  sats: number;
+}
+
+export interface PriceInput {
+  /** Whole tokens. */
+  inputTokens: number;
+  /** Whole tokens. */
+  outputTokens: number;
+  rates: Rates;
+  config: PriceConfig;
+  /** USD for one bitcoin; finite, above 0. */
+  btcUsd: number;
+  /** False leaves the infrastructure share out (it is charged once a request). Default true. */
+  withInfra?: boolean;
+  /** What the request's evaluation took, USD before margin, when both are charged together. Default 0. */
+  evaluationUsd?: number;
+}
+
+/** What tokens of a model take, USD before infrastructure and margin. */
+export const modelUsd = (tokens: { inputTokens: number; outputTokens: number }, rates: Rates): number =>
+  (tokens.inputTokens * rates.inputUsdPer1k + tokens.outputTokens * rates.outputUsdPer1k) / 1000;
+
+/** The most output tokens ever asked of a model, whatever was paid: what bounds a model that costs nothing. */
+export const MAX_OUTPUT_TOKENS = 8192;
+
+const CHARACTERS_PER_TOKEN = 4;
+const SATS_PER_BTC = 1e8;
+
+/**
+ * How far above a whole number of satoshis a computed price may lie, as a part of it, and still be that number.
+ * A price takes about eight floating-point steps, each wrong by at most 1.1e-16 of its result, so 1e-12 is a
+ * thousand times the error and a millionth of a satoshi in a price of 0.01 BTC.
+ */
+const FLOAT_ERROR = 1e-12;
+
+/** Unicode code points of `text` (an emoji outside the basic plane is one; half of a broken pair is one too). */
+export function countCharacters(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
+
+/** Tokens of `text` as far as its length tells: 4 characters a token, rounded up (economy.md §3). */
+export function approximateTokens(text: string): number {
+  return Math.ceil(countCharacters(text) / CHARACTERS_PER_TOKEN);
+}
+
+/** Input tokens to expect of a request, our own instructions included, before a model has counted them. */
+export function estimateInputTokens(text: string, config: Pick<PriceConfig, "systemPromptTokens">): number {
+  return approximateTokens(text) + config.systemPromptTokens;
+}
+
+/** Output tokens to expect of a request by its length alone; both limits belong to the shorter class. */
+export function priorOutputTokens(
+  text: string,
+  config: Pick<
+    PriceConfig,
+    "outputTokensShort" | "outputTokensMedium" | "outputTokensLong" | "shortMaxChars" | "mediumMaxChars"
+  >,
+): number {
+  const characters = countCharacters(text);
+  if (characters <= config.shortMaxChars) return config.outputTokensShort;
+  if (characters <= config.mediumMaxChars) return config.outputTokensMedium;
+  return config.outputTokensLong;
+}
+
+/**
+ * The price of a model call: the one formula behind estimate, quote and actual cost (economy.md §3), and the only
+ * place where dollars are rounded to satoshis.
+ *
+ * `(tokens × rates + infrastructure share) × (1 + margin)`, then up to whole satoshis, at least 1. A result that is
+ * whole but for floating-point error is taken as whole: 128 stays 128 when the machine computes 128.00000000000003,
+ * and the payer is not charged a satoshi for how doubles work. The price never falls when a token is added.
+ *
+ * @throws {RangeError} for token counts that are not whole and non-negative, for rates, costs or BTC/USD that are not
+ * finite or below 0 (BTC/USD and the request volume: not above 0), and for a price above all the bitcoin there is.
+ */
+export function price(input: PriceInput): Price {
+  const { inputTokens, outputTokens, rates, config, btcUsd, withInfra = true, evaluationUsd = 0 } = input;
+  assertAmount(evaluationUsd, "evaluationUsd");
+  assertTokens(inputTokens, "inputTokens");
+  assertTokens(outputTokens, "outputTokens");
+  assertAmount(rates.inputUsdPer1k, "inputUsdPer1k");
+  assertAmount(rates.outputUsdPer1k, "outputUsdPer1k");
+  assertAmount(config.doMonthlyCostUsd, "doMonthlyCostUsd");
+  assertAmount(config.marginPct, "marginPct");
+  assertPositive(config.doMonthlyRequestVolume, "doMonthlyRequestVolume");
+  assertPositive(btcUsd, "btcUsd");
+
+  const modelCostUsd = evaluationUsd + modelUsd({ inputTokens, outputTokens }, rates);
+  const infraUsd = withInfra ? config.doMonthlyCostUsd / config.doMonthlyRequestVolume : 0;
+  const totalUsd = (modelCostUsd + infraUsd) * (1 + config.marginPct / 100);
+  const sats = Math.max(1, roundUp((totalUsd / btcUsd) * SATS_PER_BTC));
+  assertSats(sats, "a price");
+  return { modelCostUsd, infraUsd, totalUsd, sats };
+}
+
+/** What a request is expected to take, and the price of that. */
+export interface Quote extends Price {
+  inputTokens: number;
+  outputTokens: number;
+}
+
+/**
+ * The price of a request before any model has seen it, from its length alone.
+ * @param input.outputTokens overrides the prior, e.g. by a quantile of what such requests really took.
+ * @throws {RangeError} as {@link price} does.
+ */
+export function quote(input: {
+  request: string;
+  rates: Rates;
+  config: PriceConfig;
+  btcUsd: number;
+  outputTokens?: number;
+  withInfra?: boolean;
+}): Quote {
+  const { request, rates, config, btcUsd, withInfra = true } = input;
+  const inputTokens = estimateInputTokens(request, config);
+  const outputTokens = input.outputTokens ?? priorOutputTokens(request, config);
+  return { inputTokens, outputTokens, ...price({ inputTokens, outputTokens, rates, config, btcUsd, withInfra }) };
+}
+
+/**
+ * The most output tokens that what is held can pay for, which is the limit to hand to the model so that the actual
+ * price stays within the hold: `price(n) ≤ paidSats < price(n + 1)`, or `max` when even that many are covered (always
+ * so for a model whose output is free).
+ *
+ * @param input.paidSats satoshis held for this request: what was paid and what was granted.
+ * @param input.max upper limit in tokens, default {@link MAX_OUTPUT_TOKENS}.
+ * @returns whole tokens from 0 to `max`. 0 means that no call may start: no output is covered, perhaps not even the
+ * input alone.
+ * @throws {RangeError} as {@link price} does, and for a `paidSats` that is no amount.
+ */
+export function affordableOutputTokens(
+  input: Omit<PriceInput, "outputTokens"> & { paidSats: number; max?: number },
+): number {
+  const { paidSats, max = MAX_OUTPUT_TOKENS, ...rest } = input;
+  assertSats(paidSats, "paidSats");
+  assertTokens(max, "max");
+  const covered = (outputTokens: number) => price({ ...rest, outputTokens }).sats <= paidSats;
+  if (!covered(0)) return 0;
+  if (covered(max)) return max;
+  // The price never falls with n, so halving finds the last n that is covered: `low` is, `high` is not.
+  let low = 0;
+  let high = max;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (covered(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Where the satoshis of a finished job go. `paid + granted = charge + absorbed + refund + returned`, exactly. */
+export interface Settlement {
+  /** Earned from the payer. */
+  chargeSats: number;
+  /** Earned from the pool. */
+  absorbedSats: number;
+  /** Owed back to the payer. */
+  refundSats: number;
+  /** Goes back to the pool. */
+  returnedSats: number;
+}
+
+/**
+ * Divides what was paid and granted for a job by what the work really cost (economy.md §4). The grant is used up
+ * before the payer's money; a cost above both is the operator's loss, never a debt of the payer. All in satoshis.
+ * @throws {RangeError} for an amount that is not whole or out of range.
+ */
+export function settle(
+  { actualSats, paidSats, grantedSats }: { actualSats: number; paidSats: number; grantedSats: number },
+): Settlement {
+  assertSats(actualSats, "actualSats");
+  assertSats(paidSats, "paidSats");
+  assertSats(grantedSats, "grantedSats");
+  const absorbedSats = Math.min(actualSats, grantedSats);
+  const chargeSats = Math.min(paidSats, Math.max(0, actualSats - absorbedSats));
+  return { chargeSats, absorbedSats, refundSats: paidSats - chargeSats, returnedSats: grantedSats - absorbedSats };
+}
+
+function roundUp(value: number): number {
+  const nearest = Math.round(value);
+  return Math.abs(value - nearest) <= Math.max(1, nearest) * FLOAT_ERROR ? nearest : Math.ceil(value);
+}
+
+function assertTokens(n: number, what: string): void {
+  if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`${what} must be a whole number of tokens, not ${n}`);
+}
+
+function assertAmount(n: number, what: string): void {
+  if (!Number.isFinite(n) || n < 0) throw new RangeError(`${what} must be a finite number of at least 0, not ${n}`);
+}
+
+function assertPositive(n: number, what: string): void {
+  if (!Number.isFinite(n) || n <= 0) throw new RangeError(`${what} must be a finite number above 0, not ${n}`);
+}

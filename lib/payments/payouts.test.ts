@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import type { PayFault } from "@/lib/lightning/simulated.ts";
+import { DOUBT_MS, type Refund } from "./refunds.machine.ts";
+import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
+import { handleOf, paidJob, payerInvoice } from "@/tests/harness/payer.ts";
+import type { WorldOptions } from "@/tests/harness/world.ts";
+
+/** What a job with a failed evaluation owes. */
+const SATS = 10;
+
+interface Owed extends FakeWorld {
+  refundId: string;
+  refund(): Promise<Refund>;
+  /** Claims with a new invoice of the payer. @returns its payment hash. */
+  claim(): Promise<{ paymentHash: string; paymentRequest: string; outcome: string }>;
+  /** Faults of the next payouts, first one first. */
+  payFaults: (PayFault | null)[];
+  /** What the wallet sent or may still send, by its own books. */
+  sent(): Promise<string[]>;
+}
+
+/** A refund that is owed, in a wallet that holds enough to pay it twice. */
+function test(name: string, fn: (owed: Owed) => Promise<void>, options: Partial<WorldOptions> = {}): void {
+  Deno.test(name, async () => {
+    const fake = await createFakeWorld(1, options);
+    const { world } = fake;
+    await fake.clock.drive(paidJob(world, world.call, "[refuse]"));
+    await fake.clock.drive(paidJob(world, world.call, "[refuse]"));
+    const job = await fake.clock.drive(paidJob(world, world.call, "[fail-eval]"));
+    const refundId = handleOf(job.jobId);
+    const payFaults: (PayFault | null)[] = [];
+    fake.walletFaults.pay = () => payFaults.shift() ?? undefined;
+    try {
+      await fn({
+        ...fake,
+        refundId,
+        payFaults,
+        async refund() {
+          const [row] = await world.rows<Refund>(["refund"]);
+          assert.ok(row);
+          return row.value;
+        },
+        async claim() {
+          const invoice = await payerInvoice(world, SATS);
+          const { outcome } = await world.deps.payouts.claim(refundId, invoice);
+          return { ...invoice, outcome };
+        },
+        async sent() {
+          const rows = await world.walletStore.list<{ v: 1; state: string }>(["simulated-wallet", "payment"]);
+          return rows.filter(({ value }) => value.state !== "failed").map(({ key }) => String(key[2]));
+        },
+      });
+    } finally {
+      fake.discard();
+    }
+  });
+}
+
+test("payouts: a claim is paid at once, with its preimage, its fee booked to the operator", async (owed) => {
+  const { paymentHash } = await owed.claim();
+  await owed.clock.settle();
+  const refund = await owed.refund();
+  assert.deepEqual([refund.state, refund.payout?.paymentHash, refund.paid?.feeSats], ["paid", paymentHash, 2]);
+  assert.match(refund.paid?.preimage ?? "", /^[0-9a-f]{64}$/);
+  assert.equal(await balance(owed.world.store, "fees:routing"), -2);
+  assert.equal(await balance(owed.world.store, `refund:${owed.refundId}`), 0);
+  assert.deepEqual(await owed.world.rows(["task"]), []);
+}, { feeSats: 2 });
+
+test("payouts: a claim is written before the wallet is called", async (owed) => {
+  let release = () => {};
+  owed.payFaults.push({ kind: "delay", until: new Promise((resolve) => release = () => resolve()) });
+  const { paymentHash } = await owed.claim();
+  await owed.clock.settle();
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paying", []]);
+  release();
+  await owed.clock.settle();
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [paymentHash]]);
+});
+
+test("payouts: a second claim while the first is being paid learns its hash and writes nothing", async (owed) => {
+  owed.payFaults.push({ kind: "hold" });
+  const first = await owed.claim();
+  await owed.clock.settle();
+  const version = await owed.world.store.version();
+  const second = await owed.world.deps.payouts.claim(owed.refundId, await payerInvoice(owed.world, SATS));
+  assert.deepEqual(second, { outcome: "taken", paymentHash: first.paymentHash });
+  assert.equal(await owed.world.store.version(), version);
+});
+
+test("payouts: a claim on nothing, and one with a used hash, write nothing", async (owed) => {
+  const { payouts } = owed.world.deps;
+  const version = await owed.world.store.version();
+  assert.deepEqual(await payouts.claim("no-such-refund", await payerInvoice(owed.world, SATS)), { outcome: "none" });
+  const [ours] = await owed.world.rows<{ v: 1; paymentHash: string; paymentRequest: string }>(["invoice"]);
+  assert.ok(ours);
+  assert.deepEqual(await payouts.claim(owed.refundId, ours.value), { outcome: "used" });
+  assert.equal(await owed.world.store.version(), version);
+  assert.equal((await owed.refund()).state, "pending");
+});
+
+for (const kind of ["refuse", "fail"] as const) {
+  test(`payouts: a first call that definitely failed (${kind}) opens the claim again at once`, async (owed) => {
+    owed.payFaults.push({ kind });
+    await owed.claim();
+    await owed.clock.settle();
+    const refund = await owed.refund();
+    assert.deepEqual([refund.state, refund.payout], ["pending", null]);
+    assert.match(refund.lastFailure ?? "", /./);
+    assert.deepEqual((await owed.world.rows(["due", "payout"])).length, 0);
+    await owed.claim();
+    await owed.clock.settle();
+    assert.equal((await owed.refund()).state, "paid");
+    assert.equal((await owed.sent()).length, 1);
+  });
+}
+
+test("payouts: of two claims with one invoice at once, the first is still known to be the first call", async (owed) => {
+  owed.payFaults.push({ kind: "refuse" });
+  const invoice = await payerInvoice(owed.world, SATS);
+  const outcomes = await owed.clock.drive(
+    Promise.all([1, 2].map(() => owed.world.deps.payouts.claim(owed.refundId, invoice))),
+  );
+  assert.deepEqual(outcomes.map(({ outcome }) => outcome), ["claimed", "taken"]);
+  await owed.clock.settle();
+  assert.equal((await owed.refund()).state, "pending", "nothing else can be under way: no doubt is called for");
+});
+
+test("payouts: the same invoice may claim again after it failed", async (owed) => {
+  owed.payFaults.push({ kind: "refuse" });
+  const { paymentHash, paymentRequest } = await owed.claim();
+  await owed.clock.settle();
+  assert.deepEqual(await owed.world.deps.payouts.claim(owed.refundId, { paymentHash, paymentRequest }), {
+    outcome: "claimed",
+  });
+  await owed.clock.settle();
+  assert.equal((await owed.refund()).state, "paid");
+});
+
+test("payouts: an answer that is lost after the payment is found by looking it up; it is paid once", async (owed) => {
+  owed.payFaults.push({ kind: "drop" });
+  const { paymentHash } = await owed.claim();
+  await owed.clock.settle();
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paying", [paymentHash]]);
+  await owed.clock.advance(2_000);
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [paymentHash]]);
+});
+
+test("payouts: a call that never arrived is made again with the same invoice", async (owed) => {
+  owed.payFaults.push({ kind: "lose" });
+  const { paymentHash } = await owed.claim();
+  await owed.clock.settle();
+  assert.equal((await owed.refund()).state, "paying");
+  await owed.clock.advance(2_000);
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [paymentHash]]);
+});
+
+test("payouts: a payment in flight is looked up until it is known, however long, and never made again", async (owed) => {
+  owed.payFaults.push({ kind: "hold" });
+  const { paymentHash } = await owed.claim();
+  for (let i = 0; i < 50; i++) {
+    owed.clock.leap(61_000);
+    await owed.clock.advance(1_000);
+  }
+  assert.equal((await owed.refund()).state, "paying");
+  await owed.world.wallet.releasePayment(paymentHash, "paid");
+  owed.clock.leap(61_000);
+  await owed.clock.advance(1_000);
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [paymentHash]]);
+});
+
+test("payouts: while the wallet does not answer nothing is decided", async (owed) => {
+  owed.payFaults.push({ kind: "drop" });
+  owed.walletFaults.lookupPayment = { kind: "lose" };
+  for (let i = 0; i < 20; i++) owed.payFaults.push({ kind: "lose" });
+  await owed.claim();
+  for (let i = 0; i < 20; i++) {
+    owed.clock.leap(61_000);
+    await owed.clock.advance(1_000);
+    assert.equal((await owed.refund()).state, "paying");
+  }
+});
+
+test("payouts: a failure after a doubtful call is believed only when that call can no longer arrive", async (owed) => {
+  owed.payFaults.push({ kind: "lose" });
+  for (let i = 0; i < 50; i++) owed.payFaults.push({ kind: "refuse" });
+  const doubtfulAt = owed.clock.now();
+  await owed.claim();
+  const states: [number, string][] = [];
+  for (let i = 0; i < 45; i++) {
+    await owed.clock.advance(3_000);
+    states.push([owed.clock.now() - doubtfulAt, (await owed.refund()).state]);
+  }
+  for (const [age, state] of states) if (age < DOUBT_MS) assert.equal(state, "paying", `after ${age} ms`);
+  assert.equal(states.at(-1)?.[1], "pending");
+});
+
+test("payouts: the doubt begins when the call was given up, not when it was made", async (owed) => {
+  owed.payFaults.push({ kind: "delay", until: new Promise(() => {}) });
+  for (let i = 0; i < 50; i++) owed.payFaults.push({ kind: "refuse" });
+  await owed.claim();
+  await owed.clock.advance(30_000); // the call's own limit
+  for (let passed = 0; passed < DOUBT_MS; passed += 2_000) {
+    assert.equal((await owed.refund()).state, "paying", `${passed} ms after the call was given up`);
+    await owed.clock.advance(2_000);
+  }
+  await owed.clock.advance(65_000);
+  assert.equal((await owed.refund()).state, "pending");
+});
+
+test("payouts: a payout that fails after it was in flight opens the claim again, and the next one pays", async (owed) => {
+  owed.payFaults.push({ kind: "hold" });
+  const first = await owed.claim();
+  await owed.clock.settle();
+  await owed.world.wallet.releasePayment(first.paymentHash, "failed");
+  for (let i = 0; i < 3; i++) {
+    owed.clock.leap(61_000);
+    await owed.clock.advance(1_000);
+  }
+  assert.equal((await owed.refund()).state, "pending");
+  const second = await owed.claim();
+  await owed.clock.settle();
+  assert.deepEqual([(await owed.refund()).payout?.paymentHash, await owed.sent()], [second.paymentHash, [
+    second.paymentHash,
+  ]]);
+});
+
+test("payouts: a process that died between claim and call goes on with the same invoice", async (owed) => {
+  owed.engine.cutAt = () => "after";
+  owed.engine.onCut = owed.world.kill;
+  const invoice = await payerInvoice(owed.world, SATS);
+  owed.world.deps.payouts.claim(owed.refundId, invoice);
+  await owed.clock.settle();
+  owed.engine.cutAt = null;
+  await owed.world.crash();
+  await owed.clock.advance(1_000);
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [invoice.paymentHash]]);
+});
+
+test("payouts: after a death a failure is in doubt, since the dead process may have called", async (owed) => {
+  owed.payFaults.push({ kind: "delay", ms: 25_000 }, { kind: "refuse" }, { kind: "refuse" }, { kind: "refuse" });
+  const { paymentHash } = await owed.claim();
+  await owed.clock.settle();
+  await owed.world.crash();
+  await owed.clock.advance(10_000);
+  assert.equal((await owed.refund()).state, "paying");
+  await owed.clock.advance(90_000);
+  assert.deepEqual([(await owed.refund()).state, await owed.sent()], ["paid", [paymentHash]]);
+});
+
+test("payouts: a repeated call is written down before it is made: a death during it is no reason to believe a failure", async (owed) => {
+  // Four calls that got lost, then one that is slow: when its process dies, the last known doubt is a minute old.
+  const lost = { kind: "lose" } as const;
+  let arrive = () => {};
+  owed.payFaults.push(lost, lost, lost, lost, {
+    kind: "delay",
+    until: new Promise((resolve) => arrive = () => resolve()),
+  });
+  const first = await owed.claim();
+  while (owed.payFaults.length > 0) await owed.clock.advance(500);
+  owed.world.kill();
+  await owed.clock.advance(20_000);
+  owed.payFaults.push({ kind: "refuse" }, { kind: "refuse" }, { kind: "refuse" });
+  await owed.world.crash();
+  await owed.clock.advance(2_000);
+  const open = (await owed.refund()).state === "pending";
+  owed.payFaults.length = 0;
+  arrive();
+  await owed.clock.settle();
+  if (open) await owed.claim();
+  await owed.clock.advance(120_000);
+  assert.deepEqual(await owed.sent(), [first.paymentHash], "paid to two invoices");
+  assert.equal((await owed.refund()).state, "paid");
+});
+
+test("payouts: what nobody claims in 30 days is no longer owed, and goes to the pool", async (owed) => {
+  const before = await balance(owed.world.store, "pool");
+  owed.clock.leap(30 * 86_400_000 - 10_000);
+  await owed.clock.advance(1_000);
+  assert.equal((await owed.refund()).state, "pending");
+  await owed.clock.advance(12_000);
+  assert.equal((await owed.refund()).state, "expired");
+  assert.equal(await balance(owed.world.store, "pool"), before + SATS);
+  assert.deepEqual(await owed.world.rows(["task"]), []);
+  const version = await owed.world.store.version();
+  assert.equal((await owed.claim()).outcome, "expired");
+  assert.equal(await owed.world.store.version(), version);
+});
+
+test("payouts: a refund does not expire while it is being paid, and after a failure there is a day to claim again", async (owed) => {
+  owed.clock.leap(30 * 86_400_000 - 10_000);
+  owed.payFaults.push({ kind: "hold" });
+  const { paymentHash } = await owed.claim();
+  await owed.clock.advance(20_000);
+  assert.equal((await owed.refund()).state, "paying");
+  await owed.world.wallet.releasePayment(paymentHash, "failed");
+  for (let i = 0; i < 3; i++) {
+    owed.clock.leap(61_000);
+    await owed.clock.advance(1_000);
+  }
+  assert.equal((await owed.refund()).state, "pending");
+  owed.clock.leap(86_400_000);
+  await owed.clock.advance(1_000);
+  assert.equal((await owed.refund()).state, "expired");
+});

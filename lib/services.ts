@@ -1,0 +1,104 @@
+import type { Model } from "./ai/port.ts";
+import type { BtcPriceFeed } from "./btc-price/port.ts";
+import type { Clock } from "./clock.ts";
+import type { OneAtATime } from "./tasks/idempotency.ts";
+import type { IdentityTokens } from "./identity/identity-token.ts";
+import type { Capabilities, Random } from "./ids.ts";
+import type { Store } from "./store/store.ts";
+import type { LiveText } from "./metering/live-text.ts";
+import type { Wallet } from "./lightning/port.ts";
+import type { Logger } from "./http/logger.ts";
+import type { Payouts } from "./payments/payouts.ts";
+import type { Queue } from "./tasks/queue.ts";
+import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
+import type { SessionTerms } from "./sessions/sessions.machine.ts";
+import type { UsedSessions } from "./sessions/open.ts";
+import type { SessionRequests } from "./sessions/requests.ts";
+import type { Settlements } from "./payments/settlements.ts";
+import type { Invoice } from "./payments/invoices.rows.ts";
+import type { FreeTier } from "./free-tier/pool.rows.ts";
+
+/** The operator's figures that rules and handlers need; sats, ms and USD as named. */
+export interface Settings {
+  publicOrigin: string;
+  evalModel: string;
+  workModel: string;
+  evalFeeSats: number;
+  invoiceExpirySeconds: number;
+  requestMaxChars: number;
+  price: PriceConfig;
+  /** Rejects with an Error that says what to set, for a model without a price. */
+  ratesFor(model: string): Promise<Rates>;
+  modelDeadlineMs: number;
+  refundDustSats: number;
+  refundClaimDays: number;
+  refundMaxFeeSats: number;
+  payoutTimeoutMs: number;
+  freeTier: FreeTier;
+  /** What the operator gives the pool at the first start (sats). */
+  poolSeedSats: number;
+  /** Demo answers a UTC day in all; 0: none. */
+  demoDailyLimit: number;
+  sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
+  /** What a 402 challenge asks for (sats). */
+  l402DepositSats: number;
+  /** Sessions that may wait for their deposit at once; 0: any number. */
+  maxOpenChallenges: number;
+  /** No request starts that could not pay for so many output tokens. */
+  minOutputTokens: number;
+  chatEvaluation: boolean;
+  /** Models of /api/v1; the first one is the default. */
+  chatModels: readonly string[];
+  /** Output tokens held for when a chat names none. */
+  chatOutputTokens: number;
+}
+
+/** Backends: what `deps.ts` puts together from the environment, and tests from simulated parts. */
+export interface Backends {
+  store: Store;
+  wallet: Wallet;
+  model: Model;
+  liveText: LiveText;
+  btcPrice: BtcPriceFeed;
+  clock: Clock;
+  random: Random;
+  capabilities: Capabilities;
+  identityTokens: IdentityTokens;
+  /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
+  signInSecret: Uint8Array;
+  log: Logger;
+  settings: Settings;
+}
+
+/** What a handler finds in `c.get("deps")`. */
+export interface AppDeps extends Backends {
+  queue: Queue;
+  settlements: Settlements;
+  payouts: Payouts;
+  sessionRequests: SessionRequests;
+  /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
+  usedSessions: UsedSessions;
+  oneAtATime: OneAtATime;
+  version: string;
+  readiness(): Promise<Readiness>;
+}
+
+/** What the development routes use: never there in production. */
+export interface DevTools {
+  /** True where real money or a real model is behind them: then only this machine itself may call. */
+  localOnly: boolean;
+  /** Pays one of our own invoices, or says why not. One that is paid already counts as paid. */
+  pay(invoice: Invoice): Promise<DevPayment>;
+  /** An invoice of an imaginary payer (simulated wallet only). */
+  payerInvoice?: (amountSats: number) => Promise<{ paymentRequest: string; paymentHash: string }>;
+}
+
+export type DevPayment =
+  | { outcome: "paid"; preimage: string | null }
+  | { outcome: "expired" }
+  | { outcome: "refused"; reason: string };
+
+export interface Readiness {
+  ready: boolean;
+  checks: Record<string, { ok: boolean; detail?: string } & Record<string, unknown>>;
+}

@@ -1,0 +1,82 @@
+import type { Backends } from "@/lib/services.ts";
+import type { Tx } from "@/lib/store/store.ts";
+import type { TaskSpec } from "@/lib/tasks/queue.ts";
+import type { SessionRequest } from "./requests.machine.ts";
+import { getRequest } from "./sessions.rows.ts";
+import type { Lease } from "@/lib/tasks/due.ts";
+import type { Chats } from "./requests/ask.ts";
+import { type Begin, createBegin } from "./requests/begin.ts";
+import { createEnding, type Ended } from "./requests/end.ts";
+import { createWork, failure } from "./requests/run.ts";
+import { namesIn, taskIdOf } from "./requests/task-id.ts";
+
+export { type Ask, textOf } from "./requests/ask.ts";
+export type { Begun } from "./requests/begin.ts";
+
+export interface SessionRequests {
+  /**
+   * Holds what the request may cost and starts it, in one commit. Nothing is written unless it is `begun`.
+   * @param about.scope the caller's Idempotency-Key: `known` is what it began before.
+   * @param about.pubkey the key that signed the request, for a session that no key owns.
+   */
+  begin: Begin;
+  /** The request once it has ended; as it is after `waitMs` if it still runs then. */
+  ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
+  task: TaskSpec;
+  /** Ends a request whose reservation has stood too long. */
+  grantExpired(tx: Tx, session: string, requestId: string, now: number): Promise<void>;
+}
+
+/** One try and three more, as for a job (economy.md §4). A chat is tried once: its caller is there to try again. */
+const MODEL_ATTEMPTS = 4;
+/** Requests that run at once; more wait their turn. Most of a request's time is spent waiting for a model. */
+const CONCURRENCY = 1_024;
+
+/** Requests drawn from sessions: hold, evaluate, work within the hold, settle. Two commits each. */
+export function createSessionRequests(backends: Backends): SessionRequests {
+  const { store } = backends;
+  /** Chats that callers of this process wait for. A task without one here lost its caller: its money goes back. */
+  const chats: Chats = new Map();
+  /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
+  const unsettled = new Map<string, Ended>();
+  const work = createWork(backends, chats);
+  const { settle, conclude, ended } = createEnding(backends);
+
+  async function run(lease: Lease, stopped: AbortSignal): Promise<void> {
+    const request = await getRequest(store, ...namesIn(lease));
+    if (request?.state !== "running") return await settle(lease, null);
+    const ended = unsettled.get(request.id) ?? await work.answered(request, stopped);
+    unsettled.set(request.id, ended);
+    await settle(lease, ended);
+    forget(request.id);
+  }
+
+  function forget(id: string): void {
+    unsettled.delete(id);
+    work.forget(id);
+  }
+
+  return {
+    begin: createBegin(backends, chats),
+    ended,
+    grantExpired: (tx, session, requestId, now) => {
+      const errorMessage = "The request took too long. Nothing was charged.";
+      const end = { state: "failed" as const, errorMessage, causedByRequest: false };
+      tx.task({ kind: "session-request", id: taskIdOf(session, requestId), dueAt: null });
+      return conclude(tx, [session, requestId], { end }, now);
+    },
+    task: {
+      kind: "session-request",
+      concurrency: CONCURRENCY,
+      leaseMs: 60_000,
+      maxAttempts: MODEL_ATTEMPTS,
+      maxDelayMs: 15_000, // somebody is waiting
+      run,
+      async giveUp(lease, cause) {
+        const [, id] = namesIn(lease);
+        await settle(lease, unsettled.get(id) ?? { end: failure(cause) });
+        forget(id);
+      },
+    },
+  };
+}

@@ -1,0 +1,441 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { applyMoves, balanceOf, type Counters, type Move } from "@/lib/ledger/ledger.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import {
+  closeSession,
+  createSession,
+  depositExpired,
+  depositPaid,
+  expireSession,
+  isOpen,
+  type NoStep,
+  offerTopup,
+  requestEnded,
+  requestHeld,
+  type Session,
+  sessionAccount,
+  type SessionStep,
+  stateFor,
+  topupExpired,
+  topupPaid,
+} from "./sessions.machine.ts";
+
+const NOW = 1_700_000_000_000;
+const HOUR = 3_600_000;
+const TERMS = { minBalanceSats: 50, expiryMs: 24 * HOUR };
+const REFUNDS = { dustSats: 1, claimDays: 30 };
+
+const invoice = (paymentHash: string, amountSats = 500) => ({
+  paymentHash,
+  paymentRequest: `lnbcrt-${paymentHash}`,
+  amountSats,
+  expiresAt: NOW + 600_000,
+});
+const token = (key: string) => ({ key, tokenId: `id-${key}` });
+const TOPUP = { invoice: invoice("t1", 200), token: token("t1") };
+
+const fresh: Session = createSession({
+  handle: "s1",
+  simulated: [],
+  deposit: invoice("d1"),
+  challengeToken: token("challenge"),
+  bearerToken: token("bearer"),
+  now: NOW,
+});
+const active = (part: Partial<Session> = {}): Session => ({
+  ...fresh,
+  state: "active",
+  depositPaid: true,
+  expiresAt: NOW + TERMS.expiryMs,
+  ...part,
+});
+
+/** The step, which must apply. */
+function step(result: SessionStep | { outcome: string }): SessionStep {
+  assert.equal(result.outcome, "applied");
+  return result as SessionStep;
+}
+/** Wherever it goes, dust is no payer's. */
+const dustOf = ({ moves }: SessionStep) => moves.map(({ id, from, sats }) => [id, from, sats]);
+const movesOf = ({ moves }: SessionStep) => moves.map(({ id, from, to, sats }) => [id, from, to, sats]);
+
+// ---- opening ---------------------------------------------------------------------------------------------------------
+
+Deno.test("createSession: waits for its deposit, has nothing and no end", () => {
+  assert.deepEqual(
+    [fresh.state, fresh.depositPaid, fresh.expiresAt, fresh.running, fresh.heldSats, fresh.spentSats, fresh.tokenUsed],
+    ["awaiting_payment", false, null, 0, 0, 0, false],
+  );
+  assert.deepEqual([fresh.topup, fresh.topupTokens, fresh.refundIds, fresh.createdAt], [null, [], [], NOW]);
+});
+
+const deposited = (session: Session, paymentHash = "d1", paidSats = 500) =>
+  depositPaid(session, { paymentHash, paidSats, terms: TERMS, now: NOW + 5 });
+
+Deno.test("depositPaid: the session lives from now on, with what was paid and a look at its end", () => {
+  const paid = step(deposited(fresh));
+  assert.deepEqual([paid.session.state, paid.session.depositPaid], ["active", true]);
+  assert.equal(paid.session.expiresAt, NOW + 5 + TERMS.expiryMs);
+  assert.deepEqual(movesOf(paid), [["settle:d1", "lightning", "session:s1", 500]]);
+  assert.deepEqual(paid.tasks, [{ kind: "session-expiry", id: "s1", dueAt: NOW + 5 + TERMS.expiryMs }]);
+});
+Deno.test("depositPaid: below the minimum balance the session begins paused", () => {
+  assert.equal(step(deposited(fresh, "d1", 49)).session.state, "paused");
+  assert.equal(step(deposited(fresh, "d1", 50)).session.state, "active");
+});
+Deno.test("depositPaid: one that had expired unpaid comes to life: paid money is never ignored", () => {
+  const expired = step(depositExpired(fresh, "d1")).session;
+  assert.equal(expired.state, "expired");
+  assert.equal(step(deposited(expired)).session.state, "active");
+});
+Deno.test("depositPaid: a second time, and another invoice's payment, change nothing", () => {
+  assert.deepEqual(deposited(step(deposited(fresh)).session), { outcome: "replayed" });
+  assert.deepEqual(deposited(fresh, "d2"), { outcome: "replayed" });
+});
+
+Deno.test("depositExpired: only a session that waits for that very invoice expires", () => {
+  assert.deepEqual(depositExpired(fresh, "d2"), { outcome: "replayed" });
+  assert.deepEqual(depositExpired(active(), "d1"), { outcome: "replayed" });
+  const expired = step(depositExpired(fresh, "d1"));
+  assert.deepEqual([expired.moves, expired.refund, expired.session.ends], [[], null, 0]);
+});
+
+// ---- living ----------------------------------------------------------------------------------------------------------
+
+Deno.test("isOpen: while it is paid, not ended, and before its last moment", () => {
+  assert.equal(isOpen(active(), NOW + TERMS.expiryMs - 1), true);
+  assert.equal(isOpen(active(), NOW + TERMS.expiryMs), false);
+  assert.equal(isOpen(active({ state: "paused" }), NOW), true);
+  for (const state of ["awaiting_payment", "expired", "closed"] as const) {
+    assert.equal(isOpen(active({ state }), NOW), false, state);
+  }
+  assert.equal(isOpen(active({ expiresAt: null }), NOW), false);
+});
+
+Deno.test("stateFor: paused below the minimum, what running requests hold counted in", () => {
+  assert.deepEqual([[49, 0], [50, 0], [0, 50], [10, 39]].map(([b, h]) => stateFor(b as number, h as number, TERMS)), [
+    "paused",
+    "active",
+    "active",
+    "paused",
+  ]);
+});
+
+Deno.test("offerTopup: one at a time; the second is shown the first", () => {
+  const offered = step(offerTopup(active(), TOPUP, { byHolder: true, now: NOW })).session;
+  assert.deepEqual(offered.topup, TOPUP);
+  const other = { invoice: invoice("t2"), token: token("t2") };
+  assert.deepEqual(offerTopup(offered, other, { byHolder: true, now: NOW }), { outcome: "pending", topup: TOPUP });
+});
+Deno.test("offerTopup: a session that is not open is offered none, though it has one", () => {
+  for (const session of [fresh, active({ state: "closed", topup: TOPUP }), active({ expiresAt: NOW })]) {
+    assert.deepEqual(offerTopup(session, TOPUP, { byHolder: true, now: NOW }), { outcome: "not_open" });
+  }
+});
+Deno.test("offerTopup: what a challenge offered keeps nobody from topping up, and each is paid or expires by itself", () => {
+  const bySomebody = step(offerTopup(active(), TOPUP, { byHolder: false, now: NOW })).session;
+  assert.equal(bySomebody.tokenUsed, false, "whoever has only the id has used no token");
+  const other = { ...TOPUP, invoice: { ...TOPUP.invoice, paymentHash: "other" } };
+  assert.deepEqual(offerTopup(bySomebody, other, { byHolder: false, now: NOW }), { outcome: "pending", topup: TOPUP });
+  const both = step(offerTopup(bySomebody, other, { byHolder: true, now: NOW })).session;
+  assert.deepEqual([both.offer, both.topup, both.tokenUsed], [TOPUP, other, true]);
+  const expired = step(topupExpired(both, TOPUP.invoice.paymentHash)).session;
+  assert.deepEqual([expired.offer, expired.topup], [null, other]);
+});
+
+Deno.test("topupExpired: another one may be asked for; one that was replaced changes nothing", () => {
+  assert.equal(step(topupExpired(active({ topup: TOPUP }), "t1")).session.topup, null);
+  assert.deepEqual(topupExpired(active({ topup: TOPUP }), "t2"), { outcome: "replayed" });
+  assert.deepEqual(topupExpired(active(), "t1"), { outcome: "replayed" });
+});
+
+const toppedUp = (session: Session, balanceSats: number, paymentHash = "t1", paidSats = 200) =>
+  topupPaid(session, { paymentHash, paidSats, balanceSats, terms: TERMS, now: NOW + 7 });
+
+Deno.test("topupPaid: adds to the balance, renews the life, keeps its token and makes room for the next", () => {
+  const paid = toppedUp(active({ state: "paused", topup: TOPUP }), 10);
+  assert.deepEqual(movesOf(paid), [["settle:t1", "lightning", "session:s1", 200]]);
+  assert.deepEqual(
+    [paid.session.state, paid.session.topup, paid.session.topupTokens, paid.session.expiresAt],
+    ["active", null, [TOPUP.token], NOW + 7 + TERMS.expiryMs],
+  );
+  assert.deepEqual(paid.tasks, [{ kind: "session-expiry", id: "s1", dueAt: NOW + 7 + TERMS.expiryMs }]);
+});
+Deno.test("topupPaid: a small one leaves a nearly empty session paused; what is held counts", () => {
+  assert.equal(toppedUp(active({ state: "paused", topup: TOPUP }), 10, "t1", 39).session.state, "paused");
+  assert.equal(toppedUp(active({ topup: TOPUP, heldSats: 1 }), 10, "t1", 39).session.state, "active");
+});
+Deno.test("topupPaid: a late one still adds, wakes a session that had ended, and leaves the pending one as it is", () => {
+  const late = toppedUp(active({ state: "closed", topup: TOPUP, refundIds: ["s1-1"], ends: 1 }), 0, "t0", 100);
+  assert.deepEqual([late.session.state, late.session.topup, late.session.topupTokens], ["active", TOPUP, []]);
+  assert.deepEqual(late.session.refundIds, ["s1-1"]);
+});
+
+Deno.test("requestHeld: counts the request and its hold, and marks the token as used", () => {
+  const { running, heldSats, tokenUsed, state } = requestHeld(active({ running: 1, heldSats: 10 }), 131);
+  assert.deepEqual([running, heldSats, tokenUsed, state], [2, 141, true, "active"]);
+});
+
+const after = (session: Session, part: Partial<Parameters<typeof requestEnded>[1]> = {}) =>
+  requestEnded(session, {
+    holdSats: 131,
+    chargeSats: 100,
+    balanceSats: 400,
+    succeeded: true,
+    terms: TERMS,
+    now: NOW + HOUR,
+    ...part,
+  });
+const busy = active({ running: 2, heldSats: 140, spentSats: 7 });
+
+Deno.test("requestEnded: its hold is gone, its charge is counted, and a success renews the life", () => {
+  const next = after(busy);
+  assert.deepEqual([next.running, next.heldSats, next.spentSats, next.state], [1, 9, 107, "active"]);
+  assert.equal(next.expiresAt, NOW + HOUR + TERMS.expiryMs);
+});
+Deno.test("requestEnded: what was no success renews nothing, and a success never shortens a life", () => {
+  assert.equal(after(busy, { succeeded: false }).expiresAt, busy.expiresAt);
+  const long = active({ ...busy, expiresAt: NOW + 90 * HOUR });
+  assert.equal(after(long).expiresAt, NOW + 90 * HOUR);
+});
+Deno.test("requestEnded: a session that has too little left pauses, counting what others hold", () => {
+  assert.equal(after(busy, { balanceSats: 40 }).state, "paused");
+  assert.equal(after(busy, { balanceSats: 41 }).state, "active");
+});
+
+// ---- ending ----------------------------------------------------------------------------------------------------------
+
+const close = (session: Session, balanceSats: number, dustSats = 1, now = NOW) =>
+  closeSession(session, { balanceSats, terms: { ...REFUNDS, dustSats }, now });
+
+Deno.test("closeSession: the whole balance is owed back, and nothing is due any more", () => {
+  const closed = step(close(active(), 321));
+  assert.equal(closed.session.state, "closed");
+  assert.deepEqual(movesOf(closed), [["refund:s1-1", "session:s1", "refund:s1-1", 321]]);
+  assert.deepEqual(
+    [closed.refund?.id, closed.refund?.sats, closed.refund?.state, closed.refund?.source, closed.refund?.claimUntil],
+    ["s1-1", 321, "pending", { kind: "session", handle: "s1" }, NOW + 30 * 24 * HOUR],
+  );
+  assert.deepEqual(closed.session.refundIds, ["s1-1"]);
+  assert.deepEqual(closed.tasks, [{ kind: "session-expiry", id: "s1", dueAt: null }]);
+});
+Deno.test("closeSession: not before the deposit, not while a request runs, not twice", () => {
+  assert.deepEqual(close(fresh, 0), { outcome: "unpaid" });
+  assert.deepEqual(close(active({ running: 1 }), 10), { outcome: "busy" });
+  assert.deepEqual(close(active({ state: "closed" }), 0), { outcome: "ended" });
+  assert.deepEqual(close(active({ state: "expired" }), 0), { outcome: "ended" });
+  assert.equal(close(active({ state: "paused" }), 10).outcome, "applied");
+});
+Deno.test("closeSession: an empty session owes nothing, and dust is kept, the account empty all the same", () => {
+  const empty = step(close(active(), 0));
+  assert.deepEqual([empty.moves, empty.refund, empty.session.refundIds], [[], null, []]);
+  const dust = step(close(active(), 9, 10));
+  assert.deepEqual([dustOf(dust), dust.refund], [[["dust:s1-1", "session:s1", 9]], null]);
+  assert.deepEqual(dust.session.refundIds, []);
+});
+Deno.test("closeSession: every end has a name of its own, dust or not: a session that lives again can end again", () => {
+  const first = step(close(active(), 9, 10)).session;
+  const second = step(close(toppedUp(first, 0, "t0", 9).session, 9, 10));
+  assert.deepEqual(dustOf(second), [["dust:s1-2", "session:s1", 9]]);
+  const third = step(close(toppedUp(second.session, 0, "t9").session, 200));
+  assert.deepEqual(third.session.refundIds, ["s1-3"]);
+});
+
+const expire = (session: Session, now: number, balanceSats = 100) =>
+  expireSession(session, { balanceSats, terms: REFUNDS, now });
+
+Deno.test("expireSession: at its time the balance is a refund; a millisecond before it waits for it", () => {
+  const until = NOW + TERMS.expiryMs;
+  assert.deepEqual(expire(active(), until - 1), { outcome: "wait", until });
+  const over = step(expire(active({ state: "paused" }), until));
+  assert.equal(over.session.state, "expired");
+  assert.deepEqual(movesOf(over), [["refund:s1-1", "session:s1", "refund:s1-1", 100]]);
+});
+Deno.test("expireSession: a running request is waited for; its success may renew the session", () => {
+  const until = NOW + TERMS.expiryMs;
+  const waits = expire(active({ running: 1 }), until);
+  assert.deepEqual(waits, { outcome: "wait", until: until + 60_000 });
+});
+Deno.test("expireSession: one that has ended, or was never paid, does not end again", () => {
+  for (const state of ["awaiting_payment", "expired", "closed"] as const) {
+    assert.deepEqual(expire(active({ state }), NOW + 99 * HOUR), { outcome: "replayed" }, state);
+  }
+});
+
+// ---- any life of a session -------------------------------------------------------------------------------------------
+
+type Fact =
+  | { fact: "deposit" | "deposit expires" | "offer" | "pay top-up" | "top-up expires" | "close" | "expire" }
+  | { fact: "hold"; part: number }
+  | { fact: "settle"; which: number; part: number; succeeded: boolean }
+  | { fact: "wait"; ms: number };
+
+const part = fc.integer({ min: 0, max: 100 }).map((percent) => percent / 100);
+const facts: fc.Arbitrary<Fact> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ fact: fc.constantFrom("deposit", "deposit expires", "top-up expires") }) },
+  { weight: 9, arbitrary: fc.record({ fact: fc.constantFrom("offer", "pay top-up") }) },
+  { weight: 4, arbitrary: fc.record({ fact: fc.constantFrom("close", "expire") }) },
+  { weight: 5, arbitrary: fc.record({ fact: fc.constant("hold"), part }) },
+  {
+    weight: 7,
+    arbitrary: fc.record({ fact: fc.constant("settle"), which: fc.nat({ max: 9 }), part, succeeded: fc.boolean() }),
+  },
+  { weight: 3, arbitrary: fc.record({ fact: fc.constant("wait"), ms: fc.constantFrom(1, HOUR, HOUR, 25 * HOUR) }) },
+) as fc.Arbitrary<Fact>;
+
+/** A session with its money, moved by facts as the program moves it. */
+class Life {
+  session = fresh;
+  books: ReadonlyMap<string, Counters> = new Map();
+  readonly ids = new Set<string>();
+  readonly refunds: Refund[] = [];
+  readonly running: { id: string; holdSats: number }[] = [];
+  /** Top-ups that were offered and not paid, however old. */
+  readonly offered: { hash: string; sats: number }[] = [];
+  now = NOW;
+  depositSettled = false;
+  paidSats = 0;
+  chargedSats = 0;
+  dustKeptSats = 0;
+  ends = 0;
+  #ids = 0;
+
+  constructor(readonly dustSats: number, readonly depositSats: number) {}
+
+  balance = (account: string): number => balanceOf(this.books.get(account) ?? { v: 1, in: 0, out: 0 });
+  get balanceSats(): number {
+    return this.balance(sessionAccount("s1"));
+  }
+
+  /** As `post` does it, but that an id is never used again: each of these is for something new. */
+  #post(moves: readonly Move[]): void {
+    for (const { id } of moves) {
+      assert.ok(!this.ids.has(id), `${id} is used twice`);
+      this.ids.add(id);
+    }
+    this.books = applyMoves(this.books, moves);
+  }
+  #apply(result: SessionStep | NoStep | { outcome: string }): boolean {
+    if (result.outcome !== "applied") return false;
+    const { session, moves, refund } = result as SessionStep;
+    this.#post(moves);
+    for (const { id, sats } of moves) if (id.startsWith("dust:")) this.dustKeptSats += sats;
+    this.session = session;
+    if (refund) this.refunds.push(refund);
+    return true;
+  }
+
+  live(one: Fact): void {
+    const { session, balanceSats, now } = this;
+    const terms = { dustSats: this.dustSats, claimDays: 30 };
+    switch (one.fact) {
+      case "deposit": {
+        const paid = { paymentHash: "d1", paidSats: this.depositSats, terms: TERMS, now };
+        if (this.#apply(depositPaid(session, paid))) this.paidSats += this.depositSats;
+        return;
+      }
+      case "deposit expires":
+        return void this.#apply(depositExpired(session, "d1"));
+      case "offer": {
+        const hash = `t${++this.#ids}`;
+        const sats = 1 + this.#ids * 13;
+        const topup = { invoice: invoice(hash, sats), token: token(hash) };
+        if (this.#apply(offerTopup(session, topup, { byHolder: true, now }))) this.offered.push({ hash, sats });
+        return;
+      }
+      case "pay top-up": {
+        const one = this.offered.shift();
+        if (!one) return;
+        const { hash: paymentHash, sats: paidSats } = one;
+        this.#apply(topupPaid(session, { paymentHash, paidSats, balanceSats, terms: TERMS, now }));
+        this.paidSats += paidSats;
+        return;
+      }
+      case "top-up expires":
+        return void this.#apply(topupExpired(session, session.topup?.invoice.paymentHash ?? "none"));
+      case "close":
+        return void (this.ends += Number(this.#apply(closeSession(session, { balanceSats, terms, now }))));
+      case "expire":
+        return void (this.ends += Number(this.#apply(expireSession(session, { balanceSats, terms, now }))));
+      case "hold": {
+        const holdSats = Math.ceil(balanceSats * one.part);
+        if (!isOpen(session, now) || holdSats === 0) return;
+        const id = `r${++this.#ids}`;
+        this.#post([{ id: `hold:${id}`, from: "session:s1", to: `hold:${id}`, sats: holdSats, kind: "", ref: id }]);
+        this.session = requestHeld(session, holdSats);
+        this.running.push({ id, holdSats });
+        return;
+      }
+      case "settle": {
+        const [request] = this.running.splice(one.which % Math.max(1, this.running.length), 1);
+        if (!request) return;
+        const { id, holdSats } = request;
+        const chargeSats = Math.floor(holdSats * one.part);
+        const from = `hold:${id}`;
+        this.#post([
+          { id: `earned:${id}`, from, to: "revenue:session", sats: chargeSats, kind: "", ref: id },
+          { id: `released:${id}`, from, to: "session:s1", sats: holdSats - chargeSats, kind: "", ref: id },
+        ].filter(({ sats }) => sats > 0));
+        this.chargedSats += chargeSats;
+        this.session = requestEnded(session, {
+          holdSats,
+          chargeSats,
+          balanceSats: this.balanceSats,
+          succeeded: one.succeeded,
+          terms: TERMS,
+          now,
+        });
+        return;
+      }
+      case "wait":
+        this.now += one.ms;
+    }
+  }
+
+  /** Everything that must hold of it at any moment. */
+  check(): void {
+    const { session, books } = this;
+    const held = this.running.reduce((sum, { holdSats }) => sum + holdSats, 0);
+    assert.equal([...books.values()].reduce((sum, counters) => sum + balanceOf(counters), 0), 0);
+    assert.equal(0 - this.balance("lightning"), this.paidSats);
+    const owed = this.refunds.reduce((sum, { sats }) => sum + sats, 0);
+    assert.equal(this.paidSats, this.balanceSats + held + this.chargedSats + owed + this.dustKeptSats);
+    assert.deepEqual([session.running, session.heldSats, session.spentSats], [
+      this.running.length,
+      held,
+      this.chargedSats,
+    ]);
+    assert.deepEqual(session.refundIds, this.refunds.map(({ id }) => id));
+    assert.equal(session.ends, this.ends);
+    for (const { id, sats } of this.refunds) assert.equal(this.balance(`refund:${id}`), sats);
+    const ended = session.state === "closed" || session.state === "expired" || session.state === "awaiting_payment";
+    if (ended) assert.deepEqual([this.balanceSats, session.running], [0, 0], `${session.state} and not empty`);
+    else assert.equal(session.state, stateFor(this.balanceSats, held, TERMS));
+    assert.equal(session.depositPaid, session.expiresAt !== null);
+  }
+}
+
+Deno.test("property: in any life of a session every satoshi is there, and none is below zero", () => {
+  const lives = fc.record({
+    dustSats: fc.constantFrom(1, 1, 40, 2_000),
+    depositSats: fc.integer({ min: 100, max: 1_000 }),
+    facts: fc.array(facts, { minLength: 10, maxLength: 60, size: "max" }),
+  });
+  const seen = { ends: 0, charged: 0, revived: 0 };
+  fc.assert(
+    fc.property(lives, ({ dustSats, depositSats, facts }) => {
+      const life = new Life(dustSats, depositSats);
+      for (const fact of facts) {
+        life.live(fact);
+        life.check();
+      }
+      if (life.ends > 0) seen.ends++;
+      if (life.ends > 1) seen.revived++;
+      if (life.chargedSats > 0) seen.charged++;
+    }),
+    { numRuns: 500 },
+  );
+  // Lives in which nothing happens would be content with anything.
+  assert.ok(seen.ends > 50 && seen.charged > 50 && seen.revived > 3, JSON.stringify(seen));
+});

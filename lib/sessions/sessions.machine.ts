@@ -1,0 +1,312 @@
+/**
+ * The states of a session (economy.md §6). Pure: each function takes the session and a fact, and returns everything the
+ * one transaction writes, or says why nothing changes. A session's sats are in its account; what a running request may
+ * cost is in that request's hold.
+ */
+import type { TaskOrder } from "@/lib/tasks/due.ts";
+import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
+import { type Move, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+
+export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
+
+/** A token that was minted for a session, by the name its root key is stored under. */
+export interface TokenRef {
+  /** sha256 of the macaroon's identifier, hex. */
+  key: string;
+  /** The identifier's own 32 bytes, hex. */
+  tokenId: string;
+}
+
+/** A top-up that was offered and not yet paid; at most one at a time. */
+export interface Topup {
+  invoice: InvoiceSummary;
+  /** What its challenge hands out: worth what it paid for, no more. */
+  token: TokenRef;
+}
+
+export interface Session {
+  v: 1;
+  handle: string;
+  state: SessionState;
+  createdAt: number;
+  /** The Nostr key that owns it, hex; null: whoever holds its token. */
+  pubkey: string | null;
+  /** Backends that were simulated when the session was made; every answer about it says so. */
+  simulated: string[];
+  deposit: InvoiceSummary;
+  depositPaid: boolean;
+  topup: Topup | null;
+  /**
+   * A top-up that a 402 offered to somebody with no more than the session's id. Not the holder's: else whoever has seen the
+   * id could keep the holder from topping up.
+   */
+  offer: Topup | null;
+  /** Worth nothing without the deposit's preimage. */
+  challengeToken: TokenRef;
+  /** Works alone; shown by id until it is first used. */
+  bearerToken: TokenRef;
+  /** Tokens of top-ups that were paid. */
+  topupTokens: TokenRef[];
+  tokenUsed: boolean;
+  /** Running requests, and the sum of their holds (sats). */
+  running: number;
+  heldSats: number;
+  /** Charged in all (sats). */
+  spentSats: number;
+  /** ms since the epoch; null until the deposit is paid. */
+  expiresAt: number | null;
+  /** What was owed back when it ended; more than one when a late payment brought it back to life. */
+  refundIds: string[];
+  /** How often it has ended, owing something or not: each end has a name of its own in the ledger. */
+  ends: number;
+}
+
+export interface SessionTerms {
+  /** Below this it is paused (sats). */
+  minBalanceSats: number;
+  /** Life after the last successful request (ms). */
+  expiryMs: number;
+}
+
+export interface RefundTerms {
+  dustSats: number;
+  claimDays: number;
+}
+
+/** All that one transition writes. */
+export interface SessionStep {
+  outcome: "applied";
+  session: Session;
+  moves: Move[];
+  tasks: TaskOrder[];
+  refund: Refund | null;
+}
+export interface NoStep {
+  outcome: "replayed";
+}
+
+const REPLAYED: NoStep = { outcome: "replayed" };
+export const sessionAccount = (handle: string): string => `session:${handle}`;
+
+/** How long an expiry that finds requests running waits before it looks again (ms). */
+const EXPIRY_AGAIN_MS = 60_000;
+
+const applied = (session: Session, rest: Partial<Omit<SessionStep, "outcome" | "session">> = {}): SessionStep => ({
+  outcome: "applied",
+  session,
+  moves: nonZero(rest.moves ?? []),
+  tasks: rest.tasks ?? [],
+  refund: rest.refund ?? null,
+});
+
+/** A new session waits for its deposit. */
+export function createSession(input: {
+  handle: string;
+  pubkey?: string | null;
+  simulated: string[];
+  deposit: InvoiceSummary;
+  challengeToken: TokenRef;
+  bearerToken: TokenRef;
+  now: number;
+}): Session {
+  const { now, pubkey = null, ...rest } = input;
+  return {
+    v: 1,
+    ...rest,
+    pubkey,
+    state: "awaiting_payment",
+    createdAt: now,
+    depositPaid: false,
+    topup: null,
+    offer: null,
+    topupTokens: [],
+    tokenUsed: false,
+    running: 0,
+    heldSats: 0,
+    spentSats: 0,
+    expiresAt: null,
+    refundIds: [],
+    ends: 0,
+  };
+}
+
+/** Whether requests may draw on it at all: paid, not ended, and its time not over. */
+export const isOpen = (session: Session, now: number): boolean =>
+  (session.state === "active" || session.state === "paused") && session.expiresAt !== null && now < session.expiresAt;
+
+/** The state that a balance stands for: what running requests hold may come back, so it counts. */
+export const stateFor = (balanceSats: number, heldSats: number, terms: SessionTerms): "active" | "paused" =>
+  balanceSats + heldSats < terms.minBalanceSats ? "paused" : "active";
+
+/** The deposit settled: the session lives. One that had expired unpaid does too: paid money is never ignored. */
+export function depositPaid(
+  session: Session,
+  input: { paymentHash: string; paidSats: number; terms: SessionTerms; now: number },
+): SessionStep | NoStep {
+  if (session.depositPaid || input.paymentHash !== session.deposit.paymentHash) return REPLAYED;
+  return received({ ...session, depositPaid: true }, { ...input, balanceSats: 0, kind: "session-deposit" });
+}
+
+/**
+ * A top-up settled, whenever it did: it adds to the balance, and a session that had ended lives again.
+ * @param input.balanceSats what the session's account holds before it.
+ */
+export function topupPaid(
+  session: Session,
+  input: { paymentHash: string; paidSats: number; balanceSats: number; terms: SessionTerms; now: number },
+): SessionStep {
+  const paid = pendingTopup(session, input.paymentHash);
+  const next = paid ? { ...without(session, paid), topupTokens: [...session.topupTokens, paid.token] } : session;
+  return received(next, { ...input, kind: "session-topup" });
+}
+
+function received(
+  session: Session,
+  input: {
+    paymentHash: string;
+    paidSats: number;
+    balanceSats: number;
+    kind: string;
+    terms: SessionTerms;
+    now: number;
+  },
+): SessionStep {
+  const { paymentHash, paidSats, balanceSats, kind, terms, now } = input;
+  const state = stateFor(balanceSats + paidSats, session.heldSats, terms);
+  const expiresAt = now + terms.expiryMs;
+  return applied({ ...session, state, expiresAt }, {
+    moves: [{
+      id: `settle:${paymentHash}`,
+      from: "lightning",
+      to: sessionAccount(session.handle),
+      sats: paidSats,
+      kind,
+      ref: paymentHash,
+    }],
+    tasks: [{ kind: "session-expiry", id: session.handle, dueAt: expiresAt }],
+  });
+}
+
+/** The deposit's invoice ran out unpaid. A settlement that still comes revives the session. */
+export function depositExpired(session: Session, paymentHash: string): SessionStep | NoStep {
+  if (session.state !== "awaiting_payment" || session.deposit.paymentHash !== paymentHash) return REPLAYED;
+  return applied({ ...session, state: "expired" });
+}
+
+/** The top-up's invoice ran out unpaid: another one may be asked for. */
+export function topupExpired(session: Session, paymentHash: string): SessionStep | NoStep {
+  const expired = pendingTopup(session, paymentHash);
+  return expired ? applied(without(session, expired)) : REPLAYED;
+}
+
+/** The top-up of this invoice that waits to be paid, whoever asked for it. */
+export const pendingTopup = (session: Session, paymentHash: string): Topup | null =>
+  [session.topup, session.offer].find((topup) => topup?.invoice.paymentHash === paymentHash) ?? null;
+
+const without = (session: Session, topup: Topup): Session => ({
+  ...session,
+  topup: session.topup === topup ? null : session.topup,
+  offer: session.offer === topup ? null : session.offer,
+});
+
+/** What waits already for whoever asks: the holder has the one they asked for, anybody else that or the offer. */
+export const waitingTopup = (session: Session, byHolder: boolean): Topup | null =>
+  byHolder ? session.topup : session.topup ?? session.offer;
+
+/** A top-up is offered. One at a time: `pending` has the one that waits. */
+export function offerTopup(
+  session: Session,
+  topup: Topup,
+  { byHolder, now }: { byHolder: boolean; now: number },
+): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } {
+  if (!isOpen(session, now)) return { outcome: "not_open" };
+  const waiting = waitingTopup(session, byHolder);
+  if (waiting) return { outcome: "pending", topup: waiting };
+  // Whoever shows the token for it has used it: from now on the id alone does not show it.
+  return applied(byHolder ? { ...session, topup, tokenUsed: true } : { ...session, offer: topup });
+}
+
+/** A request begins: its hold leaves the balance. From here on the id alone shows no macaroon any more. */
+export function requestHeld(session: Session, holdSats: number): Session {
+  return { ...session, tokenUsed: true, running: session.running + 1, heldSats: session.heldSats + holdSats };
+}
+
+/**
+ * A request has ended and its hold with it.
+ * @param input.balanceSats the account after the rest of the hold came back.
+ * @param input.succeeded a success renews the session's life.
+ */
+export function requestEnded(
+  session: Session,
+  input: {
+    holdSats: number;
+    chargeSats: number;
+    balanceSats: number;
+    succeeded: boolean;
+    terms: SessionTerms;
+    now: number;
+  },
+): Session {
+  const { holdSats, chargeSats, balanceSats, succeeded, terms, now } = input;
+  const heldSats = session.heldSats - holdSats;
+  return {
+    ...session,
+    running: session.running - 1,
+    heldSats,
+    spentSats: session.spentSats + chargeSats,
+    state: stateFor(balanceSats, heldSats, terms),
+    expiresAt: succeeded ? Math.max(session.expiresAt ?? 0, now + terms.expiryMs) : session.expiresAt,
+  };
+}
+
+/**
+ * The holder ends it: the whole balance is owed back.
+ * @returns `busy` while requests run, `unpaid` before the deposit, `ended` when it was over already.
+ */
+export function closeSession(
+  session: Session,
+  input: { balanceSats: number; terms: RefundTerms; now: number },
+): SessionStep | { outcome: "busy" | "unpaid" | "ended" } {
+  if (session.state === "awaiting_payment") return { outcome: "unpaid" };
+  if (session.state !== "active" && session.state !== "paused") return { outcome: "ended" };
+  if (session.running > 0) return { outcome: "busy" };
+  return ended(session, "closed", input);
+}
+
+/**
+ * Its time is over: the balance is a refund that can be claimed.
+ * @returns `wait` with the time to look again: a success has renewed it, or a request is running.
+ */
+export function expireSession(
+  session: Session,
+  input: { balanceSats: number; terms: RefundTerms; now: number },
+): SessionStep | NoStep | { outcome: "wait"; until: number } {
+  if (session.state !== "active" && session.state !== "paused") return REPLAYED;
+  const { now } = input;
+  if (session.expiresAt !== null && now < session.expiresAt) return { outcome: "wait", until: session.expiresAt };
+  if (session.running > 0) return { outcome: "wait", until: now + EXPIRY_AGAIN_MS };
+  return ended(session, "expired", input);
+}
+
+function ended(
+  session: Session,
+  state: "closed" | "expired",
+  input: { balanceSats: number; terms: RefundTerms; now: number },
+): SessionStep {
+  const { balanceSats, terms, now } = input;
+  const { handle } = session;
+  const ends = session.ends + 1;
+  const id = `${handle}-${ends}`;
+  const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
+  const from = sessionAccount(handle);
+  const rest: Move = refund
+    ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }
+    : { id: `dust:${id}`, from, to: "pool", sats: balanceSats, kind: "refund-dust", ref: handle };
+  const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
+  return applied({ ...session, state, refundIds, ends }, {
+    moves: [rest],
+    tasks: [{ kind: "session-expiry", id: handle, dueAt: null }],
+    refund,
+  });
+}

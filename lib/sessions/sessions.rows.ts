@@ -1,0 +1,115 @@
+import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import type { SessionRequest } from "./requests.machine.ts";
+import { type NoStep, type Session, sessionAccount, type SessionStep } from "./sessions.machine.ts";
+import { accountKey, balance, post } from "@/lib/ledger/ledger.rows.ts";
+import { putRefund } from "@/lib/payments/refunds.rows.ts";
+
+export const sessionKey = (handle: string): Key => ["session", handle];
+export const sessionRequests = (handle: string): Key => ["session_request", handle];
+export const requestKey = (handle: string, requestId: string): Key => [...sessionRequests(handle), requestId];
+export const resultKey = (requestId: string): Key => ["session_result", requestId];
+/** What was charged and is held under one narrowing of a token. */
+const allowanceKey = (name: string): Key => ["allowance", name];
+const OPEN_CHALLENGES: Key = ["open_challenges"];
+
+/** The answer, beside its request, so that a history never reads long texts. */
+export interface RequestResult {
+  v: 1;
+  text: string;
+}
+
+interface Allowance {
+  v: 1;
+  spentSats: number;
+  heldSats: number;
+}
+
+export const getSession = (reader: Reader, handle: string): Promise<Session | null> =>
+  reader.get<Session>(sessionKey(handle));
+export const getRequest = (reader: Reader, handle: string, id: string): Promise<SessionRequest | null> =>
+  reader.get<SessionRequest>(requestKey(handle, id));
+export const getResult = (reader: Reader, id: string): Promise<RequestResult | null> =>
+  reader.get<RequestResult>(resultKey(id));
+
+/** Sats a session may spend now: what running requests hold is not among them. */
+export const spendable = (reader: Reader, handle: string): Promise<number> => balance(reader, sessionAccount(handle));
+export const balanceKey = (handle: string): Key => accountKey(sessionAccount(handle));
+
+/** How many sessions wait for their deposit: each is an invoice and rows that nobody has paid for. */
+export async function openChallenges(reader: Reader): Promise<number> {
+  return (await reader.get<{ v: 1; count: number }>(OPEN_CHALLENGES))?.count ?? 0;
+}
+
+/** Index of a key's sessions, oldest first. */
+export const identitySessions = (pubkey: string): Key => ["identity_session", pubkey];
+const indexKey = (session: Session & { pubkey: string }): Key => [
+  ...identitySessions(session.pubkey),
+  session.createdAt,
+  session.handle,
+];
+const isOwned = (session: Session): session is Session & { pubkey: string } => session.pubkey !== null;
+
+/** Writes a session, and counts it while it waits for its deposit. `before` null: it is new. */
+export async function putSession(tx: Tx, session: Session, before: Session | null): Promise<void> {
+  tx.set(sessionKey(session.handle), session);
+  if (before === null && isOwned(session)) tx.set(indexKey(session), { v: 1 });
+  const waits = (s: Session | null) => s?.state === "awaiting_payment" ? 1 : 0;
+  const change = waits(session) - waits(before);
+  if (change !== 0) tx.set(OPEN_CHALLENGES, { v: 1, count: (await openChallenges(tx)) + change });
+}
+
+/** Writes everything one transition of a session brings. */
+export async function writeSessionStep(
+  tx: Tx,
+  before: Session,
+  step: SessionStep | NoStep,
+  now: number,
+): Promise<boolean> {
+  if (step.outcome === "replayed") return false;
+  await post(tx, step.moves, now);
+  await putSession(tx, step.session, before);
+  if (step.refund) putRefund(tx, step.refund, true);
+  for (const task of step.tasks) tx.task(task);
+  tx.event({ type: "session_state", handle: step.session.handle, state: step.session.state });
+  return true;
+}
+
+export function putRequest(tx: Tx, request: SessionRequest): void {
+  tx.set(requestKey(request.session, request.id), request);
+}
+
+export function putResult(tx: Tx, requestId: string, text: string): void {
+  tx.set(resultKey(requestId), { v: 1, text } satisfies RequestResult);
+}
+
+// ---- narrowed tokens -----------------------------------------------------------------------------------------------
+
+/** What is left of a narrowing's `max_sats` (sats): neither spent nor held by what runs now. */
+export async function leftOf(reader: Reader, allowance: { name: string; limitSats: number }): Promise<number> {
+  const row = await reader.get<Allowance>(allowanceKey(allowance.name));
+  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - (row?.heldSats ?? 0));
+}
+
+/** Counts a hold, or its end (`heldSats` negative) and what was charged of it, under these narrowings. */
+export async function countUnder(
+  tx: Tx,
+  names: readonly string[],
+  change: { heldSats: number; spentSats: number },
+): Promise<void> {
+  for (const name of names) {
+    const row = await tx.get<Allowance>(allowanceKey(name)) ?? { v: 1, spentSats: 0, heldSats: 0 };
+    tx.set<Allowance>(allowanceKey(name), {
+      v: 1,
+      spentSats: row.spentSats + change.spentSats,
+      heldSats: row.heldSats + change.heldSats,
+    });
+  }
+}
+
+/** Forgets a session that nobody paid. */
+export async function dropSession(tx: Tx, session: Session): Promise<void> {
+  if (session.depositPaid) throw new Error("a session that was paid is not dropped");
+  await putSession(tx, { ...session, state: "expired" }, session); // a waiting one is counted no more
+  tx.delete(sessionKey(session.handle));
+  if (isOwned(session)) tx.delete(indexKey(session));
+}

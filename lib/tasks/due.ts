@@ -1,0 +1,101 @@
+import type { Slot, Tx, Versioned } from "@/lib/store/store.ts";
+import type { Key } from "@/lib/store/engine.ts";
+
+/** Plans a task, moves it to another time, or (null) ends it. There is at most one task of a kind for an id. */
+export interface TaskOrder {
+  kind: string;
+  id: string;
+  /** Milliseconds since the epoch. */
+  dueAt: number | null;
+  /** How many attempts have failed so far; 0 when left out. */
+  attempt?: number;
+}
+
+/** The right to run one task until `until`. `token` is the fence: a closing transaction compares it. */
+export interface Lease {
+  kind: string;
+  id: string;
+  attempt: number;
+  token: string;
+  owner: string;
+  until: number;
+}
+
+/** The one row of a task. Exactly one index row points at it: under `due` while it waits, under `leased` while it runs. */
+export interface TaskRow extends Versioned {
+  v: 1;
+  kind: string;
+  id: string;
+  dueAt: number;
+  attempt: number;
+  lease: { token: string; owner: string; until: number } | null;
+}
+
+export const taskKey = (kind: string, id: string): Key => ["task", kind, id];
+/** The kind comes before the time, so that ten thousand waiting tasks of one kind hide none of another. */
+export const dueKey = (kind: string, dueAt: number, id: string): Key => ["due", kind, dueAt, id];
+export const leasedKey = (kind: string, id: string): Key => ["leased", kind, id];
+
+const indexKey = (row: TaskRow): Key => row.lease ? leasedKey(row.kind, row.id) : dueKey(row.kind, row.dueAt, row.id);
+
+function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
+  if (old) tx.delete(indexKey(old));
+  if (!next) return tx.delete(taskKey(old!.kind, old!.id));
+  tx.set(taskKey(next.kind, next.id), next);
+  tx.set(indexKey(next), { v: 1 });
+}
+
+/**
+ * Writes what an order asks for. With a slot the task is leased at once.
+ * @returns the lease when a slot was used, else null.
+ */
+export async function placeTask(tx: Tx, order: TaskOrder, slot: Slot | null): Promise<Lease | null> {
+  const old = await tx.get<TaskRow>(taskKey(order.kind, order.id));
+  if (order.dueAt === null) {
+    if (old) put(tx, old, null);
+    return null;
+  }
+  const lease = slot && { token: slot.token, owner: slot.owner, until: slot.until };
+  const { kind, id, dueAt, attempt = 0 } = order;
+  put(tx, old, { v: 1, kind, id, dueAt, attempt, lease });
+  return lease && { kind, id, attempt, ...lease };
+}
+
+/**
+ * Takes the lease of a task that is due, or whose lease is void.
+ * @returns null when there is nothing to take: it ended, was put off, or somebody else's lease lives.
+ */
+export async function takeLease(
+  tx: Tx,
+  input: { kind: string; id: string; slot: Slot; now: number; isVoid: (owner: string) => boolean },
+): Promise<Lease | null> {
+  const { kind, id, slot, now } = input;
+  const row = await tx.get<TaskRow>(taskKey(kind, id));
+  if (!row) return null;
+  if (row.lease ? row.lease.until > now && !input.isVoid(row.lease.owner) : row.dueAt > now) return null;
+  const lease = { token: slot.token, owner: slot.owner, until: slot.until };
+  put(tx, row, { ...row, lease });
+  return { kind, id, attempt: row.attempt, ...lease };
+}
+
+/** True while `lease` is the task's own: false once the task ended, was re-planned, or was taken over. */
+export async function holdsLease(tx: Tx, lease: Lease): Promise<boolean> {
+  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  return row?.lease?.token === lease.token;
+}
+
+/** Moves the end of a lease. @returns false when it is no longer held. */
+export async function renewLease(tx: Tx, lease: Lease, until: number): Promise<boolean> {
+  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  if (row?.lease?.token !== lease.token) return false;
+  put(tx, row, { ...row, lease: { ...row.lease, until } });
+  return true;
+}
+
+/** Gives a lease back: the task is due again at `dueAt`. @returns false when it was no longer held. */
+export async function releaseLease(tx: Tx, lease: Lease, dueAt: number, attempt: number): Promise<boolean> {
+  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  if (row?.lease?.token !== lease.token) return false;
+  put(tx, row, { ...row, dueAt, attempt, lease: null });
+  return true;
+}

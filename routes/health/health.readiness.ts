@@ -1,0 +1,51 @@
+import type { Readiness } from "@/lib/services.ts";
+import type { Store } from "@/lib/store/store.ts";
+import type { Queue } from "@/lib/tasks/queue.ts";
+import type { Settlements } from "@/lib/payments/settlements.ts";
+
+/** Below this much free disk an instance is not ready: a full disk stops a Deno KV process (bytes). */
+const MIN_FREE_BYTES = 64 * 1024 * 1024;
+/** Work that waited longer than this past its time says that the queue does not drain (ms). */
+const MAX_OVERDUE_MS = 30_000;
+
+export interface ReadinessSources {
+  store: Store;
+  queue: Queue;
+  settlements: Settlements;
+  walletName: string;
+  modelName: string;
+  modelError(): string | null;
+  /** Free bytes where the data lies; null when nobody can tell. */
+  freeBytes(): Promise<number | null>;
+}
+
+/** What is known of the parts, without asking a backend for anything that costs: no invoice, no model call. */
+export async function readinessOf(sources: ReadinessSources): Promise<Readiness> {
+  const { store, queue, settlements } = sources;
+  const [status, free] = await Promise.all([queue.status(), sources.freeBytes()]);
+  const { pushConnected, openInvoices, lastWalletError } = settlements.status();
+  const modelError = sources.modelError();
+  const checks: Readiness["checks"] = {
+    store: { ok: store.healthy(), ...(store.healthy() ? {} : { detail: "the database does not answer" }) },
+    queue: {
+      ok: status.oldestOverdueMs < MAX_OVERDUE_MS,
+      overdue: status.overdue,
+      oldestOverdueMs: status.oldestOverdueMs,
+      running: status.running,
+    },
+    lightning: {
+      ok: lastWalletError === null,
+      ...(lastWalletError !== null && { detail: lastWalletError }),
+      backend: sources.walletName,
+      pushConnected,
+      openInvoices,
+    },
+    model: {
+      ok: modelError === null,
+      ...(modelError !== null && { detail: modelError }),
+      backend: sources.modelName,
+    },
+    disk: { ok: free === null || free >= MIN_FREE_BYTES, ...(free !== null && { freeBytes: free }) },
+  };
+  return { ready: Object.values(checks).every((check) => check.ok), checks };
+}
