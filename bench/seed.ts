@@ -6,7 +6,7 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { ENGINE_LIMITS } from "@/lib/store/engine.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { memoryStore } from "@/lib/lightning/testing/memory-store.ts";
-import type { Move } from "@/lib/ledger/ledger.rules.ts";
+import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
 import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { placeTask } from "@/lib/tasks/due.ts";
@@ -50,15 +50,15 @@ export async function seedJobs(path: string, count: number): Promise<string[]> {
   for (let from = 0; from < count; from += BATCH) {
     const rows = new Map<string, { key: Key; value: Versioned }>();
     const tx = writerOf(rows, accounts);
-    const moves: Move[] = [];
+    const postings: Posting[] = [];
     for (const [n, handle] of handles.slice(from, from + BATCH).entries()) {
       const i = from + n;
       const hashes = { evaluation: evals[i]!, work: works[i]!, payout: payouts[i]! };
-      moves.push(
+      postings.push(
         ...await writeJob(tx, { handle, hashes, claimed: i % UNCLAIMED_EACH !== 0, template, at: now - DAY_MS + i }),
       );
     }
-    await post(tx, moves, now);
+    await post(tx, postings, now);
     await engine.commit({
       check: { key: ["head"], versionstamp: null },
       set: [...rows.values()].map(({ key, value }) => ({
@@ -116,8 +116,8 @@ interface Seed {
   at: number;
 }
 
-/** All rows of one job but its ledger's. @returns the moves. */
-async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed): Promise<Move[]> {
+/** All rows of one job but its ledger's. @returns the postings. */
+async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed): Promise<Posting[]> {
   const { evalModel, workModel, evalFeeSats, price, refundDustSats: dustSats, refundClaimDays: claimDays } =
     TEST_SETTINGS;
   const terms = { dustSats, claimDays };
@@ -166,19 +166,23 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
     const settled = { at, paidSats: summary.amountSats };
     tx.set(invoiceKey(summary.paymentHash), { ...newInvoice(purpose, handle, summary, at), settled });
   }
-  const moves = steps.flatMap((step) => step.moves);
+  const postings = steps.flatMap((step) => step.postings);
   const refund = steps[steps.length - 1]?.refund;
   if (!refund) throw new Error("the seeded job owes nothing");
   if (claimed) {
-    moves.push(...payOut(tx, refund, { paymentHash: hashes.payout, paymentRequest: template, at }));
+    postings.push(...payOut(tx, refund, { paymentHash: hashes.payout, paymentRequest: template, at }));
   } else {
     putRefund(tx, refund);
     await placeTask(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil }, null);
   }
-  return moves;
+  return postings;
 }
 
-function payOut(tx: Tx, refund: Refund, payout: { paymentHash: string; paymentRequest: string; at: number }): Move[] {
+function payOut(
+  tx: Tx,
+  refund: Refund,
+  payout: { paymentHash: string; paymentRequest: string; at: number },
+): Posting[] {
   const { paymentHash, paymentRequest, at } = payout;
   const claimed = claim(refund, { paymentHash, paymentRequest, maxFeeSats: 10, claimedAt: at });
   const paid = claimed.outcome === "claimed" &&
@@ -186,5 +190,5 @@ function payOut(tx: Tx, refund: Refund, payout: { paymentHash: string; paymentRe
   if (!paid) throw new Error("the seeded refund cannot be paid");
   putRefund(tx, paid.refund);
   tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId: refund.id, at });
-  return paid.moves.filter(({ sats }) => sats > 0);
+  return paid.postings.filter(({ sats }) => sats > 0);
 }

@@ -2,7 +2,7 @@ import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
-import type { Move } from "@/lib/ledger/ledger.rules.ts";
+import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 import { balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { aim, type Bench, median, number, perSecond, timedCalls } from "./measure.ts";
 
@@ -57,7 +57,14 @@ export const transfers: Bench = {
   },
 };
 
-const move = (i: number): Move => ({ id: `t:${i}`, from: SOURCE, to: target(i), sats: 1, kind: "bench", ref: `${i}` });
+const posting = (i: number): Posting => ({
+  id: `t:${i}`,
+  from: SOURCE,
+  to: target(i),
+  sats: 1,
+  kind: "bench",
+  ref: `${i}`,
+});
 
 async function serial(path: string, { atOnce, total }: { atOnce: number; total: number }): Promise<Result> {
   const engine = await openDenoEngine(path, { exclusive: true });
@@ -76,7 +83,7 @@ async function serial(path: string, { atOnce, total }: { atOnce: number; total: 
 function transfer(store: Store, i: number): Promise<void> {
   const at = Date.now();
   return store.transact(async (tx) => {
-    await post(tx, [move(i)], at);
+    await post(tx, [posting(i)], at);
     tx.set(["receipt", i], { v: 1, at, sats: 1 });
   });
 }
@@ -92,7 +99,7 @@ async function checkAndSet(path: string, { atOnce, total }: { atOnce: number; to
   await kv.set(["account", SOURCE], { in: FUNDS, out: 0 } satisfies Counters);
   let tries = 0;
   const took = await timedCalls(total, atOnce, async (i) => {
-    const { id, from, to, sats } = move(i);
+    const { id, from, to, sats } = posting(i);
     for (;;) {
       tries++;
       const [entry, source, sink] = await kv.getMany<[unknown, Counters, Counters]>([
@@ -106,7 +113,7 @@ async function checkAndSet(path: string, { atOnce, total }: { atOnce: number; to
       const at = Date.now();
       const result = await kv.atomic()
         .check(entry, source, sink)
-        .set(entry.key, { ...move(i), at })
+        .set(entry.key, { ...posting(i), at })
         .set(source.key, { ...held, out: held.out + sats })
         .set(sink.key, { ...receives, in: receives.in + sats })
         .set(["receipt", i], { at, sats })

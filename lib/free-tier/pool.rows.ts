@@ -9,7 +9,7 @@ import {
   subsidy,
   utcDay,
 } from "./free-tier.rules.ts";
-import { type Account, type Counters, NO_MOVES, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { type Account, type Counters, NO_COUNTERS, nonZero } from "@/lib/ledger/ledger.rules.ts";
 import type { TrustConfig } from "@/lib/identity/trust.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
 import { accountKey, balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
@@ -195,7 +195,7 @@ async function reserve(tx: Tx, grantee: Grantee, sats: number, account: Account,
 
 /**
  * A request with a grant has ended: what it did not absorb goes back to the pool and to the key's budget of that day.
- * @param absorbedSats leaves the account by the caller's own moves. @returns the sats returned; 0 without a grant.
+ * @param absorbedSats leaves the account by the caller's own postings. @returns the sats returned; 0 without a grant.
  */
 export async function settleGrant(tx: Tx, id: string, absorbedSats: number, now: number): Promise<number> {
   const grant = await getGrant(tx, id);
@@ -251,9 +251,9 @@ export async function creditPool(
  * What nobody claimed before there was a pool belongs to it, too. For instances that are older than the pool; once.
  */
 async function takeUnclaimed(tx: Tx, now: number): Promise<void> {
-  const { in: received, out } = await tx.get<Counters>(accountKey("unclaimed")) ?? NO_MOVES;
+  const { in: received, out } = await tx.get<Counters>(accountKey("unclaimed")) ?? NO_COUNTERS;
   const sats = received - out;
-  const move = {
+  const posting = {
     id: `unclaimed-to-pool:${received}`, // again, should an older program have run in between
     from: "unclaimed",
     to: POOL,
@@ -261,7 +261,7 @@ async function takeUnclaimed(tx: Tx, now: number): Promise<void> {
     kind: "refund-unclaimed",
     ref: "unclaimed",
   };
-  await post(tx, nonZero([move]), now);
+  await post(tx, nonZero([posting]), now);
 }
 
 /** The operator's gift that the pool begins with, once in the life of an instance. */

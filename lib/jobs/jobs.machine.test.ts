@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Usage } from "@/lib/ai/port.ts";
-import { applyMoves, balanceOf, checkMove, type Counters, type Move } from "@/lib/ledger/ledger.rules.ts";
+import { applyPostings, balanceOf, checkPosting, type Counters, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import { price } from "@/lib/metering/pricing.rules.ts";
 import { TEST_SETTINGS } from "@/tests/harness/world.ts";
 import {
@@ -66,7 +66,7 @@ const fresh = (): Job =>
     now: NOW,
   });
 
-/** A job after these facts, and the accounts after all its moves: an overdraft or a malformed move throws. */
+/** A job after these facts, and the accounts after all its postings: an overdraft or a malformed posting throws. */
 function after(...facts: Fact[]) {
   let job = fresh();
   let accounts: Map<string, Counters> = new Map();
@@ -74,8 +74,8 @@ function after(...facts: Fact[]) {
   for (const fact of facts) {
     const step = FACTS[fact](job);
     assert.ok(step.outcome === "applied", `${fact} did not apply to a job that is ${job.state}`);
-    step.moves.forEach(checkMove);
-    accounts = applyMoves(accounts, step.moves);
+    step.postings.forEach(checkPosting);
+    accounts = applyPostings(accounts, step.postings);
     job = step.job;
     last = step;
   }
@@ -212,33 +212,33 @@ Deno.test("evalPaid: the fee is earned and the evaluation planned for now", () =
   assert.equal(job.paidSats, 0);
   assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: NOW }]);
   assert.deepEqual([sats("lightning"), sats("revenue:eval")], [-10, 10]);
-  assert.deepEqual(step.moves.map(({ id, ref }) => [id, ref]), [[`settle:${EVAL.paymentHash}`, EVAL.paymentHash]]);
+  assert.deepEqual(step.postings.map(({ id, ref }) => [id, ref]), [[`settle:${EVAL.paymentHash}`, EVAL.paymentHash]]);
   assert.equal(step.refund, null);
 });
 
 Deno.test("evalPaid: what was paid beyond the fee stays the payer's", () => {
   const step = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 13, now: NOW }) as Step;
   assert.equal(step.job.paidSats, 3);
-  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [
+  assert.deepEqual(step.postings.map(({ from, to, sats }) => [from, to, sats]), [
     ["lightning", "revenue:eval", 10],
     ["lightning", JOB, 3],
   ]);
   const end = rejected(step.job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }) as Step;
   assert.equal(end.refund?.sats, 3);
-  assert.deepEqual(end.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
+  assert.deepEqual(end.postings.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
 });
 
 Deno.test("evalPaid: less than the fee is earned as far as it goes", () => {
   const step = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 7, now: NOW }) as Step;
   assert.equal(step.job.paidSats, 0);
-  assert.deepEqual(step.moves.map(({ to, sats }) => [to, sats]), [["revenue:eval", 7]]);
+  assert.deepEqual(step.postings.map(({ to, sats }) => [to, sats]), [["revenue:eval", 7]]);
 });
 
 Deno.test("accepted: keeps the reason, the quote and the invoice, ends the evaluation, moves nothing", () => {
   const { job, step } = after("evalPaid", "accepted");
   assert.deepEqual([job.reason, job.quote, job.workInvoice, job.evalUsage], ["fine", QUOTE, WORK, USAGE]);
   assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
-  assert.deepEqual(step.moves, []);
+  assert.deepEqual(step.postings, []);
   assert.equal(step.refund, null);
 });
 
@@ -263,7 +263,7 @@ Deno.test("workPaid: the sats are the job's, and the work is planned for now", (
   assert.equal(job.paidSats, 500);
   assert.equal(sats(JOB), 500);
   assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: NOW }]);
-  assert.deepEqual(step.moves.map(({ id }) => id), [`settle:${WORK.paymentHash}`]);
+  assert.deepEqual(step.postings.map(({ id }) => id), [`settle:${WORK.paymentHash}`]);
 });
 
 Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", () => {
@@ -293,7 +293,7 @@ Deno.test("workDone: a cost above what was paid is the operator's loss, never a 
   assert.ok((step.job.closing?.actualSats ?? 0) > 500);
   assert.equal(step.refund, null);
   assert.equal(step.job.refundId, null);
-  assert.deepEqual(step.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", 500]]);
+  assert.deepEqual(step.postings.map(({ to, sats }) => [to, sats]), [["revenue:work", 500]]);
 });
 
 Deno.test("workDone: less than dust is not refunded and does not stay in the job", () => {
@@ -301,7 +301,7 @@ Deno.test("workDone: less than dust is not refunded and does not stay in the job
   const owed = 500 - ACTUAL.sats;
   const dusty = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed + 1 }, now: NOW }) as Step;
   assert.equal(dusty.refund, null);
-  assert.deepEqual(dusty.moves.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["pool", owed]]);
+  assert.deepEqual(dusty.postings.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["pool", owed]]);
   const exact = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed }, now: NOW }) as Step;
   assert.equal(exact.refund?.sats, owed);
 });
@@ -311,7 +311,10 @@ Deno.test("workDone: a grant is used up before the payer's money, and the payer 
   const step = workDone({ ...job, grantedSats: 20 }, { usage: USAGE, terms: TERMS, now: NOW }) as Step;
   const closing = step.job.closing;
   assert.deepEqual([closing?.absorbedSats, closing?.chargeSats], [20, ACTUAL.sats - 20]);
-  const out = step.moves.filter(({ from }) => from === JOB).reduce((sum: number, { sats }: Move) => sum + sats, 0);
+  const out = step.postings.filter(({ from }) => from === JOB).reduce(
+    (sum: number, { sats }: Posting) => sum + sats,
+    0,
+  );
   assert.equal(out, 520 - (closing?.returnedSats ?? NaN));
 });
 
@@ -333,8 +336,13 @@ Deno.test("invoiceExpired: an overpaid fee does not stay in a job that is over",
   const offered = FACTS.accepted(paid.job) as Step;
   const step = FACTS.workExpired(offered.job) as Step;
   assert.equal(step.job.paidSats, 0);
-  assert.deepEqual(step.moves.map(({ from, to, sats }) => [from, to, sats]), [[JOB, "pool", 3]]);
-  assert.deepEqual(FACTS.evalExpired(fresh()), { ...FACTS.evalExpired(fresh()), moves: [], tasks: [], refund: null });
+  assert.deepEqual(step.postings.map(({ from, to, sats }) => [from, to, sats]), [[JOB, "pool", 3]]);
+  assert.deepEqual(FACTS.evalExpired(fresh()), {
+    ...FACTS.evalExpired(fresh()),
+    postings: [],
+    tasks: [],
+    refund: null,
+  });
 });
 
 Deno.test("workPaid: a job that expired before and comes back holds only what came now", () => {
@@ -343,13 +351,13 @@ Deno.test("workPaid: a job that expired before and comes back holds only what ca
   assert.equal(sats(JOB), 500);
 });
 
-Deno.test("every move has an id of its own: a repeat of the whole history is recognised", () => {
+Deno.test("every posting has an id of its own: a repeat of the whole history is recognised", () => {
   for (const { by } of STATES) {
     const ids: string[] = [];
     let job = fresh();
     for (const fact of by) {
       const step = FACTS[fact](job) as Step;
-      ids.push(...step.moves.map(({ id }) => id));
+      ids.push(...step.postings.map(({ id }) => id));
       job = step.job;
     }
     assert.equal(new Set(ids).size, ids.length);

@@ -4,7 +4,7 @@
  */
 import type { Usage } from "@/lib/ai/port.ts";
 import type { BtcPrice } from "@/lib/btc-price/port.ts";
-import { type Move, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import { price, type PriceConfig, type Rates, settle } from "@/lib/metering/pricing.rules.ts";
 import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
@@ -85,7 +85,7 @@ export interface FreeTierView {
 export interface Step {
   outcome: "applied";
   job: Job;
-  moves: Move[];
+  postings: Posting[];
   tasks: TaskOrder[];
   refund: Refund | null;
   /** The grant's end: what of it the work used; the rest goes back to the pool. null: it goes on, or there is none. */
@@ -113,7 +113,7 @@ const jobAccount = (handle: string) => `job:${handle}`;
 const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): Step => ({
   outcome: "applied",
   job,
-  moves: nonZero(rest.moves ?? []),
+  postings: nonZero(rest.postings ?? []),
   tasks: rest.tasks ?? [],
   refund: rest.refund ?? null,
   absorbed: rest.absorbed ?? null,
@@ -172,7 +172,7 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
   const surplus = paidSats - fee;
   const account = jobAccount(job.handle);
   return applied({ ...job, state: "evaluating", evalPaid: true, evalFeeSats: fee, paidSats: job.paidSats + surplus }, {
-    moves: [
+    postings: [
       {
         id: `settle:${paymentHash}`,
         from: "lightning",
@@ -265,7 +265,7 @@ export function evaluationFailed(
   const { message, usage, causedByRequest = false, terms, now } = input;
   const fee = job.evalFeeSats;
   const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
-  const back: Move = {
+  const back: Posting = {
     id: `eval-failed:${job.handle}`,
     from: "revenue:eval",
     to: jobAccount(job.handle),
@@ -296,7 +296,7 @@ export function workPaid(
   const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + subsidySats };
   return applied({ ...next, state: "executing" }, {
     adviceSats: endedAdvice(job),
-    moves: [{
+    postings: [{
       id: `settle:${paymentHash}`,
       from: "lightning",
       to: jobAccount(job.handle),
@@ -330,7 +330,7 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
   };
   const from = jobAccount(job.handle);
   const about = { from, to: "revenue:work", ref: job.handle };
-  const earned: Move[] = [
+  const earned: Posting[] = [
     { id: `earned:${job.handle}`, sats: parts.chargeSats, kind: "work", ...about },
     { id: `absorbed:${job.handle}`, sats: parts.absorbedSats, kind: "work-granted", ...about },
   ];
@@ -362,7 +362,7 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
     ? job.workInvoice
     : null;
   if (awaited?.paymentHash !== input.paymentHash) return REPLAYED;
-  const surplus: Move = {
+  const surplus: Posting = {
     id: `overpaid:${job.handle}`,
     from: jobAccount(job.handle),
     to: "pool",
@@ -370,7 +370,7 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
     kind: "overpaid-unclaimed",
     ref: job.handle,
   };
-  return applied({ ...job, state: "expired", paidSats: 0 }, { moves: [surplus], adviceSats: endedAdvice(job) });
+  return applied({ ...job, state: "expired", paidSats: 0 }, { postings: [surplus], adviceSats: endedAdvice(job) });
 }
 
 /** The advice of an invoice that waits no more; that of an expired one has ended before. */
@@ -379,7 +379,7 @@ const endedAdvice = (job: Job): number => job.state === "awaiting_work_payment" 
 /** Ends a job: `owedSats` (and what was overpaid on the evaluation) become a refund, so its account is empty. */
 function giveBack(
   job: Job,
-  moves: Move[],
+  postings: Posting[],
   owedSats: number,
   taskKind: "evaluate" | "work",
   terms: RefundTerms,
@@ -388,7 +388,7 @@ function giveBack(
   const owed = taskKind === "evaluate" ? owedSats + job.paidSats : owedSats;
   const refund = newRefund({ id: job.handle, source: { kind: "job", handle: job.handle }, sats: owed, ...terms, now });
   const from = jobAccount(job.handle);
-  const rest: Move = refund
+  const rest: Posting = refund
     ? {
       id: `refund:${job.handle}`,
       from,
@@ -399,7 +399,7 @@ function giveBack(
     }
     : { id: `dust:${job.handle}`, from, to: "pool", sats: owed, kind: "refund-dust", ref: job.handle };
   return applied({ ...job, refundId: refund?.id ?? null }, {
-    moves: [...moves, rest],
+    postings: [...postings, rest],
     tasks: [{ kind: taskKind, id: job.handle, dueAt: null }],
     refund,
   });

@@ -53,13 +53,13 @@ export function putNewJob(tx: Tx, job: Job): void {
 }
 
 /**
- * Writes everything one transition brings: the job, its moves, what it owes, the end of its grant, the pool's share of
+ * Writes everything one transition brings: the job, its postings, what it owes, the end of its grant, the pool's share of
  * what was earned, the key's trust, its next task, its event.
  */
 export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
   if (step.outcome === "replayed") return false;
   const { handle, pubkey } = step.job;
-  await post(tx, step.moves, now);
+  await post(tx, step.postings, now);
   if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
   if (step.absorbed !== null) await settleGrant(tx, handle, step.absorbed, now);
   await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });

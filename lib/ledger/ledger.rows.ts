@@ -1,47 +1,49 @@
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import {
   type Account,
-  applyMoves,
+  applyPostings,
   balanceOf,
-  checkMove,
+  checkPosting,
   type Counters,
   type Entry,
   LedgerError,
-  type Move,
-  NO_MOVES,
-  sameMove,
+  NO_COUNTERS,
+  type Posting,
+  samePosting,
 } from "./ledger.rules.ts";
 
 export const entryKey = (id: string): Key => ["entry", id];
 export const accountKey = (account: Account): Key => ["account", account];
 
 /**
- * Writes moves and the counters of both accounts of each. A move that stands in the ledger already is recognised by its
+ * Writes postings and the counters of both accounts of each. A posting that stands in the ledger already is recognised by its
  * id and changes nothing.
- * @throws {LedgerError} `overdraft`; `conflict` when the id stands for another move; `malformed`.
+ * @throws {LedgerError} `overdraft`; `conflict` when the id stands for another posting; `malformed`.
  */
-export async function post(tx: Tx, moves: readonly Move[], at: number): Promise<void> {
-  moves.forEach(checkMove);
-  const names = [...new Set(moves.flatMap((move) => [move.from, move.to]))];
+export async function post(tx: Tx, postings: readonly Posting[], at: number): Promise<void> {
+  postings.forEach(checkPosting);
+  const names = [...new Set(postings.flatMap((posting) => [posting.from, posting.to]))];
   const [known, counters] = await Promise.all([
-    Promise.all(moves.map((move) => tx.get<Entry>(entryKey(move.id)))),
+    Promise.all(postings.map((posting) => tx.get<Entry>(entryKey(posting.id)))),
     Promise.all(names.map((name) => tx.get<Counters>(accountKey(name)))),
   ]);
-  const fresh = moves.filter((move, i) => {
+  const fresh = postings.filter((posting, i) => {
     const entry = known[i];
     if (!entry) return true;
-    if (!sameMove(entry, move)) throw new LedgerError("conflict", `entry ${move.id} stands for another move`);
+    if (!samePosting(entry, posting)) {
+      throw new LedgerError("conflict", `entry ${posting.id} stands for another posting`);
+    }
     return false;
   });
   if (fresh.length === 0) return;
-  const before = new Map(names.map((name, i) => [name, counters[i] ?? NO_MOVES]));
-  for (const [name, after] of applyMoves(before, fresh)) {
+  const before = new Map(names.map((name, i) => [name, counters[i] ?? NO_COUNTERS]));
+  for (const [name, after] of applyPostings(before, fresh)) {
     if (after !== before.get(name)) tx.set(accountKey(name), after);
   }
-  for (const move of fresh) tx.set(entryKey(move.id), { v: 1, ...move, at } satisfies Entry);
+  for (const posting of fresh) tx.set(entryKey(posting.id), { v: 1, ...posting, at } satisfies Entry);
 }
 
 /** Balance of an account in sats. */
 export async function balance(reader: Reader, account: Account): Promise<number> {
-  return balanceOf((await reader.get<Counters>(accountKey(account))) ?? NO_MOVES);
+  return balanceOf((await reader.get<Counters>(accountKey(account))) ?? NO_COUNTERS);
 }

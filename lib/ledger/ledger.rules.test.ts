@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  applyMoves,
+  applyPostings,
   balanceOf,
-  checkMove,
+  checkPosting,
   type Counters,
   type Entry,
   LedgerError,
   mayBeNegative,
-  type Move,
   nonZero,
-  sameMove,
+  type Posting,
+  samePosting,
 } from "./ledger.rules.ts";
 
-const move = (part: Partial<Move> = {}): Move => ({
+const posting = (part: Partial<Posting> = {}): Posting => ({
   id: "m",
   from: "lightning",
   to: "job:abc",
@@ -25,16 +25,16 @@ const move = (part: Partial<Move> = {}): Move => ({
 const withCode = (code: LedgerError["code"], says: RegExp) => (error: unknown) =>
   error instanceof LedgerError && error.code === code && says.test(error.message);
 
-Deno.test("checkMove: takes a whole, positive amount between two known accounts", () => {
+Deno.test("checkPosting: takes a whole, positive amount between two known accounts", () => {
   for (const to of ["operator", "pool", "fees:routing", "revenue:eval", "revenue:work", "job:0-z", "refund:abc"]) {
-    checkMove(move({ to }));
+    checkPosting(posting({ to }));
   }
-  checkMove(move({ sats: Number.MAX_SAFE_INTEGER }));
+  checkPosting(posting({ sats: Number.MAX_SAFE_INTEGER }));
 });
 
 for (const sats of [0, -1, 1.5, NaN, Infinity, Number.MAX_SAFE_INTEGER + 1]) {
-  Deno.test(`checkMove: ${sats} sats is malformed`, () => {
-    assert.throws(() => checkMove(move({ sats })), withCode("malformed", /no whole, positive number/));
+  Deno.test(`checkPosting: ${sats} sats is malformed`, () => {
+    assert.throws(() => checkPosting(posting({ sats })), withCode("malformed", /no whole, positive number/));
   });
 }
 for (
@@ -51,13 +51,13 @@ for (
   ]
 ) {
   for (const side of ["from", "to"] as const) {
-    Deno.test(`checkMove: there is no account "${account}" to move ${side}`, () => {
-      assert.throws(() => checkMove(move({ [side]: account })), withCode("malformed", /there is no account/));
+    Deno.test(`checkPosting: there is no account "${account}" to move ${side}`, () => {
+      assert.throws(() => checkPosting(posting({ [side]: account })), withCode("malformed", /there is no account/));
     });
   }
 }
-Deno.test("checkMove: a move from an account to itself is malformed", () => {
-  assert.throws(() => checkMove(move({ from: "job:a", to: "job:a" })), withCode("malformed", /both accounts/));
+Deno.test("checkPosting: a posting from an account to itself is malformed", () => {
+  assert.throws(() => checkPosting(posting({ from: "job:a", to: "job:a" })), withCode("malformed", /both accounts/));
 });
 
 Deno.test("mayBeNegative: the wallet, the operator and the fees, nothing else", () => {
@@ -67,43 +67,43 @@ Deno.test("mayBeNegative: the wallet, the operator and the fees, nothing else", 
   }
 });
 
-Deno.test("applyMoves: counters of both accounts grow by the amount, the input is left alone", () => {
+Deno.test("applyPostings: counters of both accounts grow by the amount, the input is left alone", () => {
   const before = new Map<string, Counters>([["job:abc", { v: 1, in: 5, out: 2 }]]);
-  const after = applyMoves(before, [move()]);
+  const after = applyPostings(before, [posting()]);
   assert.deepEqual(after.get("lightning"), { v: 1, in: 0, out: 10 });
   assert.deepEqual(after.get("job:abc"), { v: 1, in: 15, out: 2 });
   assert.deepEqual([...before], [["job:abc", { v: 1, in: 5, out: 2 }]]);
 });
 
-Deno.test("applyMoves: an account may be emptied and not a satoshi more, whatever it got and gave before", () => {
+Deno.test("applyPostings: an account may be emptied and not a satoshi more, whatever it got and gave before", () => {
   const before = new Map<string, Counters>([["job:abc", { v: 1, in: 25, out: 15 }]]);
-  const out = (sats: number) => move({ from: "job:abc", to: "refund:abc", sats });
-  assert.equal(balanceOf(applyMoves(before, [out(10)]).get("job:abc") as Counters), 0);
-  assert.throws(() => applyMoves(before, [out(11)]), withCode("overdraft", /job:abc holds 10 sats, not 11/));
-  assert.throws(() => applyMoves(before, [out(6), out(5)]), withCode("overdraft", /holds 4 sats, not 5/));
-  assert.throws(() => applyMoves(new Map(), [out(1)]), withCode("overdraft", /holds 0 sats/));
+  const out = (sats: number) => posting({ from: "job:abc", to: "refund:abc", sats });
+  assert.equal(balanceOf(applyPostings(before, [out(10)]).get("job:abc") as Counters), 0);
+  assert.throws(() => applyPostings(before, [out(11)]), withCode("overdraft", /job:abc holds 10 sats, not 11/));
+  assert.throws(() => applyPostings(before, [out(6), out(5)]), withCode("overdraft", /holds 4 sats, not 5/));
+  assert.throws(() => applyPostings(new Map(), [out(1)]), withCode("overdraft", /holds 0 sats/));
 });
 
-Deno.test("applyMoves: what comes in an earlier move can go out in a later one, not the other way round", () => {
-  const into = move({ id: "in" });
-  const out = move({ id: "out", from: "job:abc", to: "refund:abc" });
-  assert.equal(balanceOf(applyMoves(new Map(), [into, out]).get("refund:abc") as Counters), 10);
-  assert.throws(() => applyMoves(new Map(), [out, into]), withCode("overdraft", /job:abc/));
+Deno.test("applyPostings: what comes in an earlier posting can go out in a later one, not the other way round", () => {
+  const into = posting({ id: "in" });
+  const out = posting({ id: "out", from: "job:abc", to: "refund:abc" });
+  assert.equal(balanceOf(applyPostings(new Map(), [into, out]).get("refund:abc") as Counters), 10);
+  assert.throws(() => applyPostings(new Map(), [out, into]), withCode("overdraft", /job:abc/));
 });
 
-Deno.test("applyMoves: whatever is moved, all balances add up to zero, and what may not be negative is not", () => {
+Deno.test("applyPostings: whatever is moved, all balances add up to zero, and what may not be negative is not", () => {
   const accounts = ["lightning", "operator", "fees:routing", "job:a", "refund:a", "revenue:work", "unclaimed"];
-  const anyMove = fc.record({
+  const anyPosting = fc.record({
     from: fc.constantFrom(...accounts),
     to: fc.constantFrom(...accounts),
     sats: fc.integer({ min: 1, max: 100 }),
   })
     .filter(({ from, to }) => from !== to);
-  fc.assert(fc.property(fc.array(anyMove), (moves) => {
+  fc.assert(fc.property(fc.array(anyPosting), (postings) => {
     let counters: Map<string, Counters> = new Map();
-    for (const part of moves) {
+    for (const part of postings) {
       try {
-        counters = applyMoves(counters, [move(part)]);
+        counters = applyPostings(counters, [posting(part)]);
       } catch (error) {
         assert.ok(error instanceof LedgerError);
       }
@@ -114,15 +114,15 @@ Deno.test("applyMoves: whatever is moved, all balances add up to zero, and what 
   }));
 });
 
-Deno.test("sameMove: every field but the time counts", () => {
-  const entry: Entry = { v: 1, at: 5, ...move() };
-  assert.equal(sameMove(entry, move()), true);
+Deno.test("samePosting: every field but the time counts", () => {
+  const entry: Entry = { v: 1, at: 5, ...posting() };
+  assert.equal(samePosting(entry, posting()), true);
   for (const part of [{ from: "operator" }, { to: "job:x" }, { sats: 11 }, { kind: "other" }, { ref: "other" }]) {
-    assert.equal(sameMove(entry, move(part)), false, JSON.stringify(part));
+    assert.equal(samePosting(entry, posting(part)), false, JSON.stringify(part));
   }
 });
 
 Deno.test("nonZero: leaves out what moves nothing, and nothing else", () => {
-  const moves = [move({ id: "a" }), move({ id: "b", sats: 0 }), move({ id: "c", sats: -1 })];
-  assert.deepEqual(nonZero(moves).map(({ id }) => id), ["a", "c"]);
+  const postings = [posting({ id: "a" }), posting({ id: "b", sats: 0 }), posting({ id: "c", sats: -1 })];
+  assert.deepEqual(nonZero(postings).map(({ id }) => id), ["a", "c"]);
 });

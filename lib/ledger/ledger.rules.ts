@@ -3,8 +3,8 @@
 /** `lightning`, `operator`, `fees:routing`, `revenue:…`, `pool`, `job:<handle>`, `session:<handle>`, `hold:<requestId>`, `refund:<id>` */
 export type Account = string;
 
-/** Money moves from one account to another. `id` says what the move is for: the same id can apply only once. */
-export interface Move {
+/** Money moves from one account to another. `id` says what the posting is for: the same id can apply only once. */
+export interface Posting {
   id: string;
   from: Account;
   to: Account;
@@ -15,8 +15,8 @@ export interface Move {
   ref: string;
 }
 
-/** A move as it stands in the ledger, append-only. `at`: ms since the epoch. */
-export interface Entry extends Move {
+/** A posting as it stands in the ledger, append-only. `at`: ms since the epoch. */
+export interface Entry extends Posting {
   v: 1;
   at: number;
 }
@@ -28,7 +28,7 @@ export interface Counters {
   out: number;
 }
 
-export const NO_MOVES: Counters = { v: 1, in: 0, out: 0 };
+export const NO_COUNTERS: Counters = { v: 1, in: 0, out: 0 };
 export const balanceOf = (counters: Counters): number => counters.in - counters.out;
 
 const MAY_BE_NEGATIVE: ReadonlySet<Account> = new Set(["lightning", "operator", "fees:routing"]);
@@ -46,44 +46,52 @@ export class LedgerError extends Error {
   }
 }
 
-/** @throws {LedgerError} `malformed` unless the move is between two known accounts and of a whole, positive amount. */
-export function checkMove(move: Move): void {
-  if (!Number.isSafeInteger(move.sats) || move.sats <= 0) {
-    throw new LedgerError("malformed", `move ${move.id}: ${move.sats} is no whole, positive number of sats`);
+/** @throws {LedgerError} `malformed` unless the posting is between two known accounts and of a whole, positive amount. */
+export function checkPosting(posting: Posting): void {
+  if (!Number.isSafeInteger(posting.sats) || posting.sats <= 0) {
+    throw new LedgerError("malformed", `posting ${posting.id}: ${posting.sats} is no whole, positive number of sats`);
   }
-  for (const account of [move.from, move.to]) {
-    if (!ACCOUNT.test(account)) throw new LedgerError("malformed", `move ${move.id}: there is no account ${account}`);
+  for (const account of [posting.from, posting.to]) {
+    if (!ACCOUNT.test(account)) {
+      throw new LedgerError("malformed", `posting ${posting.id}: there is no account ${account}`);
+    }
   }
-  if (move.from === move.to) throw new LedgerError("malformed", `move ${move.id}: both accounts are ${move.from}`);
+  if (posting.from === posting.to) {
+    throw new LedgerError("malformed", `posting ${posting.id}: both accounts are ${posting.from}`);
+  }
 }
 
-/** True when `entry` records this very move; `at` may differ. */
-export const sameMove = (entry: Entry, move: Move): boolean =>
-  entry.from === move.from && entry.to === move.to && entry.sats === move.sats && entry.kind === move.kind &&
-  entry.ref === move.ref;
+/** True when `entry` records this very posting; `at` may differ. */
+export const samePosting = (entry: Entry, posting: Posting): boolean =>
+  entry.from === posting.from && entry.to === posting.to && entry.sats === posting.sats &&
+  entry.kind === posting.kind &&
+  entry.ref === posting.ref;
 
 /**
- * The counters of all accounts after `moves`, in order.
- * @param before counters of every account that `moves` touch.
- * @throws {LedgerError} `overdraft` when a move would take an account that may not be negative below zero.
+ * The counters of all accounts after `postings`, in order.
+ * @param before counters of every account that `postings` touch.
+ * @throws {LedgerError} `overdraft` when a posting would take an account that may not be negative below zero.
  */
-export function applyMoves(before: ReadonlyMap<Account, Counters>, moves: readonly Move[]): Map<Account, Counters> {
+export function applyPostings(
+  before: ReadonlyMap<Account, Counters>,
+  postings: readonly Posting[],
+): Map<Account, Counters> {
   const after = new Map(before);
-  const of = (account: Account) => after.get(account) ?? NO_MOVES;
-  for (const move of moves) {
-    const from = of(move.from);
-    const to = of(move.to);
-    if (!mayBeNegative(move.from) && balanceOf(from) < move.sats) {
+  const of = (account: Account) => after.get(account) ?? NO_COUNTERS;
+  for (const posting of postings) {
+    const from = of(posting.from);
+    const to = of(posting.to);
+    if (!mayBeNegative(posting.from) && balanceOf(from) < posting.sats) {
       throw new LedgerError(
         "overdraft",
-        `move ${move.id}: ${move.from} holds ${balanceOf(from)} sats, not ${move.sats}`,
+        `posting ${posting.id}: ${posting.from} holds ${balanceOf(from)} sats, not ${posting.sats}`,
       );
     }
-    after.set(move.from, { ...from, out: from.out + move.sats });
-    after.set(move.to, { ...to, in: to.in + move.sats });
+    after.set(posting.from, { ...from, out: from.out + posting.sats });
+    after.set(posting.to, { ...to, in: to.in + posting.sats });
   }
   return after;
 }
 
-/** The moves that move something: rules may write down all they could make and leave out the empty ones here. */
-export const nonZero = (moves: readonly Move[]): Move[] => moves.filter((move) => move.sats !== 0);
+/** The postings that posting something: rules may write down all they could make and leave out the empty ones here. */
+export const nonZero = (postings: readonly Posting[]): Posting[] => postings.filter((posting) => posting.sats !== 0);

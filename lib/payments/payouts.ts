@@ -165,7 +165,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       const next = payoutPaid(refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
       if (!next) return;
       putRefund(tx, next.refund);
-      await post(tx, nonZero(next.moves), now);
+      await post(tx, nonZero(next.postings), now);
       tx.task({ kind: "refund-expiry", id: refund.id, dueAt: null });
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
     } else if (state.state === "failed") {
@@ -208,7 +208,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
       if (next.outcome !== "expired") return;
       putRefund(tx, next.refund);
-      await post(tx, next.moves, now);
+      await post(tx, next.postings, now);
       tx.event({ type: "refund_state", handle: next.refund.source.handle, state: "expired", sats: next.refund.sats });
     });
   }

@@ -75,7 +75,7 @@ Deno.test("payoutPaid: the refund leaves by the wallet, its fee is the operator'
     state: "paid",
     paid: { at: NOW + 5, preimage: SENT.preimage, feeSats: 2 },
   });
-  assert.deepEqual(result?.moves.map(({ id, from, to, sats }) => [id, from, to, sats]), [
+  assert.deepEqual(result?.postings.map(({ id, from, to, sats }) => [id, from, to, sats]), [
     [`payout:${HASH}`, "refund:r1", "lightning", 50],
     [`payout-fee:${HASH}`, "fees:routing", "lightning", 2],
   ]);
@@ -119,7 +119,7 @@ Deno.test("expireRefund: a pending one ends at its time, not before, and its sat
   const result = expireRefund(owed(), NOW + 30 * DAY);
   assert.ok(result.outcome === "expired");
   assert.deepEqual(result.refund, expired);
-  assert.deepEqual(result.moves.map(({ from, to, sats }) => [from, to, sats]), [["refund:r1", "pool", 50]]);
+  assert.deepEqual(result.postings.map(({ from, to, sats }) => [from, to, sats]), [["refund:r1", "pool", 50]]);
 });
 Deno.test("expireRefund: one that is being paid waits however late it is, one that is decided is over", () => {
   assert.deepEqual(expireRefund(paying(), NOW + 99 * DAY), { outcome: "wait" });

@@ -1,8 +1,8 @@
 /**
  * A refund from the moment it is owed until it is paid or given up (economy.md §5). Pure: every function returns the next
- * record and its ledger moves, or says why nothing changes.
+ * record and its ledger postings, or says why nothing changes.
  */
-import type { Move } from "@/lib/ledger/ledger.rules.ts";
+import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 
 export type RefundState = "pending" | "paying" | "paid" | "expired";
 
@@ -85,10 +85,10 @@ export function claim(
 export function payoutPaid(
   refund: Refund,
   input: { paymentHash: string; preimage: string; feeSats: number; now: number },
-): { refund: Refund; moves: Move[] } | null {
+): { refund: Refund; postings: Posting[] } | null {
   if (refund.state !== "paying" || refund.payout?.paymentHash !== input.paymentHash) return null;
   const { paymentHash, preimage, feeSats, now } = input;
-  const moves: Move[] = [
+  const postings: Posting[] = [
     {
       id: `payout:${paymentHash}`,
       from: refundAccount(refund.id),
@@ -106,7 +106,7 @@ export function payoutPaid(
       ref: paymentHash,
     },
   ];
-  return { refund: { ...refund, state: "paid", paid: { at: now, preimage, feeSats } }, moves };
+  return { refund: { ...refund, state: "paid", paid: { at: now, preimage, feeSats } }, postings };
 }
 
 /**
@@ -139,14 +139,14 @@ export function payoutDoubtful(refund: Refund, paymentHash: string, now: number)
 export function expireRefund(
   refund: Refund,
   now: number,
-): { outcome: "expired"; refund: Refund; moves: Move[] } | { outcome: "wait" | "over" } {
+): { outcome: "expired"; refund: Refund; postings: Posting[] } | { outcome: "wait" | "over" } {
   if (refund.state === "paid" || refund.state === "expired") return { outcome: "over" };
   if (refund.state === "paying" || now < refund.claimUntil) return { outcome: "wait" };
   const from = refundAccount(refund.id);
   return {
     outcome: "expired",
     refund: { ...refund, state: "expired" },
-    moves: [{
+    postings: [{
       id: `unclaimed:${refund.id}`,
       from,
       to: "pool",

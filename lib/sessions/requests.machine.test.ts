@@ -206,7 +206,7 @@ Deno.test("actualSats: without an evaluation in the quote none is charged, whate
 // ---- its end ---------------------------------------------------------------------------------------------------------
 
 const movesOf = (end: RequestEnd, request = running()) =>
-  endRequest(request, end, 300, NOW + 5)?.moves.map(({ id, from, to, sats }) => [id, from, to, sats]);
+  endRequest(request, end, 300, NOW + 5)?.postings.map(({ id, from, to, sats }) => [id, from, to, sats]);
 
 Deno.test("endRequest: what it cost is earned and the rest of the hold goes back to the session", () => {
   const end = complete(used(60, 100), used(500, 200));
@@ -351,8 +351,9 @@ Deno.test("property: held = debited + released, whatever was used, and nothing i
       const step = endRequest(running({ quote, holdSats }), end, balanceSats, NOW);
       assert.ok(step);
       const { debitedSats } = step.request;
-      const sum = (to: string) => step.moves.filter((move) => move.to === to).reduce((all, { sats }) => all + sats, 0);
-      assert.ok(step.moves.every(({ from, sats }) => from === holdAccount("r1") && sats > 0));
+      const sum = (to: string) =>
+        step.postings.filter((posting) => posting.to === to).reduce((all, { sats }) => all + sats, 0);
+      assert.ok(step.postings.every(({ from, sats }) => from === holdAccount("r1") && sats > 0));
       assert.equal(sum("revenue:session"), debitedSats);
       assert.equal(sum("revenue:session") + sum("session:s1"), holdSats);
       assert.ok(debitedSats >= 0 && debitedSats <= holdSats && debitedSats <= step.request.actualSats);
@@ -371,7 +372,7 @@ Deno.test("property: what the pool granted is used first, and held + granted is 
     assert.equal(absorbedSats, Math.min(actual, grantedSats));
     assert.ok(debitedSats >= 0 && debitedSats <= holdSats);
     assert.ok(debitedSats === 0 || absorbedSats === grantedSats, "the session pays only what the grant does not");
-    const out = step.moves.reduce((sum, { sats }) => sum + sats, 0);
+    const out = step.postings.reduce((sum, { sats }) => sum + sats, 0);
     assert.equal(out, holdSats + absorbedSats, "what was granted and not used stays for the pool");
   }));
 });

@@ -4,7 +4,7 @@
  */
 import type { Usage } from "@/lib/ai/port.ts";
 import type { BtcPrice } from "@/lib/btc-price/port.ts";
-import { type Move, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import {
   affordableOutputTokens,
   modelUsd,
@@ -174,7 +174,7 @@ export function endRequest(
   end: RequestEnd,
   balanceSats: number,
   now: number,
-): { request: SessionRequest; moves: Move[] } | null {
+): { request: SessionRequest; postings: Posting[] } | null {
   if (request.state !== "running") return null;
   const actual = actualSats(request.quote, end);
   const { holdSats: paidSats, grantedSats } = request;
@@ -198,7 +198,7 @@ export function endRequest(
       errorMessage: "errorMessage" in end ? end.errorMessage : null,
       causedByRequest: end.state === "failed" && end.causedByRequest,
     },
-    moves: nonZero([
+    postings: nonZero([
       { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind, ref },
       { id: `absorbed:${ref}`, from, to: "revenue:session", sats: absorbedSats, kind: "session-granted", ref },
       {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { applyMoves, balanceOf, type Counters, type Move } from "@/lib/ledger/ledger.rules.ts";
+import { applyPostings, balanceOf, type Counters, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import {
   closeSession,
@@ -57,8 +57,8 @@ function step(result: SessionStep | { outcome: string }): SessionStep {
   return result as SessionStep;
 }
 /** Wherever it goes, dust is no payer's. */
-const dustOf = ({ moves }: SessionStep) => moves.map(({ id, from, sats }) => [id, from, sats]);
-const movesOf = ({ moves }: SessionStep) => moves.map(({ id, from, to, sats }) => [id, from, to, sats]);
+const dustOf = ({ postings }: SessionStep) => postings.map(({ id, from, sats }) => [id, from, sats]);
+const postingsOf = ({ postings }: SessionStep) => postings.map(({ id, from, to, sats }) => [id, from, to, sats]);
 
 // ---- opening ---------------------------------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ Deno.test("depositPaid: the session lives from now on, with what was paid and a 
   const paid = step(deposited(fresh));
   assert.deepEqual([paid.session.state, paid.session.depositPaid], ["active", true]);
   assert.equal(paid.session.expiresAt, NOW + 5 + TERMS.expiryMs);
-  assert.deepEqual(movesOf(paid), [["settle:d1", "lightning", "session:s1", 500]]);
+  assert.deepEqual(postingsOf(paid), [["settle:d1", "lightning", "session:s1", 500]]);
   assert.deepEqual(paid.tasks, [{ kind: "session-expiry", id: "s1", dueAt: NOW + 5 + TERMS.expiryMs }]);
 });
 Deno.test("depositPaid: below the minimum balance the session begins paused", () => {
@@ -98,7 +98,7 @@ Deno.test("depositExpired: only a session that waits for that very invoice expir
   assert.deepEqual(depositExpired(fresh, "d2"), { outcome: "replayed" });
   assert.deepEqual(depositExpired(active(), "d1"), { outcome: "replayed" });
   const expired = step(depositExpired(fresh, "d1"));
-  assert.deepEqual([expired.moves, expired.refund, expired.session.ends], [[], null, 0]);
+  assert.deepEqual([expired.postings, expired.refund, expired.session.ends], [[], null, 0]);
 });
 
 // ---- living ----------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ const toppedUp = (session: Session, balanceSats: number, paymentHash = "t1", pai
 
 Deno.test("topupPaid: adds to the balance, renews the life, keeps its token and makes room for the next", () => {
   const paid = toppedUp(active({ state: "paused", topup: TOPUP }), 10);
-  assert.deepEqual(movesOf(paid), [["settle:t1", "lightning", "session:s1", 200]]);
+  assert.deepEqual(postingsOf(paid), [["settle:t1", "lightning", "session:s1", 200]]);
   assert.deepEqual(
     [paid.session.state, paid.session.topup, paid.session.topupTokens, paid.session.expiresAt],
     ["active", null, [TOPUP.token], NOW + 7 + TERMS.expiryMs],
@@ -212,7 +212,7 @@ const close = (session: Session, balanceSats: number, dustSats = 1, now = NOW) =
 Deno.test("closeSession: the whole balance is owed back, and nothing is due any more", () => {
   const closed = step(close(active(), 321));
   assert.equal(closed.session.state, "closed");
-  assert.deepEqual(movesOf(closed), [["refund:s1-1", "session:s1", "refund:s1-1", 321]]);
+  assert.deepEqual(postingsOf(closed), [["refund:s1-1", "session:s1", "refund:s1-1", 321]]);
   assert.deepEqual(
     [closed.refund?.id, closed.refund?.sats, closed.refund?.state, closed.refund?.source, closed.refund?.claimUntil],
     ["s1-1", 321, "pending", { kind: "session", handle: "s1" }, NOW + 30 * 24 * HOUR],
@@ -229,7 +229,7 @@ Deno.test("closeSession: not before the deposit, not while a request runs, not t
 });
 Deno.test("closeSession: an empty session owes nothing, and dust is kept, the account empty all the same", () => {
   const empty = step(close(active(), 0));
-  assert.deepEqual([empty.moves, empty.refund, empty.session.refundIds], [[], null, []]);
+  assert.deepEqual([empty.postings, empty.refund, empty.session.refundIds], [[], null, []]);
   const dust = step(close(active(), 9, 10));
   assert.deepEqual([dustOf(dust), dust.refund], [[["dust:s1-1", "session:s1", 9]], null]);
   assert.deepEqual(dust.session.refundIds, []);
@@ -250,7 +250,7 @@ Deno.test("expireSession: at its time the balance is a refund; a millisecond bef
   assert.deepEqual(expire(active(), until - 1), { outcome: "wait", until });
   const over = step(expire(active({ state: "paused" }), until));
   assert.equal(over.session.state, "expired");
-  assert.deepEqual(movesOf(over), [["refund:s1-1", "session:s1", "refund:s1-1", 100]]);
+  assert.deepEqual(postingsOf(over), [["refund:s1-1", "session:s1", "refund:s1-1", 100]]);
 });
 Deno.test("expireSession: a running request is waited for; its success may renew the session", () => {
   const until = NOW + TERMS.expiryMs;
@@ -309,18 +309,18 @@ class Life {
   }
 
   /** As `post` does it, but that an id is never used again: each of these is for something new. */
-  #post(moves: readonly Move[]): void {
-    for (const { id } of moves) {
+  #post(postings: readonly Posting[]): void {
+    for (const { id } of postings) {
       assert.ok(!this.ids.has(id), `${id} is used twice`);
       this.ids.add(id);
     }
-    this.books = applyMoves(this.books, moves);
+    this.books = applyPostings(this.books, postings);
   }
   #apply(result: SessionStep | NoStep | { outcome: string }): boolean {
     if (result.outcome !== "applied") return false;
-    const { session, moves, refund } = result as SessionStep;
-    this.#post(moves);
-    for (const { id, sats } of moves) if (id.startsWith("dust:")) this.dustKeptSats += sats;
+    const { session, postings, refund } = result as SessionStep;
+    this.#post(postings);
+    for (const { id, sats } of postings) if (id.startsWith("dust:")) this.dustKeptSats += sats;
     this.session = session;
     if (refund) this.refunds.push(refund);
     return true;

@@ -5,7 +5,7 @@
  */
 import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
-import { type Move, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
@@ -78,7 +78,7 @@ export interface RefundTerms {
 export interface SessionStep {
   outcome: "applied";
   session: Session;
-  moves: Move[];
+  postings: Posting[];
   tasks: TaskOrder[];
   refund: Refund | null;
 }
@@ -95,7 +95,7 @@ const EXPIRY_AGAIN_MS = 60_000;
 const applied = (session: Session, rest: Partial<Omit<SessionStep, "outcome" | "session">> = {}): SessionStep => ({
   outcome: "applied",
   session,
-  moves: nonZero(rest.moves ?? []),
+  postings: nonZero(rest.postings ?? []),
   tasks: rest.tasks ?? [],
   refund: rest.refund ?? null,
 });
@@ -176,7 +176,7 @@ function received(
   const state = stateFor(balanceSats + paidSats, session.heldSats, terms);
   const expiresAt = now + terms.expiryMs;
   return applied({ ...session, state, expiresAt }, {
-    moves: [{
+    postings: [{
       id: `settle:${paymentHash}`,
       from: "lightning",
       to: sessionAccount(session.handle),
@@ -300,12 +300,12 @@ function ended(
   const id = `${handle}-${ends}`;
   const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
   const from = sessionAccount(handle);
-  const rest: Move = refund
+  const rest: Posting = refund
     ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }
     : { id: `dust:${id}`, from, to: "pool", sats: balanceSats, kind: "refund-dust", ref: handle };
   const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
   return applied({ ...session, state, refundIds, ends }, {
-    moves: [rest],
+    postings: [rest],
     tasks: [{ kind: "session-expiry", id: handle, dueAt: null }],
     refund,
   });

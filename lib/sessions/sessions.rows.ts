@@ -66,7 +66,7 @@ export async function writeSessionStep(
   now: number,
 ): Promise<boolean> {
   if (step.outcome === "replayed") return false;
-  await post(tx, step.moves, now);
+  await post(tx, step.postings, now);
   await putSession(tx, step.session, before);
   if (step.refund) putRefund(tx, step.refund, true);
   for (const task of step.tasks) tx.task(task);

@@ -5,7 +5,7 @@ import { checkChallenge, newChallenge, useOnce } from "@/lib/identity/identity.t
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
 import { readSignIn } from "@/lib/nostr/sign-in.ts";
 import { dailyBudget, dayEnd } from "@/lib/free-tier/free-tier.rules.ts";
-import { balanceOf, type Counters, NO_MOVES } from "@/lib/ledger/ledger.rules.ts";
+import { balanceOf, type Counters, NO_COUNTERS } from "@/lib/ledger/ledger.rules.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
 import { newTrust, scoreAt, tierOf, type Trust } from "@/lib/identity/trust.rules.ts";
 import { identityJobs, type JobHead, jobKey } from "@/lib/jobs/job-index.rows.ts";
@@ -117,7 +117,7 @@ export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (
       sessionId: capabilities.idOf("session", handle),
       state,
       createdAt: iso(createdAt),
-      balanceSats: balanceOf(account as Counters | null ?? NO_MOVES),
+      balanceSats: balanceOf(account as Counters | null ?? NO_COUNTERS),
     }];
   });
   return c.json({ sessions, ...(next !== undefined && { next }) }, 200);

@@ -124,7 +124,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
     const step = session && transition(session);
     if (!step || step.outcome === "replayed") return;
     // First the money, so that whoever sees the session sees its balance.
-    await store.transact((tx) => post(tx, step.moves, now));
+    await store.transact((tx) => post(tx, step.postings, now));
     await change(ref, (current) => {
       const next = transition(current);
       return next.outcome === "applied" ? next.session : current;
@@ -221,7 +221,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
     const kept = work?.text ?? told;
     if (end.state !== "failed" && kept) await store.transact((tx) => putResult(tx, request.id, kept));
     await store.transact((tx) => putRequest(tx, step.request));
-    await store.transact((tx) => post(tx, step.moves, now));
+    await store.transact((tx) => post(tx, step.postings, now));
     const { debitedSats, balanceSats, state } = step.request;
     await change(request.session, (session) =>
       requestEnded(session, {
@@ -298,7 +298,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       const { refund } = step;
       if (refund) await store.transact((tx) => putRefund(tx, refund, true));
       await store.transact((tx) => putSession(tx, step.session, session)); // nothing of it runs: nobody else writes it
-      await store.transact((tx) => post(tx, step.moves, now));
+      await store.transact((tx) => post(tx, step.postings, now));
     }
     const refundId = (step.outcome === "applied" ? step.session : session).refundIds.at(-1);
     if (!refundId || !paymentRequest) return json(200, { refundState: "not_applicable", refundPaymentHash: null });

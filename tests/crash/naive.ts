@@ -4,7 +4,7 @@
  *
  * - forgets which Idempotency-Key made which job: the keys are in memory;
  * - loses paid work: what is to be done next is in memory, and nothing looks for it at the next start;
- * - tears a step apart: the job's state, its ledger moves and its refund are three commits;
+ * - tears a step apart: the job's state, its ledger postings and its refund are three commits;
  * - pays a refund twice: it pays first and writes it down when the wallet has answered;
  * - has forgotten what it holds of sessions, and charges in a second commit: see naive-sessions.ts.
  */
@@ -57,11 +57,11 @@ async function openNaiveServer(
   /** One step of a job, in three commits. */
   async function write(step: machine.Step | machine.NoStep): Promise<machine.Job | null> {
     if (step.outcome === "replayed") return null;
-    const { job, moves, refund } = step;
+    const { job, postings, refund } = step;
     // In this order nobody sees a job without its refund, as long as the process lives.
     if (refund) await store.transact((tx) => putRefund(tx, refund));
     await store.transact((tx) => putJob(tx, job));
-    await store.transact((tx) => post(tx, moves, clock.now()));
+    await store.transact((tx) => post(tx, postings, clock.now()));
     return job;
   }
 
@@ -181,7 +181,7 @@ async function openNaiveServer(
         : null;
       if (!done) throw new Error("a pending refund was not payable");
       await store.transact((tx) => putRefund(tx, done.refund));
-      await store.transact((tx) => post(tx, done.moves.filter(({ sats }) => sats > 0), now));
+      await store.transact((tx) => post(tx, done.postings.filter(({ sats }) => sats > 0), now));
       return json(200, {
         refundState: "paid",
         refundPaymentHash: paymentHash,

@@ -210,7 +210,7 @@ const closes = (parts: (job: Job, closing: Closing, quote: Quote) => Parts): Nai
             now,
           });
           const about = { from: accountOf(job), ref: handle };
-          const moves = nonZero([
+          const postings = nonZero([
             { id: `earned:${handle}`, to: "revenue:work", sats: closing.chargeSats, kind: "work", ...about },
             {
               id: `absorbed:${handle}`,
@@ -229,7 +229,7 @@ const closes = (parts: (job: Job, closing: Closing, quote: Quote) => Parts): Nai
           ]);
           const next = { ...step.job, closing, refundId: refund?.id ?? null };
           const { absorbedSats: absorbed, chargeSats: earnedSats } = closing;
-          await writeStep(tx, { ...step, job: next, moves, refund, absorbed, earnedSats }, settings.freeTier, now);
+          await writeStep(tx, { ...step, job: next, postings, refund, absorbed, earnedSats }, settings.freeTier, now);
           putResult(tx, handle, { text, finish });
         });
       },

@@ -341,8 +341,8 @@ class Player {
     const [id, now] = [`drain:${this.#requests++}`, clock.now()];
     await world.store.transact(async (tx) => {
       const sats = Math.min(most, await balance(tx, "pool"));
-      const move = { id, from: "pool", to: "operator", sats, kind: "drain", ref: id };
-      if (sats > 0) await post(tx, [move], now);
+      const posting = { id, from: "pool", to: "operator", sats, kind: "drain", ref: id };
+      if (sats > 0) await post(tx, [posting], now);
     });
   }
 

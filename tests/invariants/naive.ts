@@ -82,7 +82,7 @@ export const paysFirst: Naive = (backends) =>
           });
           if (!paid) return;
           putRefund(tx, paid.refund);
-          await post(tx, paid.moves.filter(({ sats }) => sats > 0), now);
+          await post(tx, paid.postings.filter(({ sats }) => sats > 0), now);
           tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
           tx.task({ kind: "refund-expiry", id: refundId, dueAt: null });
           tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid" });
@@ -177,8 +177,8 @@ export const moneyInASecondCommit: Naive = (backends) => {
         if (event.type !== "invoice_settled" || event.handle !== invoice.ref) return;
         stop();
         const entry = { id: `late:${invoice.paymentHash}`, kind: "late", ref: invoice.paymentHash };
-        const move = { ...entry, from: "lightning", to: `job:${invoice.ref}`, sats: paidSats };
-        store.transact((second) => post(second, [move], now));
+        const posting = { ...entry, from: "lightning", to: `job:${invoice.ref}`, sats: paidSats };
+        store.transact((second) => post(second, [posting], now));
       });
       return handler.settled(withoutMoney(tx), invoice, paidSats, now);
     },

@@ -214,7 +214,7 @@ function caught(name: string, first: string, detail: RegExp, change: Change): vo
 }
 
 for (const sats of [0.5, 0, -3]) {
-  caught(`an entry of ${sats} sats`, "entries are whole and positive", /entry .* moves/, (rows) => {
+  caught(`an entry of ${sats} sats`, "entries are whole and positive", /entry .* posts/, (rows) => {
     row(rows, "entry", () => true).sats = sats;
   });
 }

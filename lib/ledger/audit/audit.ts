@@ -86,7 +86,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   };
   for await (const { value } of source.rows<Entry>(["entry"])) {
     entries++;
-    if (!Number.isSafeInteger(value.sats) || value.sats <= 0) badEntry ??= `entry ${value.id} moves ${value.sats} sats`;
+    if (!Number.isSafeInteger(value.sats) || value.sats <= 0) badEntry ??= `entry ${value.id} posts ${value.sats} sats`;
     of(value.from).out += value.sats;
     of(value.to).in += value.sats;
     if (value.from === "lightning") settledBy.set(value.ref, (settledBy.get(value.ref) ?? 0) + value.sats);

@@ -72,7 +72,7 @@ export function createEnding({ store, clock, settings }: Pick<Backends, "store" 
     const step = endRequest(request, ended.end, await spendable(tx, session.handle), now);
     if (!step) return;
     const { holdSats, debitedSats, absorbedSats, allowances } = step.request;
-    await post(tx, step.moves, now);
+    await post(tx, step.postings, now);
     if (request.grantedSats > 0) await settleGrant(tx, request.id, absorbedSats, now);
     // What a refused one pays is its evaluation: that feeds no pool.
     const chargeSats = step.request.state === "rejected" ? 0 : debitedSats;
