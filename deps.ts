@@ -1,4 +1,4 @@
-import type { Backends, DevTools, Settings } from "@/lib/services.ts";
+import type { DevTools, Services, Settings } from "@/lib/services.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { configuredRates } from "@/lib/ai/rates.ts";
@@ -8,7 +8,7 @@ import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko } from "@/lib/btc-price/sources.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
-import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
+import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
@@ -24,7 +24,7 @@ import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
 export interface Instance {
-  backends: Backends;
+  services: Services;
   /** True when no other process can write to the store. */
   exclusive: boolean;
   /** Development routes; null in production. */
@@ -59,7 +59,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     log,
   });
   return {
-    backends: {
+    services: {
       store,
       wallet: lightning.wallet,
       model: await openModel(env, clock),
@@ -67,7 +67,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       btcPrice,
       clock,
       random,
-      capabilities: createCapabilities(await dir.secret("capability.key", 32)),
+      recordIds: createRecordIds(await dir.secret("capability.key", 32)),
       identityTokens: createIdentityTokens({
         secrets: env.identity.tokenSecrets?.map(hexToBytes) ?? [await dir.secret("token.key", 32)],
         instance: env.publicOrigin,

@@ -59,12 +59,12 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(env: Env): Promise<number> {
   const log = createLogger({ level: env.logLevel });
   const instance = await openInstance(env, log);
-  const { backends, exclusive, dev, freeBytes } = instance;
-  const background = createBackground(backends, { exclusive });
+  const { services, exclusive, dev, freeBytes } = instance;
+  const background = createBackground(services, { exclusive });
   const { queue, settlements, modelError } = background;
-  const { store, wallet, model } = backends;
+  const { store, wallet, model } = services;
   const deps: AppDeps = {
-    ...backends,
+    ...services,
     ...background,
     oneAtATime: createOneAtATime(),
     version: VERSION,
@@ -78,7 +78,7 @@ async function serve(env: Env): Promise<number> {
     challengesPerMinute: env.limits.challengesPerMinute,
   }, dev);
 
-  await store.transact((tx) => seedPool(tx, backends.settings.poolSeedSats, backends.clock.now()));
+  await store.transact((tx) => seedPool(tx, services.settings.poolSeedSats, services.clock.now()));
   instance.start();
   queue.start();
   settlements.start();
@@ -125,7 +125,7 @@ function stopSignal(log: Logger): Promise<void> {
 
 /** For the person who started it: where it listens, what is real, where the data lies. */
 function summary(env: Env, instance: Instance): void {
-  const { wallet, model } = instance.backends;
+  const { wallet, model } = instance.services;
   const named = (backend: { name: string; simulated: boolean }) =>
     backend.simulated ? "simulated: no real one is used" : `${backend.name} (real)`;
   print([

@@ -1,4 +1,4 @@
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
@@ -24,13 +24,13 @@ export interface Background {
 
 /** One flat list of tasks: the mirror of `app.ts`. Nothing runs before `start`. */
 export function createBackground(
-  backends: Backends,
+  services: Services,
   options: { exclusive: boolean; reconcileMs?: number },
 ): Background {
-  const { store, wallet, clock, random, log, settings } = backends;
-  const jobs = jobTasks(backends);
-  const sessions = sessionTasks(backends);
-  const sessionRequests = createSessionRequests(backends);
+  const { store, wallet, clock, random, log, settings } = services;
+  const jobs = jobTasks(services);
+  const sessions = sessionTasks(services);
+  const sessionRequests = createSessionRequests(services);
   const settlements = createSettlements({
     store,
     wallet,
@@ -61,7 +61,7 @@ export function createBackground(
       payouts.expiryTask, // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
       rowExpiryTask(store), // row-expiry
-      grantExpiryTask(backends, { job: jobs.grantExpired, request: sessionRequests.grantExpired }), // grant-expiry
+      grantExpiryTask(services, { job: jobs.grantExpired, request: sessionRequests.grantExpired }), // grant-expiry
     ],
   });
   return {

@@ -65,7 +65,7 @@ async function measure({ world, handles, server, reads, inside, jobs }: Side, wa
   const keep = (values: number[], took: number) => void (warmUp || values.push(took));
   for (let i = 0; i < READS; i++) {
     const path = () =>
-      `/api/jobs/${world.deps.capabilities.idOf("job", handles[Math.floor(Math.random() * handles.length)]!)}`;
+      `/api/jobs/${world.deps.recordIds.idOf("job", handles[Math.floor(Math.random() * handles.length)]!)}`;
     keep(
       reads,
       await timed(async () => await expectComplete(await fetch(`http://127.0.0.1:${server.addr.port}${path()}`))),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
-import { createCapabilities, equalText, newHandle, sha256Hex, systemRandom } from "./ids.ts";
+import { createRecordIds, equalText, newHandle, sha256Hex, systemRandom } from "./ids.ts";
 
 const SECRET = new Uint8Array(32).fill(1);
 
@@ -20,32 +20,32 @@ Deno.test("systemRandom: as many bytes as asked for, not the same twice", () => 
   assert.notDeepEqual(systemRandom.bytes(16), systemRandom.bytes(16));
 });
 
-Deno.test("createCapabilities: an id opens its own record of its own kind with its own secret, nothing else", () => {
-  const capabilities = createCapabilities(SECRET);
+Deno.test("createRecordIds: an id opens its own record of its own kind with its own secret, nothing else", () => {
+  const recordIds = createRecordIds(SECRET);
   const handle = newHandle(systemRandom);
-  const id = capabilities.idOf("job", handle);
+  const id = recordIds.idOf("job", handle);
   assert.match(id, new RegExp(`^${handle}-[0-9a-f]{32}$`));
-  assert.equal(capabilities.handleOf("job", id), handle);
-  assert.equal(capabilities.handleOf("session", id), null);
-  assert.equal(createCapabilities(new Uint8Array(32).fill(2)).handleOf("job", id), null);
-  assert.equal(createCapabilities(SECRET).handleOf("job", id), handle, "the same secret after a restart");
+  assert.equal(recordIds.handleOf("job", id), handle);
+  assert.equal(recordIds.handleOf("session", id), null);
+  assert.equal(createRecordIds(new Uint8Array(32).fill(2)).handleOf("job", id), null);
+  assert.equal(createRecordIds(SECRET).handleOf("job", id), handle, "the same secret after a restart");
 });
 
-Deno.test("createCapabilities: an id with any character changed, added or taken away opens nothing", () => {
-  const capabilities = createCapabilities(SECRET);
-  const id = capabilities.idOf("job", newHandle(systemRandom));
+Deno.test("createRecordIds: an id with any character changed, added or taken away opens nothing", () => {
+  const recordIds = createRecordIds(SECRET);
+  const id = recordIds.idOf("job", newHandle(systemRandom));
   for (let at = 0; at < id.length; at++) {
     const changed = id.slice(0, at) + (id[at] === "0" ? "1" : "0") + id.slice(at + 1);
-    assert.equal(capabilities.handleOf("job", changed), null, changed);
-    assert.equal(capabilities.handleOf("job", id.slice(0, at) + id.slice(at + 1)), null);
+    assert.equal(recordIds.handleOf("job", changed), null, changed);
+    assert.equal(recordIds.handleOf("job", id.slice(0, at) + id.slice(at + 1)), null);
   }
   for (const other of ["", id + "0", `${id}\n`, ` ${id}`, id.toUpperCase(), id.slice(0, 13)]) {
-    assert.equal(capabilities.handleOf("job", other), null, other);
+    assert.equal(recordIds.handleOf("job", other), null, other);
   }
 });
 
-Deno.test("createCapabilities: a secret of less than 32 bytes is refused", () => {
-  assert.throws(() => createCapabilities(new Uint8Array(31)), /32 bytes/);
+Deno.test("createRecordIds: a secret of less than 32 bytes is refused", () => {
+  assert.throws(() => createRecordIds(new Uint8Array(31)), /32 bytes/);
 });
 
 Deno.test("equalText: equal texts alone", () => {

@@ -49,7 +49,7 @@ export function newOrderedId(random: Random, now: number): string {
  * outside the store. Whoever holds the id may act on the record; a copy of the store holds handles only and cannot
  * make an id from one.
  */
-export interface Capabilities {
+export interface RecordIds {
   /** The secret id of the record `handle` of this `kind` ("job", "session", …). */
   idOf(kind: string, handle: string): string;
   /** The handle an id stands for, or null when the id is malformed or was not made with this secret. */
@@ -57,7 +57,7 @@ export interface Capabilities {
 }
 
 /** @param secret at least 32 bytes, from the instance's key file. */
-export function createCapabilities(secret: Uint8Array): Capabilities {
+export function createRecordIds(secret: Uint8Array): RecordIds {
   if (secret.length < 32) throw new Error("the capability secret must have at least 32 bytes");
   const mac = (kind: string, handle: string) =>
     bytesToHex(hmac(sha256, secret, utf8ToBytes(`${kind}:${handle}`))).slice(0, MAC_LENGTH);

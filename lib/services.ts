@@ -3,7 +3,7 @@ import type { BtcPriceFeed } from "./btc-price/port.ts";
 import type { Clock } from "./clock.ts";
 import type { OneAtATime } from "./tasks/idempotency.ts";
 import type { IdentityTokens } from "./identity/identity-token.ts";
-import type { Capabilities, Random } from "./ids.ts";
+import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
@@ -53,8 +53,8 @@ export interface Settings {
   chatOutputTokens: number;
 }
 
-/** Backends: what `deps.ts` puts together from the environment, and tests from simulated parts. */
-export interface Backends {
+/** Services: what `deps.ts` puts together from the environment, and tests from simulated parts. */
+export interface Services {
   store: Store;
   wallet: Wallet;
   model: Model;
@@ -62,7 +62,7 @@ export interface Backends {
   btcPrice: BtcPriceFeed;
   clock: Clock;
   random: Random;
-  capabilities: Capabilities;
+  recordIds: RecordIds;
   identityTokens: IdentityTokens;
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;
@@ -71,7 +71,7 @@ export interface Backends {
 }
 
 /** What a handler finds in `c.get("deps")`. */
-export interface AppDeps extends Backends {
+export interface AppDeps extends Services {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;

@@ -102,7 +102,7 @@ async function requireNpub(c: Context<AppEnv<AppDeps>>, npub: string): Promise<v
 }
 
 /** An id that opens nothing stands for no session; the answer is the same as for one that is gone. */
-const handleInPath = (deps: AppDeps, id: string): string => deps.capabilities.handleOf("session", id) ?? "";
+const handleInPath = (deps: AppDeps, id: string): string => deps.recordIds.handleOf("session", id) ?? "";
 
 /** The wallet's word on an invoice that our books do not have as paid yet. A wallet that is down says no. */
 async function isSettled(deps: AppDeps, paymentHash: string): Promise<boolean> {
@@ -134,7 +134,7 @@ async function challenge(
       "Authorization: L402 <macaroon>:<preimage>. The token goes on working until what it paid for is used up.",
     [header],
     {
-      sessionId: deps.capabilities.idOf("session", made.session.handle),
+      sessionId: deps.recordIds.idOf("session", made.session.handle),
       invoice: invoiceBody(invoice),
       ...(made.session.simulated.length > 0 && { stubMode: true, simulated: made.session.simulated }),
     },

@@ -1,4 +1,4 @@
-import type { Capabilities } from "@/lib/ids.ts";
+import type { RecordIds } from "@/lib/ids.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Tx } from "@/lib/store/store.ts";
 import { dayEnd, utcDay } from "@/lib/free-tier/free-tier.rules.ts";
@@ -20,8 +20,8 @@ interface DayRow {
  * The name an address is counted under. It is made with the instance's secret, so that a copy of the store tells nobody who
  * asked: there are few enough addresses to try them all against a plain hash.
  */
-export const demoCaller = (capabilities: Capabilities, clientAddress: string): string =>
-  sha256Hex(capabilities.idOf("demo", clientAddress));
+export const demoCaller = (recordIds: RecordIds, clientAddress: string): string =>
+  sha256Hex(recordIds.idOf("demo", clientAddress));
 
 const addressKey = (caller: string): Key => ["demo_address", caller];
 const dayKey = (day: string): Key => ["demo_day", day];

@@ -1,5 +1,5 @@
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 
 /** Which backends are simulated: every answer about what they made says so. */
-export const simulatedParts = ({ wallet, model }: Pick<Backends, "wallet" | "model">): string[] =>
+export const simulatedParts = ({ wallet, model }: Pick<Services, "wallet" | "model">): string[] =>
   [wallet.simulated && "lightning", model.simulated && "model"].filter((name) => name !== false);

@@ -2,7 +2,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { unauthorized } from "@/lib/http/errors.ts";
 import { equalText, type Random } from "@/lib/ids.ts";
 import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
@@ -88,7 +88,7 @@ export interface IdentityCredentials {
   bytes: Uint8Array | null;
 }
 
-type IdentityDeps = Pick<Backends, "store" | "clock" | "identityTokens" | "settings">;
+type IdentityDeps = Pick<Services, "store" | "clock" | "identityTokens" | "settings">;
 
 /**
  * The key that a request is from, hex; null when it shows none. In this order:

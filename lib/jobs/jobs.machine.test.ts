@@ -112,7 +112,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     evalUsage: null,
     reason: null,
     errorMessage: null,
-    closing: null,
+    costSheet: null,
     refundId: null,
   });
 });
@@ -268,9 +268,9 @@ Deno.test("workPaid: the sats are the job's, and the work is planned for now", (
 
 Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", () => {
   const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workDone");
-  const { closing } = job;
+  const { costSheet } = job;
   assert.ok(ACTUAL.sats > 0 && ACTUAL.sats < 500);
-  assert.deepEqual(closing, {
+  assert.deepEqual(costSheet, {
     usage: USAGE,
     modelCostUsd: ACTUAL.modelCostUsd,
     infraUsd: ACTUAL.infraUsd,
@@ -289,8 +289,8 @@ Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", 
 Deno.test("workDone: a cost above what was paid is the operator's loss, never a debt", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
   const step = workDone(job, { usage: { ...USAGE, outputTokens: 1_000_000 }, terms: TERMS, now: NOW }) as Step;
-  assert.equal(step.job.closing?.chargeSats, 500);
-  assert.ok((step.job.closing?.actualSats ?? 0) > 500);
+  assert.equal(step.job.costSheet?.chargeSats, 500);
+  assert.ok((step.job.costSheet?.actualSats ?? 0) > 500);
   assert.equal(step.refund, null);
   assert.equal(step.job.refundId, null);
   assert.deepEqual(step.postings.map(({ to, sats }) => [to, sats]), [["revenue:work", 500]]);
@@ -309,13 +309,13 @@ Deno.test("workDone: less than dust is not refunded and does not stay in the job
 Deno.test("workDone: a grant is used up before the payer's money, and the payer gets the difference", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
   const step = workDone({ ...job, grantedSats: 20 }, { usage: USAGE, terms: TERMS, now: NOW }) as Step;
-  const closing = step.job.closing;
-  assert.deepEqual([closing?.absorbedSats, closing?.chargeSats], [20, ACTUAL.sats - 20]);
+  const costSheet = step.job.costSheet;
+  assert.deepEqual([costSheet?.absorbedSats, costSheet?.chargeSats], [20, ACTUAL.sats - 20]);
   const out = step.postings.filter(({ from }) => from === JOB).reduce(
     (sum: number, { sats }: Posting) => sum + sats,
     0,
   );
-  assert.equal(out, 520 - (closing?.returnedSats ?? NaN));
+  assert.equal(out, 520 - (costSheet?.returnedSats ?? NaN));
 });
 
 Deno.test("workDone: without a quote there is nothing to convert the cost with, so nothing happens", () => {
@@ -325,7 +325,7 @@ Deno.test("workDone: without a quote there is nothing to convert the cost with, 
 
 Deno.test("workFailed: all that was paid for the work goes back, the evaluation stays earned", () => {
   const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workFailed");
-  assert.deepEqual([job.errorMessage, job.closing], ["broken", null]);
+  assert.deepEqual([job.errorMessage, job.costSheet], ["broken", null]);
   assert.deepEqual([sats(JOB), sats(REFUND), sats("revenue:eval")], [0, 500, 10]);
   assert.equal(step.refund?.sats, 500);
   assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);

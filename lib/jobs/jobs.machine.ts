@@ -31,7 +31,7 @@ export interface Quote {
 }
 
 /** What the work really cost and where every sat went. */
-export interface Closing {
+export interface CostSheet {
   usage: Usage;
   modelCostUsd: number;
   infraUsd: number;
@@ -70,7 +70,7 @@ export interface Job {
   /** The evaluator's words: why it accepted or refused. */
   reason: string | null;
   errorMessage: string | null;
-  closing: Closing | null;
+  costSheet: CostSheet | null;
   refundId: string | null;
 }
 
@@ -156,7 +156,7 @@ export function createJob(input: {
     evalUsage: null,
     reason: null,
     errorMessage: null,
-    closing: null,
+    costSheet: null,
     refundId: null,
   };
 }
@@ -321,7 +321,7 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
     btcUsd: btc.usd,
   });
   const parts = settle({ actualSats: cost.sats, paidSats: job.paidSats, grantedSats: job.grantedSats });
-  const closing: Closing = {
+  const costSheet: CostSheet = {
     usage,
     modelCostUsd: cost.modelCostUsd,
     infraUsd: cost.infraUsd,
@@ -334,7 +334,7 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
     { id: `earned:${job.handle}`, sats: parts.chargeSats, kind: "work", ...about },
     { id: `absorbed:${job.handle}`, sats: parts.absorbedSats, kind: "work-granted", ...about },
   ];
-  const next = { ...job, state: "complete" as const, closing };
+  const next = { ...job, state: "complete" as const, costSheet };
   return {
     ...giveBack(next, earned, parts.refundSats, "work", terms, now),
     absorbed: parts.absorbedSats,

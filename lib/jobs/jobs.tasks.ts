@@ -1,6 +1,6 @@
 import type { Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
@@ -41,7 +41,7 @@ const WALLET_AGAIN_MS = 5_000;
 const FREE_OUTPUT_FACTOR = 4;
 
 /** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
-export function jobTasks(backends: Backends): {
+export function jobTasks(services: Services): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
   /** Ends a job whose reservation has stood too long. */
@@ -49,7 +49,7 @@ export function jobTasks(backends: Backends): {
   /** Why the last model call failed, unless the request was to blame; null when it did not. */
   modelError(): string | null;
 } {
-  const { store, model, liveText, wallet, clock, log, settings } = backends;
+  const { store, model, liveText, wallet, clock, log, settings } = services;
   const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
 
   const rules = settings.freeTier;
@@ -163,7 +163,7 @@ export function jobTasks(backends: Backends): {
   /** The price of a job's work now; it is locked into the job with the invoice. */
   async function quoteFor(job: Pick<Job, "request" | "workModel">): Promise<Quote> {
     const rates = await settings.ratesFor(job.workModel);
-    const btc = backends.btcPrice.current();
+    const btc = services.btcPrice.current();
     const config = settings.price;
     const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({
       request: job.request,

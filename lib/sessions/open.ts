@@ -1,5 +1,5 @@
 /** Opening sessions and topping them up: what the session routes and a 402 challenge share. */
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { challengeHeader } from "@/lib/l402/challenge.ts";
@@ -19,8 +19,8 @@ import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/p
 import { getSession, openChallenges, putSession, writeSessionStep } from "./sessions.rows.ts";
 
 export type SessionDeps = Pick<
-  Backends,
-  "store" | "wallet" | "model" | "clock" | "random" | "capabilities" | "settings"
+  Services,
+  "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings"
 >;
 
 export type Opened =
@@ -46,7 +46,7 @@ export async function openSession(
     shownById?: boolean;
   } = {},
 ): Promise<Opened> {
-  const { store, clock, random, capabilities, settings } = deps;
+  const { store, clock, random, recordIds, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
   if (before?.outcome === "conflict") return { outcome: "conflict" };
@@ -57,8 +57,8 @@ export async function openSession(
   const now = clock.now();
   const handle = newHandle(random);
   const about = { session: handle, paymentHash: deposit.paymentHash };
-  const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
-  const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
+  const challenge = newToken({ random, recordIds }, { kind: "challenge", ...about });
+  const bearer = newToken({ random, recordIds }, { kind: "bearer", ...about });
   const session: Session = {
     ...createSession({
       handle,
@@ -112,7 +112,7 @@ export async function offerTopupOf(
   amountSats: number,
   { byHolder = false, scope = null }: { byHolder?: boolean; scope?: IdempotencyScope | null } = {},
 ): Promise<Offered> {
-  const { store, clock, random, capabilities } = deps;
+  const { store, clock, random, recordIds } = deps;
   const session = await getSession(store, handle);
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "conflict") return { outcome: "conflict" };
@@ -122,7 +122,7 @@ export async function offerTopupOf(
   if (waiting) return { outcome: "pending", topup: waiting.invoice };
   const invoice = await invoiceFor(deps, amountSats, "Timmy: top-up");
   const now = clock.now();
-  const token = newToken({ random, capabilities }, {
+  const token = newToken({ random, recordIds }, {
     kind: "topup",
     session: handle,
     paymentHash: invoice.paymentHash,
@@ -196,18 +196,18 @@ async function challengeWith(
  * @returns the new bearer macaroon, or null when there is no such session.
  */
 export async function rotateTokens(deps: SessionDeps, handle: string): Promise<string | null> {
-  const { store, random, capabilities } = deps;
+  const { store, random, recordIds } = deps;
   const session = await getSession(store, handle);
   if (!session) return null;
   const about = { session: handle, paymentHash: session.deposit.paymentHash };
-  const challenge = newToken({ random, capabilities }, { kind: "challenge", ...about });
-  const bearer = newToken({ random, capabilities }, { kind: "bearer", ...about });
+  const challenge = newToken({ random, recordIds }, { kind: "challenge", ...about });
+  const bearer = newToken({ random, recordIds }, { kind: "bearer", ...about });
   // A top-up that waits to be paid needs a token, too: without one, its challenge could not be handed out any more.
   const renewed = [session.topup, session.offer].filter((topup) => topup !== null).map(({ invoice }) => {
     const { paymentHash, amountSats: maxSats } = invoice;
     return {
       invoice,
-      token: newToken({ random, capabilities }, { kind: "topup", session: handle, paymentHash, maxSats }),
+      token: newToken({ random, recordIds }, { kind: "topup", session: handle, paymentHash, maxSats }),
     };
   });
   await store.transact(async (tx) => {

@@ -1,4 +1,4 @@
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import type { SessionRequest } from "./requests.machine.ts";
@@ -33,14 +33,14 @@ const MODEL_ATTEMPTS = 4;
 const CONCURRENCY = 1_024;
 
 /** Requests drawn from sessions: hold, evaluate, work within the hold, settle. Two commits each. */
-export function createSessionRequests(backends: Backends): SessionRequests {
-  const { store } = backends;
+export function createSessionRequests(services: Services): SessionRequests {
+  const { store } = services;
   /** Chats that callers of this process wait for. A task without one here lost its caller: its money goes back. */
   const chats: Chats = new Map();
   /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
   const unsettled = new Map<string, Ended>();
-  const work = createWork(backends, chats);
-  const { settle, conclude, ended } = createEnding(backends);
+  const work = createWork(services, chats);
+  const { settle, conclude, ended } = createEnding(services);
 
   async function run(lease: Lease, stopped: AbortSignal): Promise<void> {
     const request = await getRequest(store, ...namesIn(lease));
@@ -57,7 +57,7 @@ export function createSessionRequests(backends: Backends): SessionRequests {
   }
 
   return {
-    begin: createBegin(backends, chats),
+    begin: createBegin(services, chats),
     ended,
     grantExpired: (tx, session, requestId, now) => {
       const errorMessage = "The request took too long. Nothing was charged.";

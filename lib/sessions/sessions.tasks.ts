@@ -1,4 +1,4 @@
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { revokeToken } from "./tokens.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
@@ -21,11 +21,11 @@ import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
 import { dropSession, getSession, spendable, writeSessionStep } from "./sessions.rows.ts";
 
 /** What settled and expired invoices mean to a session, and the end of its life. */
-export function sessionTasks(backends: Pick<Backends, "store" | "clock" | "settings">): {
+export function sessionTasks(services: Pick<Services, "store" | "clock" | "settings">): {
   handlers: { "session-deposit": InvoiceHandler; "session-topup": InvoiceHandler };
   expiryTask: TaskSpec;
 } {
-  const { store, clock, settings } = backends;
+  const { store, clock, settings } = services;
   const terms = settings.sessions;
   const refundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { createCapabilities } from "@/lib/ids.ts";
+import { createRecordIds } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
 import { addInvoice } from "@/lib/payments/invoices.rows.ts";
 import { countUnder, leftOf } from "./sessions.rows.ts";
@@ -27,8 +27,8 @@ import {
 const NOW = 1_735_689_600_000;
 const SESSION = "0123456789abc";
 const OTHER_SESSION = "zyxwvtsrqpnmk";
-const capabilities = createCapabilities(new Uint8Array(32).fill(7));
-const sessionId = capabilities.idOf("session", SESSION);
+const recordIds = createRecordIds(new Uint8Array(32).fill(7));
+const sessionId = recordIds.idOf("session", SESSION);
 
 /** A payment: only who paid it knows the preimage. */
 interface Payment {
@@ -57,7 +57,7 @@ async function books({ paid = true } = {}): Promise<Books> {
   const { store } = await createMemoryStore();
   const random = createSeededRandom(1);
   const make = (kind: TokenKind, { paymentHash }: Payment, maxSats?: number) =>
-    newToken({ random, capabilities }, {
+    newToken({ random, recordIds }, {
       kind,
       session: SESSION,
       paymentHash,
@@ -96,7 +96,7 @@ const check = (
   verifyToken(
     {
       store,
-      capabilities,
+      recordIds,
       settled: (paymentHash) => {
         asked.push(paymentHash);
         return Promise.resolve(walletSays);
@@ -179,7 +179,7 @@ Deno.test("verifyToken 1: what is no macaroon is refused and nothing throws", as
   for (const junk of ["", "=", "hello", "AgEF", whole.slice(0, -8), `${whole}AAAA`, "A".repeat(100_000), "💥"]) {
     assert.deepEqual(await refused(all, junk), INVALID, junk.slice(0, 20));
   }
-  const deps = { store: all.store, capabilities, settled: () => Promise.resolve(true) };
+  const deps = { store: all.store, recordIds, settled: () => Promise.resolve(true) };
   const mistaken = await verifyToken(deps, { macaroon: sessionId, preimage: null }, "chat", NOW);
   assert.match(mistaken.ok ? "" : mistaken.message, /a session's id or a nostr_token is none/);
 });
@@ -196,7 +196,7 @@ Deno.test("verifyToken 2: a token of another service is none of ours, though its
 });
 Deno.test("verifyToken 3: a token that was never made, though everything in it fits, is refused", async () => {
   const all = await books();
-  const madeUp = newToken({ random: createSeededRandom(99), capabilities }, {
+  const madeUp = newToken({ random: createSeededRandom(99), recordIds }, {
     kind: "bearer",
     session: SESSION,
     paymentHash: DEPOSIT.paymentHash,
@@ -302,7 +302,7 @@ Deno.test("verifyToken 7: a token is over at its second, not before", async () =
 Deno.test("verifyToken 8: the session in the caveats must be the one the token was minted for", async () => {
   const all = await books();
   const base = [caveatOf.services(), caveatOf.capabilities(["jobs", "chat"])];
-  const other = caveatOf.session(capabilities.idOf("session", OTHER_SESSION));
+  const other = caveatOf.session(recordIds.idOf("session", OTHER_SESSION));
   assert.deepEqual(await refused(all, minted(all.bearer, [...base, other])), INVALID);
   assert.deepEqual(await refused(all, minted(all.bearer, base)), INVALID, "it names none");
   const guessed = caveatOf.session(`${SESSION}-${"0".repeat(32)}`);

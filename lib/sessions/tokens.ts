@@ -1,6 +1,6 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
-import type { Capabilities, Random } from "@/lib/ids.ts";
+import type { Random, RecordIds } from "@/lib/ids.ts";
 import type { Key, Reader, Tx, Versioned } from "@/lib/store/store.ts";
 import type { TokenRef } from "./sessions.machine.ts";
 import { getInvoice } from "@/lib/payments/invoices.rows.ts";
@@ -42,7 +42,7 @@ const tokenKey = (key: string): Key => ["token", key];
 
 /** A new token: its name, for the session's record, and the row that makes it valid. Nothing is written. */
 export function newToken(
-  deps: { random: Random; capabilities: Capabilities },
+  deps: { random: Random; recordIds: RecordIds },
   input: { kind: TokenKind; session: string; paymentHash: string; maxSats?: number },
 ): NewToken {
   const { kind, session, paymentHash, maxSats } = input;
@@ -51,7 +51,7 @@ export function newToken(
   const caveats = [
     caveatOf.services(),
     caveatOf.capabilities(["jobs", "chat"]),
-    caveatOf.session(deps.capabilities.idOf("session", session)),
+    caveatOf.session(deps.recordIds.idOf("session", session)),
     ...(maxSats === undefined ? [] : [caveatOf.maxSats(maxSats)]),
   ];
   const key = tokenKeyOf(encodeIdentifier({ paymentHash, tokenId }));
@@ -121,7 +121,7 @@ const bytesName = (bytes: Uint8Array) => bytesToHex(sha256(bytes));
  * @param deps.settled asks the wallet about an invoice that is open in our books, and records what it says.
  */
 export async function verifyToken(
-  deps: { store: Reader; capabilities: Capabilities; settled(paymentHash: string): Promise<boolean> },
+  deps: { store: Reader; recordIds: RecordIds; settled(paymentHash: string): Promise<boolean> },
   presented: { macaroon: string; preimage: string | null },
   capability: Capability,
   now: number,
@@ -156,7 +156,7 @@ export async function verifyToken(
     return { ok: false, status, code, message, details: { caveat } };
   }
   const { permissions } = read;
-  const session = permissions.session === null ? null : deps.capabilities.handleOf("session", permissions.session);
+  const session = permissions.session === null ? null : deps.recordIds.handleOf("session", permissions.session);
   if (session !== row.session || permissions.job !== null) {
     return invalid("This macaroon is bound to something else than a session of its own.");
   }

@@ -46,7 +46,7 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
     { scope, pubkey: await identityOf(c) },
   );
   if (!("request" in begun)) {
-    throw notBegun(begun, deps.capabilities.idOf("session", token.session), deps.settings.sessions);
+    throw notBegun(begun, deps.recordIds.idOf("session", token.session), deps.settings.sessions);
   }
   const { request } = begun;
   c.header("X-Timmy-Request-Id", request.id);

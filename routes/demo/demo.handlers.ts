@@ -30,7 +30,7 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
 
   // Counted in a commit of its own before the model is asked: whatever happens afterwards, crash or failure, nobody gets more
   // calls out of it than the limits allow.
-  const caller = demoCaller(deps.capabilities, c.get("clientAddress"));
+  const caller = demoCaller(deps.recordIds, c.get("clientAddress"));
   const counted = await store.transact((tx) => countOne(tx, { caller, dailyLimit, now: clock.now() }));
   if (counted.outcome !== "counted") throw limitReached(counted, dailyLimit);
 

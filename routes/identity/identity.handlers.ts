@@ -92,12 +92,12 @@ function trustBody({ settings }: AppDeps, trust: Trust, now: number) {
 }
 
 export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {
-  const { store, capabilities } = c.get("deps");
+  const { store, recordIds } = c.get("deps");
   const pubkey = await requireIdentity(c);
   const { handles, next } = await pageOf(store, identityJobs(pubkey), c.req.valid("query"));
   const rows = await rowsOf(store, handles.map(jobKey)) as (JobHead | null)[];
   const jobs = rows.filter((job) => job !== null).map(({ handle, state, createdAt }) => ({
-    jobId: capabilities.idOf("job", handle),
+    jobId: recordIds.idOf("job", handle),
     state,
     createdAt: iso(createdAt),
   }));
@@ -105,7 +105,7 @@ export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {
 };
 
 export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (c) => {
-  const { store, capabilities } = c.get("deps");
+  const { store, recordIds } = c.get("deps");
   const pubkey = await requireIdentity(c);
   const { handles, next } = await pageOf(store, identitySessions(pubkey), c.req.valid("query"));
   // State and balance of one moment: a session that is shown as closed has nothing left to spend.
@@ -114,7 +114,7 @@ export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (
     if (!session) return [];
     const { handle, state, createdAt } = session as Session;
     return [{
-      sessionId: capabilities.idOf("session", handle),
+      sessionId: recordIds.idOf("session", handle),
       state,
       createdAt: iso(createdAt),
       balanceSats: balanceOf(account as Counters | null ?? NO_COUNTERS),

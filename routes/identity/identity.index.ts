@@ -9,7 +9,7 @@ export function identityRouter(): AppRouter<AppDeps> {
   for (const [name, scheme] of Object.entries(routes.SECURITY_SCHEMES)) {
     router.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
   }
-  // Tokens and ids that are capabilities: a shared cache that does not know X-Nostr-Token must not hand them to the next one.
+  // Tokens and ids that are recordIds: a shared cache that does not know X-Nostr-Token must not hand them to the next one.
   router.use("/api/identity/*", async (c, next) => {
     await next();
     c.header("Cache-Control", "no-store");

@@ -19,7 +19,7 @@ export function jobBody(
     createdAt: iso(job.createdAt),
     trust_tier: tier,
     ...(job.freeTier && { free_tier: job.freeTier }),
-    ...(job.closing && job.pubkey !== null && { absorbed_sats: job.closing.absorbedSats }),
+    ...(job.costSheet && job.pubkey !== null && { absorbed_sats: job.costSheet.absorbedSats }),
     stubMode: job.simulated.length > 0,
     simulated: job.simulated,
     evalInvoice: invoiceBody(job.evalInvoice),
@@ -40,28 +40,29 @@ export function jobBody(
 
 /** What the work cost, once there is something to tell: a finished work, or money that is owed back. */
 function costLedgerBody(job: Job, refund: Refund | null): CostLedgerBody | null {
-  const { closing, quote } = job;
-  if (!closing && !refund) return null;
-  const usage = closing?.usage ?? { inputTokens: 0, outputTokens: 0, source: job.evalUsage?.source ?? "api" as const };
+  const { costSheet, quote } = job;
+  if (!costSheet && !refund) return null;
+  const usage = costSheet?.usage ??
+    { inputTokens: 0, outputTokens: 0, source: job.evalUsage?.source ?? "api" as const };
   return {
     actualInputTokens: usage.inputTokens,
     actualOutputTokens: usage.outputTokens,
     totalTokens: usage.inputTokens + usage.outputTokens,
-    actualCostUsd: closing?.modelCostUsd ?? 0,
-    actualAmountSats: closing?.actualSats ?? 0,
+    actualCostUsd: costSheet?.modelCostUsd ?? 0,
+    actualAmountSats: costSheet?.actualSats ?? 0,
     workAmountSats: job.workInvoice?.amountSats ?? 0,
     paidSats: job.paidSats,
-    chargedSats: closing?.chargeSats ?? 0,
+    chargedSats: costSheet?.chargeSats ?? 0,
     refundAmountSats: refund?.sats ?? 0,
     refundState: refund?.state ?? "not_applicable",
     refundPaymentHash: refund?.payout?.paymentHash ?? null,
     refundClaimUntil: refund ? iso(refund.claimUntil) : null,
     refundFailure: refund?.lastFailure ?? null,
-    absorbedSats: closing?.absorbedSats ?? 0,
+    absorbedSats: costSheet?.absorbedSats ?? 0,
     marginPct: quote?.config.marginPct ?? 0,
     btcPriceUsd: quote?.btc.usd ?? 0,
     btcPriceSource: quote?.btc.source ?? "none",
-    infraUsd: closing?.infraUsd ?? 0,
+    infraUsd: costSheet?.infraUsd ?? 0,
     usageSource: usage.source,
   };
 }

@@ -34,7 +34,7 @@ export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => 
     ? await deps.oneAtATime(scope.id, () => makeJob(deps, { request, pubkey }, scope))
     : await makeJob(deps, { request, pubkey }, null);
   return c.json({
-    jobId: deps.capabilities.idOf("job", job.handle),
+    jobId: deps.recordIds.idOf("job", job.handle),
     state: job.state,
     createdAt: iso(job.createdAt),
     evalInvoice: invoiceBody(job.evalInvoice),
@@ -96,7 +96,7 @@ async function known(deps: AppDeps, handle: string): Promise<Job> {
 export const getJob: AppRouteHandler<GetJobRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const { id } = c.req.valid("param");
-  const handle = deps.capabilities.handleOf("job", id);
+  const handle = deps.recordIds.handleOf("job", id);
   const whole = handle ? await readWhole(deps.store, handle) : null;
   if (!whole) throw noSuchJob();
   return c.json(jobBody(id, { ...whole, tier: await tierOf(deps, whole.job.pubkey) }), 200);
@@ -120,7 +120,7 @@ const tierOf = ({ store, settings, clock }: AppDeps, pubkey: string | null) =>
 
 /** The job an id opens. An id that was not made here and one whose job is gone look the same. */
 export async function jobOf(deps: AppDeps, id: string): Promise<Job> {
-  const handle = deps.capabilities.handleOf("job", id);
+  const handle = deps.recordIds.handleOf("job", id);
   const job = handle ? await readJob(deps.store, handle) : null;
   if (!job) throw noSuchJob();
   return job;

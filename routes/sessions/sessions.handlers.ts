@@ -62,7 +62,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
   }
   const { session } = opened;
   return c.json({
-    sessionId: deps.capabilities.idOf("session", session.handle),
+    sessionId: deps.recordIds.idOf("session", session.handle),
     state: session.state,
     invoice: invoiceBody(session.deposit),
     minimumBalanceSats: deps.settings.sessions.minBalanceSats,
@@ -307,7 +307,7 @@ const owesNothing = () =>
 
 /** The session an id opens. An id that was not made here and one whose session is gone look the same. */
 async function sessionOf(deps: AppDeps, id: string): Promise<Session> {
-  const handle = deps.capabilities.handleOf("session", id);
+  const handle = deps.recordIds.handleOf("session", id);
   const session = handle ? await readSession(deps.store, handle) : null;
   if (!session) throw noSuchSession();
   return session;

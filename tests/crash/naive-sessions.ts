@@ -9,7 +9,7 @@
 import type { Model, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import { systemClock as clock } from "@/lib/clock.ts";
-import { type Capabilities, newHandle, newOrderedId, systemRandom as random } from "@/lib/ids.ts";
+import { newHandle, newOrderedId, type RecordIds, systemRandom as random } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
 import { estimateInputTokens } from "@/lib/metering/pricing.rules.ts";
 import type { SimulatedWallet } from "@/lib/lightning/simulated.ts";
@@ -53,7 +53,7 @@ export interface NaiveSessionDeps {
   store: Store;
   wallet: SimulatedWallet;
   model: Model;
-  capabilities: Capabilities;
+  recordIds: RecordIds;
   /** Pays what is owed, the naive way. */
   payRefund(refundId: string, paymentRequest: string): Promise<Response>;
 }
@@ -82,10 +82,10 @@ const invoiceBody = ({ paymentRequest, amountSats, paymentHash, expiresAt }: Inv
 });
 
 export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
-  const { store, wallet, model, capabilities } = deps;
+  const { store, wallet, model, recordIds } = deps;
   const opened = new Map<string, Promise<Session>>();
   const asked = new Map<string, Promise<SessionRequest | Response>>();
-  const idOf = (session: Session) => capabilities.idOf("session", session.handle);
+  const idOf = (session: Session) => recordIds.idOf("session", session.handle);
   const change = (handle: string, fn: (session: Session) => Session) =>
     store.transact(async (tx) => {
       const session = await getSession(tx, handle);
@@ -330,7 +330,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
   async function serve(request: Request, path: readonly string[], body: Body): Promise<Response | null> {
     if (path[0] === "v1") {
       const id = request.headers.get("authorization")?.slice("Bearer ".length) ?? "";
-      const session = await getSession(store, capabilities.handleOf("session", id) ?? "");
+      const session = await getSession(store, recordIds.handleOf("session", id) ?? "");
       return session ? await chat(request, session, body) : error(401, "invalid_token");
     }
     if (path[0] !== "sessions") return null;
@@ -341,7 +341,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       const session = await made;
       return json(201, { sessionId: idOf(session), state: session.state, invoice: invoiceBody(session.deposit) });
     }
-    const session = await getSession(store, capabilities.handleOf("session", path[1]) ?? "");
+    const session = await getSession(store, recordIds.handleOf("session", path[1]) ?? "");
     if (!session) return error(404, "session_not_found");
     if (path[2] === undefined) return await whole(session);
     if (path[2] === "close") return await close(session, body.invoice);

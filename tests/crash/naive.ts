@@ -12,7 +12,7 @@ import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
-import { createCapabilities, newHandle, systemRandom } from "@/lib/ids.ts";
+import { createRecordIds, newHandle, systemRandom } from "@/lib/ids.ts";
 import { openDataDir } from "@/lib/store/data-dir.ts";
 import { createStore } from "@/lib/store/store.ts";
 import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
@@ -49,7 +49,7 @@ async function openNaiveServer(
     hosted: createSimulatedModel({ clock }),
     local: createOpenAiCompatibleModel({ baseURL: modelUrl, clock }),
   });
-  const capabilities = createCapabilities(await dir.secret("capability.key", 32));
+  const recordIds = createRecordIds(await dir.secret("capability.key", 32));
 
   const jobsOfKeys = new Map<string, Promise<machine.Job>>();
   const refundsUnderWay = new Set<string>();
@@ -193,7 +193,7 @@ async function openNaiveServer(
     }
   }
 
-  const sessions = naiveSessions({ store, wallet, model, capabilities, payRefund });
+  const sessions = naiveSessions({ store, wallet, model, recordIds, payRefund });
   wallet.watch((paymentHash) => {
     void getInvoice(store, paymentHash).then((invoice) => invoice && settled(invoice));
   }, new AbortController().signal);
@@ -217,11 +217,11 @@ async function openNaiveServer(
       const made = jobsOfKeys.get(key) ?? makeJob(body.request);
       jobsOfKeys.set(key, made);
       const job = await made;
-      const jobId = capabilities.idOf("job", job.handle);
+      const jobId = recordIds.idOf("job", job.handle);
       const { evalInvoice, createdAt } = jobBody(jobId, { job, result: null, refund: null, tier: "anonymous" });
       return json(201, { jobId, state: job.state, createdAt, evalInvoice });
     }
-    const handle = capabilities.handleOf("job", path[1]);
+    const handle = recordIds.handleOf("job", path[1]);
     const job = handle ? await getJob(store, handle) : null;
     if (!job) return json(404, { error: { code: "job_not_found" } });
     if (path[2] === "refund") return await payRefund(job.refundId, body.invoice);

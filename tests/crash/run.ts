@@ -110,7 +110,7 @@ export async function run(options: RunOptions): Promise<Report> {
     audits: [],
     violations: [],
   };
-  let closing = false;
+  let costSheet = false;
   let over = false;
   const sessionViolations: Violation[] = [];
   const sessionWitness = createSessionWitness((kind, what) => {
@@ -137,7 +137,7 @@ export async function run(options: RunOptions): Promise<Report> {
 
   async function payer(index: number): Promise<void> {
     const own = createDice(createSeededRandom(seed * 1_000 + index));
-    for (let n = 0; !closing; n++) {
+    for (let n = 0; !costSheet; n++) {
       const token = `payer${index}-${n}`;
       if (own.chance(SESSIONS)) {
         await oneSession({ mood: drawSession(own, token), dice: own, calls, witness: sessionWitness, counts });
@@ -287,7 +287,7 @@ export async function run(options: RunOptions): Promise<Report> {
   }
 
   async function drain(until: number): Promise<void> {
-    closing = true;
+    costSheet = true;
     const late = () => performance.now() > until;
     await Promise.race([
       Promise.all(payers),
@@ -335,7 +335,7 @@ export async function run(options: RunOptions): Promise<Report> {
 
   const payers = Array.from({ length: options.payers }, (_, index) => payer(index));
   const rested = await lives();
-  closing = over = true;
+  costSheet = over = true;
   await Promise.all(payers);
   if (rested) {
     await auditNow("after the end");

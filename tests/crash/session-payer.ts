@@ -280,7 +280,7 @@ export async function oneSession(
       }
       // The balance is another one by now, or a request has begun: look again.
       if (["session_busy", "balance_changed", "invoice_wrong_amount", "no_refund"].includes(code)) return;
-      if (answer && answer.status !== 503) unexpected("closing", answer);
+      if (answer && answer.status !== 503) unexpected("costSheet", answer);
       if (answer) counts.refusedForNow++;
       if (!answer && mood.givesUp) throw new RunOver();
       await calls.pause(dice.between(20, 80));

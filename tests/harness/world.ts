@@ -2,12 +2,12 @@ import { createApp } from "@/app.ts";
 import { type Background, createBackground } from "@/queue.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import type { AppDeps, Backends, Settings } from "@/lib/services.ts";
+import type { AppDeps, Services, Settings } from "@/lib/services.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
-import { createCapabilities, type Random, systemRandom } from "@/lib/ids.ts";
+import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Key, type Store, type StoreOptions, type Versioned } from "@/lib/store/store.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import type { Engine } from "@/lib/store/engine.ts";
@@ -93,7 +93,7 @@ export interface WorldOptions {
   /** Wraps the database the program sees. */
   wrapEngine?: (engine: Engine) => Engine;
   /** Background work in place of the real one: a naive one, which the harness must catch. */
-  background?: (backends: Backends) => Background;
+  background?: (services: Services) => Background;
   /** Where the data lies; default: memory. */
   path?: string;
   /** Opens the databases in place of Deno KV. */
@@ -108,7 +108,7 @@ export interface Answer {
   headers: Headers;
 }
 
-/** A whole instance in this process, over HTTP without a socket, with the real code and simulated backends. */
+/** A whole instance in this process, over HTTP without a socket, with the real code and simulated services. */
 export interface World {
   readonly store: Store;
   readonly deps: AppDeps;
@@ -192,7 +192,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   async function start() {
     const life = mortal(engine, clock);
     const store = await createStore({ engine: life.engine, clock: life.clock, random, gatherMs: 0, ...options.store });
-    const backends = {
+    const services = {
       store,
       wallet: life.tied(options.wrapWallet?.(wallet) ?? wallet),
       model: life.tied(model),
@@ -200,16 +200,16 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
       clock: life.clock,
       random,
-      capabilities: createCapabilities(secret),
+      recordIds: createRecordIds(secret),
       identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
       signInSecret: secret,
       log,
       settings,
     };
-    const background = options.background?.(backends) ?? createBackground(backends, { exclusive: true });
+    const background = options.background?.(services) ?? createBackground(services, { exclusive: true });
     const { queue, settlements } = background;
     const deps: AppDeps = {
-      ...backends,
+      ...services,
       ...background,
       oneAtATime: createOneAtATime(),
       version: "test",

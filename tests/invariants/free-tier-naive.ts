@@ -2,7 +2,7 @@
  * Controls: the mistakes that were made with free tiers before, put back. Each gives away sats, or forgets where they are,
  * in a way that a rule must see.
  */
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
 import { nonZero } from "@/lib/ledger/ledger.rules.ts";
@@ -12,7 +12,7 @@ import { createSessionRequests } from "@/lib/sessions/requests.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
 import { decideAndReserve, decideDryRun, getGrant, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
-import { acceptedFree, type Closing, type Job, type Quote, workDone } from "@/lib/jobs/jobs.machine.ts";
+import { acceptedFree, type CostSheet, type Job, type Quote, workDone } from "@/lib/jobs/jobs.machine.ts";
 import { getJob, putJob, putResult, writeStep } from "@/lib/jobs/jobs.rows.ts";
 import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
 import type { Program } from "./free-tier.ts";
@@ -30,7 +30,7 @@ const granteeOf = (job: Job) => ({
 const accountOf = (job: Job) => `job:${job.handle}`;
 
 /** The price of a job as it stands before anything was decided. */
-async function quoteOf({ settings, btcPrice }: Backends, job: Job): Promise<Quote> {
+async function quoteOf({ settings, btcPrice }: Services, job: Job): Promise<Quote> {
   const [rates, btc, config] = [await settings.ratesFor(job.workModel), btcPrice.current(), settings.price];
   const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({
     request: job.request,
@@ -53,8 +53,8 @@ const reservingEstimate: Program["estimate"] = async ({ world, clock }, pubkey) 
 };
 
 /** A job that is told the help that was advised, whatever could be taken. */
-const creditsTheAdvice: Naive = (backends) =>
-  withTasks(backends, (spec) => spec, {
+const creditsTheAdvice: Naive = (services) =>
+  withTasks(services, (spec) => spec, {
     jobWork: (real) => ({
       ...real,
       async settled(tx, invoice, paidSats, now) {
@@ -70,24 +70,24 @@ const creditsTheAdvice: Naive = (backends) =>
  * @param before what happens outside the transaction that starts the work; false: it is not free
  */
 const decidesBefore = (
-  before: (backends: Backends, lease: Lease, job: Job, quote: Quote) => Promise<boolean>,
+  before: (services: Services, lease: Lease, job: Job, quote: Quote) => Promise<boolean>,
   grant: (
-    backends: Backends,
+    services: Services,
     tx: Parameters<Parameters<Store["transact"]>[0]>[0],
     job: Job,
     quote: Quote,
   ) => Promise<number>,
 ): Naive =>
-(backends) =>
+(services) =>
   withTasks(
-    backends,
+    services,
     change("evaluate", (real) => ({
       async run(lease, signal) {
-        const { store, model, clock, settings } = backends;
+        const { store, model, clock, settings } = services;
         const asked = await getJob(store, lease.id);
         if (asked?.state !== "evaluating" || asked.pubkey === null) return await real.run(lease, signal);
-        const quote = await quoteOf(backends, asked);
-        if (!await before(backends, lease, asked, quote)) return await real.run(lease, signal);
+        const quote = await quoteOf(services, asked);
+        if (!await before(services, lease, asked, quote)) return await real.run(lease, signal);
         const { evalModel, request } = asked;
         const deadlineMs = settings.modelDeadlineMs;
         const verdict = await model.evaluate({ model: evalModel, request, signal, deadlineMs });
@@ -98,7 +98,7 @@ const decidesBefore = (
           if (!job || !(await holdsLease(tx, lease))) return;
           const step = acceptedFree(job, { reason: verdict.reason, usage: verdict.usage, quote, now });
           if (step.outcome === "replayed") return;
-          const grantedSats = await grant(backends, tx, job, quote);
+          const grantedSats = await grant(services, tx, job, quote);
           await writeStep(tx, { ...step, job: { ...step.job, grantedSats } }, settings.freeTier, now);
         });
       },
@@ -141,25 +141,25 @@ const forgetful = (store: Store): Store =>
   });
 
 /** Work that fails for good gives the payer's sats back and forgets the pool's. */
-const keepsFailedReservations: Naive = (backends) => {
-  const blind = { ...backends, store: forgetful(backends.store) };
+const keepsFailedReservations: Naive = (services) => {
+  const blind = { ...services, store: forgetful(services.store) };
   const giveUp = jobTasks(blind).tasks.find(({ kind }) => kind === "work")?.giveUp;
-  return withTasks(backends, change("work", (spec) => ({ giveUp: giveUp ?? spec.giveUp })));
+  return withTasks(services, change("work", (spec) => ({ giveUp: giveUp ?? spec.giveUp })));
 };
 /** The same for a session's request. */
-const keepsFailedRequests: Naive = (backends) => {
-  const { giveUp } = createSessionRequests({ ...backends, store: forgetful(backends.store) }).task;
-  return withTasks(backends, change("session-request", () => ({ giveUp })));
+const keepsFailedRequests: Naive = (services) => {
+  const { giveUp } = createSessionRequests({ ...services, store: forgetful(services.store) }).task;
+  return withTasks(services, change("session-request", () => ({ giveUp })));
 };
 
 /** Help that is taken when the invoice is made, for someone who may never pay. */
-const helpsAtTheInvoice: Naive = (backends) =>
+const helpsAtTheInvoice: Naive = (services) =>
   withTasks(
-    backends,
+    services,
     change("evaluate", (real) => ({
       async run(lease, signal) {
         await real.run(lease, signal);
-        const { store, settings, clock } = backends;
+        const { store, settings, clock } = services;
         const now = clock.now();
         await store.transact(async (tx) => {
           const job = await getJob(tx, lease.id);
@@ -172,15 +172,15 @@ const helpsAtTheInvoice: Naive = (backends) =>
     })),
   );
 
-type Parts = Pick<Closing, "chargeSats" | "absorbedSats" | "refundSats" | "returnedSats">;
+type Parts = Pick<CostSheet, "chargeSats" | "absorbedSats" | "refundSats" | "returnedSats">;
 
 /** Ends work with other parts than the rules say; what it writes agrees with itself. */
-const closes = (parts: (job: Job, closing: Closing, quote: Quote) => Parts): Naive => (backends) =>
+const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts): Naive => (services) =>
   withTasks(
-    backends,
+    services,
     change("work", (real) => ({
       async run(lease, signal) {
-        const { store, model, clock, settings } = backends;
+        const { store, model, clock, settings } = services;
         const asked = await getJob(store, lease.id);
         if (asked?.state !== "executing" || !asked.quote) return await real.run(lease, signal);
         const { request, workModel, quote } = asked;
@@ -199,36 +199,36 @@ const closes = (parts: (job: Job, closing: Closing, quote: Quote) => Parts): Nai
           const job = await getJob(tx, lease.id);
           if (!job || !(await holdsLease(tx, lease))) return;
           const step = workDone(job, { usage, terms, now });
-          if (step.outcome === "replayed" || !step.job.closing) return;
-          const closing = { ...step.job.closing, ...parts(job, step.job.closing, quote) };
+          if (step.outcome === "replayed" || !step.job.costSheet) return;
+          const costSheet = { ...step.job.costSheet, ...parts(job, step.job.costSheet, quote) };
           const { handle } = job;
           const refund = newRefund({
             id: handle,
             source: { kind: "job", handle },
-            sats: closing.refundSats,
+            sats: costSheet.refundSats,
             ...terms,
             now,
           });
           const about = { from: accountOf(job), ref: handle };
           const postings = nonZero([
-            { id: `earned:${handle}`, to: "revenue:work", sats: closing.chargeSats, kind: "work", ...about },
+            { id: `earned:${handle}`, to: "revenue:work", sats: costSheet.chargeSats, kind: "work", ...about },
             {
               id: `absorbed:${handle}`,
               to: "revenue:work",
-              sats: closing.absorbedSats,
+              sats: costSheet.absorbedSats,
               kind: "work-granted",
               ...about,
             },
             {
               id: `refund:${handle}`,
               to: refundAccount(handle),
-              sats: closing.refundSats,
+              sats: costSheet.refundSats,
               kind: "refund-owed",
               ...about,
             },
           ]);
-          const next = { ...step.job, closing, refundId: refund?.id ?? null };
-          const { absorbedSats: absorbed, chargeSats: earnedSats } = closing;
+          const next = { ...step.job, costSheet, refundId: refund?.id ?? null };
+          const { absorbedSats: absorbed, chargeSats: earnedSats } = costSheet;
           await writeStep(tx, { ...step, job: next, postings, refund, absorbed, earnedSats }, settings.freeTier, now);
           putResult(tx, handle, { text, finish });
         });
@@ -237,27 +237,27 @@ const closes = (parts: (job: Job, closing: Closing, quote: Quote) => Parts): Nai
   );
 
 /** The refund is the quote less the cost, as if the payer had paid the quote. */
-const refundsFromTheQuote = closes((job, closing, quote) => {
-  const refundSats = Math.min(job.paidSats, Math.max(0, quote.sats - closing.actualSats));
-  return { ...closing, refundSats, chargeSats: job.paidSats - refundSats };
+const refundsFromTheQuote = closes((job, costSheet, quote) => {
+  const refundSats = Math.min(job.paidSats, Math.max(0, quote.sats - costSheet.actualSats));
+  return { ...costSheet, refundSats, chargeSats: job.paidSats - refundSats };
 });
 
 /** All that was granted counts as used. */
-const absorbsItAll = closes((job, closing) => {
-  const chargeSats = Math.min(job.paidSats, Math.max(0, closing.actualSats - job.grantedSats));
+const absorbsItAll = closes((job, costSheet) => {
+  const chargeSats = Math.min(job.paidSats, Math.max(0, costSheet.actualSats - job.grantedSats));
   return { chargeSats, refundSats: job.paidSats - chargeSats, absorbedSats: job.grantedSats, returnedSats: 0 };
 });
 
 /** Budgets that are told and not kept. */
-export const keepsNoBudget: Naive = (backends) => {
-  const { freeTier } = backends.settings;
+export const keepsNoBudget: Naive = (services) => {
+  const { freeTier } = services.settings;
   const dailySats = { new: 0, established: 5_000, trusted: 5_000, elite: 5_000 };
-  const settings = { ...backends.settings, freeTier: { ...freeTier, config: { ...freeTier.config, dailySats } } };
-  return withTasks({ ...backends, settings }, (spec) => spec);
+  const settings = { ...services.settings, freeTier: { ...freeTier, config: { ...freeTier.config, dailySats } } };
+  return withTasks({ ...services, settings }, (spec) => spec);
 };
 
 /** The real parts, put together here as the others are: nothing may be found wrong with it. */
-export const AS_IT_IS: Program = { background: (backends) => withTasks(backends, (spec) => spec) };
+export const AS_IT_IS: Program = { background: (services) => withTasks(services, (spec) => spec) };
 
 /** Each with the rules of which one must be the first to break. */
 export const MISTAKES: readonly { name: string; program: Program; breaks: readonly string[] }[] = [

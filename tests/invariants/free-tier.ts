@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import type { Model } from "@/lib/ai/port.ts";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
-import type { Backends, Settings } from "@/lib/services.ts";
+import type { Services, Settings } from "@/lib/services.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
 import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
@@ -198,12 +198,12 @@ class Player {
 
   static async begin(one: Case, program: Program): Promise<Player> {
     const player = new Player(program);
-    const background = program.background ?? ((backends: Backends) => createBackground(backends, { exclusive: true }));
+    const background = program.background ?? ((services: Services) => createBackground(services, { exclusive: true }));
     player.fake = await createFakeWorld(one.seed, {
       settings: settingsOf(one),
-      background: (backends) => {
-        const model = player.#watched(backends.model, backends.store);
-        return background({ ...backends, model });
+      background: (services) => {
+        const model = player.#watched(services.model, services.store);
+        return background({ ...services, model });
       },
     });
     for (const [i, score] of SCORES.entries()) {
@@ -487,7 +487,7 @@ async function assertFreeTier({ world, clock }: FakeWorld, pubkeys: readonly str
 const UNPAID: readonly Job["state"][] = ["awaiting_eval_payment", "awaiting_work_payment", "expired"];
 
 function assertJob(job: Job, grant: Grant | null, refund: Refund | null): void {
-  const { state, freeTier, adviceSats, grantedSats, paidSats, quote, closing } = job;
+  const { state, freeTier, adviceSats, grantedSats, paidSats, quote, costSheet } = job;
   must(
     (grant?.reservedSats ?? 0) === grantedSats,
     "what a job says it was granted was reserved",
@@ -504,9 +504,13 @@ function assertJob(job: Job, grant: Grant | null, refund: Refund | null): void {
   if (state === "failed" && quote) {
     must(owed === paidSats, "failed work gives all back that was paid", `${owed} of ${paidSats}`);
   }
-  if (!closing) return;
-  assertParts({ ...closing, paidSats, grantedSats });
-  must(owed === closing.refundSats, "what is owed is what the closing says", `${owed}, not ${closing.refundSats}`);
+  if (!costSheet) return;
+  assertParts({ ...costSheet, paidSats, grantedSats });
+  must(
+    owed === costSheet.refundSats,
+    "what is owed is what the cost sheet says",
+    `${owed}, not ${costSheet.refundSats}`,
+  );
 }
 
 function assertRequest(request: SessionRequest, grant: Grant | null): void {
@@ -543,7 +547,7 @@ function assertRequest(request: SessionRequest, grant: Grant | null): void {
 function assertParts(
   { actualSats, chargeSats, absorbedSats, refundSats, returnedSats, paidSats, grantedSats }:
     & Omit<
-      NonNullable<Job["closing"]>,
+      NonNullable<Job["costSheet"]>,
       "usage" | "modelCostUsd" | "infraUsd"
     >
     & { paidSats: number; grantedSats: number },
@@ -569,8 +573,12 @@ async function anyBorne({ world }: FakeWorld): Promise<boolean> {
   let borne = false;
   for (const { value: job } of await world.rows<Job>(["job"])) {
     const held = job.paidSats + job.grantedSats;
-    if (!job.closing || job.closing.actualSats <= held) continue;
-    must(job.grantedSats < job.adviceSats, "work costs no more than was held", `${job.closing.actualSats} of ${held}`);
+    if (!job.costSheet || job.costSheet.actualSats <= held) continue;
+    must(
+      job.grantedSats < job.adviceSats,
+      "work costs no more than was held",
+      `${job.costSheet.actualSats} of ${held}`,
+    );
     borne = true;
   }
   return borne;

@@ -45,7 +45,7 @@ async function figuresOf({ world }: FakeWorld): Promise<Golden> {
     lines.push(`posting ${value.kind} ${from} ${to} ${value.sats}`);
   }
   for (const { value: job } of await world.rows<Job>(["job"])) {
-    const { chargeSats = 0, absorbedSats = 0, refundSats = 0, returnedSats = 0 } = job.closing ?? {};
+    const { chargeSats = 0, absorbedSats = 0, refundSats = 0, returnedSats = 0 } = job.costSheet ?? {};
     lines.push(
       `job ${job.state} paid ${job.paidSats} granted ${job.grantedSats} ${chargeSats}/${absorbedSats}/${refundSats}/${returnedSats}`,
     );

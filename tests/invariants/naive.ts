@@ -2,7 +2,7 @@
  * Controls: background work as it is often written. Each of these loses or doubles money in a way that the rules of
  * `rules.ts` are there to see; a harness that lets one pass proves nothing about the real code.
  */
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
@@ -21,11 +21,11 @@ import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
 import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
 import { sessionTasks } from "@/lib/sessions/sessions.tasks.ts";
 
-export type Naive = (backends: Backends) => ReturnType<typeof createBackground>;
+export type Naive = (services: Services) => ReturnType<typeof createBackground>;
 
 /** The real background work with some of its parts changed. */
 export function withTasks(
-  backends: Backends,
+  services: Services,
   change: (spec: TaskSpec) => TaskSpec,
   other: {
     payouts?: (real: Payouts) => Payouts;
@@ -33,10 +33,10 @@ export function withTasks(
     jobWork?: (real: InvoiceHandler) => InvoiceHandler;
   } = {},
 ): ReturnType<Naive> {
-  const { store, wallet, clock, random, log } = backends;
-  const real = createBackground(backends, { exclusive: true });
-  const jobs = jobTasks(backends);
-  const sessions = sessionTasks(backends);
+  const { store, wallet, clock, random, log } = services;
+  const real = createBackground(services, { exclusive: true });
+  const jobs = jobTasks(services);
+  const sessions = sessionTasks(services);
   const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
   handlers["job-work"] = other.jobWork?.(handlers["job-work"]) ?? handlers["job-work"];
   const changed = other.payouts?.(real.payouts) ?? real.payouts;
@@ -51,7 +51,7 @@ export function withTasks(
     changed.expiryTask,
     idempotencyExpiryTask(store),
     rowExpiryTask(store),
-    grantExpiryTask(backends, { job: jobs.grantExpired, request: sessionRequests.grantExpired }),
+    grantExpiryTask(services, { job: jobs.grantExpired, request: sessionRequests.grantExpired }),
   ]
     .map(change);
   const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });
@@ -59,12 +59,12 @@ export function withTasks(
 }
 
 /** A refund that is paid first and written down afterwards. */
-export const paysFirst: Naive = (backends) =>
-  withTasks(backends, (spec) => spec, {
+export const paysFirst: Naive = (services) =>
+  withTasks(services, (spec) => spec, {
     payouts: (real) => ({
       ...real,
       async claim(refundId, invoice) {
-        const { store, wallet, clock } = backends;
+        const { store, wallet, clock } = services;
         const refund = await getRefund(store, refundId);
         if (refund?.state !== "pending") return { outcome: "taken", paymentHash: refund?.payout?.paymentHash ?? null };
         const { paymentHash } = invoice;
@@ -93,10 +93,10 @@ export const paysFirst: Naive = (backends) =>
   });
 
 /** A payout whose outcome is not known counts as failed, and the claim is open again. */
-export const unknownIsFailed: Naive = (backends) => {
-  const guessing: Backends = {
-    ...backends,
-    wallet: new Proxy(backends.wallet, {
+export const unknownIsFailed: Naive = (services) => {
+  const guessing: Services = {
+    ...services,
+    wallet: new Proxy(services.wallet, {
       get(target, name) {
         const member = Reflect.get(target, name);
         if (name !== "pay") return member;
@@ -111,9 +111,9 @@ export const unknownIsFailed: Naive = (backends) => {
 };
 
 /** A settlement that is booked each time the wallet tells of it. */
-export const chargesEachHint: Naive = (backends) => {
-  const { store, wallet, clock } = backends;
-  const real = createBackground(backends, { exclusive: true });
+export const chargesEachHint: Naive = (services) => {
+  const { store, wallet, clock } = services;
+  const real = createBackground(services, { exclusive: true });
   const stopper = new AbortController();
   let hints = 0;
   const book = async (tx: Tx, invoice: Invoice) => {
@@ -148,19 +148,19 @@ export const chargesEachHint: Naive = (backends) => {
 };
 
 /** Settlements are noticed only when somebody asks for the job: here, nobody ever does. */
-export const onlyWhenPolled: Naive = (backends) => {
-  const real = createBackground(backends, { exclusive: true });
+export const onlyWhenPolled: Naive = (services) => {
+  const real = createBackground(services, { exclusive: true });
   return { ...real, settlements: { ...real.settlements, start: () => {} } };
 };
 
 /** Work that failed for good is dropped from the queue and nobody is told. */
-export const dropsFailedWork: Naive = (backends) =>
-  withTasks(backends, (spec) => {
+export const dropsFailedWork: Naive = (services) =>
+  withTasks(services, (spec) => {
     if (spec.kind !== "work") return spec;
     return {
       ...spec,
       giveUp: async (lease: Lease) => {
-        await backends.store.transact(async (tx) => {
+        await services.store.transact(async (tx) => {
           if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
         });
       },
@@ -168,8 +168,8 @@ export const dropsFailedWork: Naive = (backends) =>
   });
 
 /** The state is written in one commit and its money in the next. */
-export const moneyInASecondCommit: Naive = (backends) => {
-  const { store } = backends;
+export const moneyInASecondCommit: Naive = (services) => {
+  const { store } = services;
   const late = (handler: InvoiceHandler): InvoiceHandler => ({
     ...handler,
     settled: (tx, invoice, paidSats, now) => {
@@ -183,7 +183,7 @@ export const moneyInASecondCommit: Naive = (backends) => {
       return handler.settled(withoutMoney(tx), invoice, paidSats, now);
     },
   });
-  return withTasks(backends, (spec) => spec, { jobWork: late });
+  return withTasks(services, (spec) => spec, { jobWork: late });
 };
 
 const withoutMoney = (tx: Tx): Tx => ({
@@ -192,7 +192,7 @@ const withoutMoney = (tx: Tx): Tx => ({
 });
 
 /** The real parts, put together here as the naive ones are: nothing may be found wrong with it. */
-export const asItIs: Naive = (backends) => withTasks(backends, (spec) => spec);
+export const asItIs: Naive = (services) => withTasks(services, (spec) => spec);
 
 /** Each with the rules of which one must be the first to break. */
 export const NAIVE: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [

@@ -152,18 +152,18 @@ export async function assertAlways(fake: FakeWorld, history: History, when: stri
 async function assertBooks({ world }: FakeWorld): Promise<void> {
   for (const { name, ok, detail } of await world.audit()) must(ok, name, detail);
   for (const { value: job } of await world.rows<Job>(["job"])) {
-    const { closing, paidSats, grantedSats } = job;
-    if (!closing) continue;
-    const parts = closing.chargeSats + closing.absorbedSats + closing.refundSats + closing.returnedSats;
+    const { costSheet, paidSats, grantedSats } = job;
+    if (!costSheet) continue;
+    const parts = costSheet.chargeSats + costSheet.absorbedSats + costSheet.refundSats + costSheet.returnedSats;
     must(
       parts === paidSats + grantedSats,
       "what was paid and granted is accounted for",
       `${paidSats} + ${grantedSats}, not ${parts}`,
     );
     must(
-      closing.actualSats <= paidSats + grantedSats,
+      costSheet.actualSats <= paidSats + grantedSats,
       "the work cost no more than was held",
-      `${closing.actualSats} of ${paidSats}`,
+      `${costSheet.actualSats} of ${paidSats}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 /** Controls: sessions as they are often written. Each loses or doubles sats, or an answer, where a rule must see it. */
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
@@ -12,8 +12,8 @@ import { createBackground } from "@/queue.ts";
 import { type Naive, withTasks } from "./naive.ts";
 
 /** The real background work with other requests. */
-const withRequests = (backends: Backends, requests: SessionRequests): ReturnType<Naive> => ({
-  ...createBackground(backends, { exclusive: true }),
+const withRequests = (services: Services, requests: SessionRequests): ReturnType<Naive> => ({
+  ...createBackground(services, { exclusive: true }),
   sessionRequests: requests,
 });
 
@@ -31,9 +31,9 @@ const changedStore = (store: Store, change: (fn: (tx: Tx) => unknown) => Promise
  * Looks whether the balance would do, answers, and charges afterwards what is there: everybody who asks at once is
  * answered from the same sats.
  */
-export const chargesAfter: Naive = (backends) => {
-  const { store, model, clock, random, settings } = backends;
-  const real = createSessionRequests(backends);
+export const chargesAfter: Naive = (services) => {
+  const { store, model, clock, random, settings } = services;
+  const real = createSessionRequests(services);
   const begin: SessionRequests["begin"] = async (token, ask) => {
     if (ask.mode !== "request") throw new Error("the harness asks no chats");
     const now = clock.now();
@@ -44,7 +44,7 @@ export const chargesAfter: Naive = (backends) => {
       rates: await settings.ratesFor(settings.workModel),
       evaluation: null,
       config: settings.price,
-      btc: backends.btcPrice.current(),
+      btc: services.btcPrice.current(),
     };
     const session = await getSession(store, token.session);
     if (!session || !isOpen(session, now)) return { outcome: "ended", session };
@@ -88,7 +88,7 @@ export const chargesAfter: Naive = (backends) => {
       return { outcome: "begun", request };
     });
   };
-  return withRequests(backends, { ...real, begin });
+  return withRequests(services, { ...real, begin });
 };
 
 const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "session" | "requestHash" | "token"> => ({
@@ -120,8 +120,8 @@ const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "s
 });
 
 /** A request's state is written in one commit, its sats in the next: for the hold and for the settlement. */
-export const holdInASecondCommit: Naive = (backends) => {
-  const { store, clock } = backends;
+export const holdInASecondCommit: Naive = (services) => {
+  const { store, clock } = services;
   const apart = changedStore(store, async (fn) => {
     let entries: Entry[] = [];
     const result = await store.transact((tx) => {
@@ -131,8 +131,8 @@ export const holdInASecondCommit: Naive = (backends) => {
     for (const entry of entries) await store.transact((tx) => post(tx, [entry], clock.now()));
     return result;
   });
-  const naive = createSessionRequests({ ...backends, store: apart });
-  return withTasks(backends, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
+  const naive = createSessionRequests({ ...services, store: apart });
+  return withTasks(services, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
 };
 
 const withoutMoney = (tx: Tx, seen: (entry: Entry) => void): Tx => ({
@@ -144,9 +144,9 @@ const withoutMoney = (tx: Tx, seen: (entry: Entry) => void): Tx => ({
 });
 
 /** Reads the balance, decides, and writes what it makes of it afterwards: of two at once, one is lost. */
-export const losesUpdates: Naive = (backends) => {
-  const { store } = backends;
-  const real = createBackground(backends, { exclusive: true });
+export const losesUpdates: Naive = (services) => {
+  const { store } = services;
+  const real = createBackground(services, { exclusive: true });
   return {
     ...real,
     sessionRequests: {
@@ -167,25 +167,25 @@ export const losesUpdates: Naive = (backends) => {
               },
             });
           }));
-        return await createSessionRequests({ ...backends, store: stale }).begin(token, ask, about);
+        return await createSessionRequests({ ...services, store: stale }).begin(token, ask, about);
       },
     },
   };
 };
 
 /** A request that failed for good is dropped from the queue: its hold stays for ever. */
-export const keepsHolds: Naive = (backends) =>
-  withTasks(backends, (spec) => {
+export const keepsHolds: Naive = (services) =>
+  withTasks(services, (spec) => {
     if (spec.kind !== "session-request") return spec;
     return {
       ...spec,
-      giveUp: async ({ kind, id }) => void await backends.store.transact((tx) => tx.task({ kind, id, dueAt: null })),
+      giveUp: async ({ kind, id }) => void await services.store.transact((tx) => tx.task({ kind, id, dueAt: null })),
     };
   });
 
 /** The answer is only for whoever waits for it: nothing keeps it. */
-export const forgetsAnswers: Naive = (backends) => {
-  const { store } = backends;
+export const forgetsAnswers: Naive = (services) => {
+  const { store } = services;
   const forgetful = changedStore(
     store,
     (fn) =>
@@ -193,8 +193,8 @@ export const forgetsAnswers: Naive = (backends) => {
         fn({ ...tx, set: (key, value) => key[0] === "session_result" ? undefined : tx.set(key, value) })
       ),
   );
-  const naive = createSessionRequests({ ...backends, store: forgetful });
-  return withTasks(backends, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
+  const naive = createSessionRequests({ ...services, store: forgetful });
+  return withTasks(services, (spec) => spec.kind === naive.task.kind ? naive.task : spec, { sessionRequests: naive });
 };
 
 /** Each with the rules of which one must be the first to break. */

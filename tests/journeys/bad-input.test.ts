@@ -100,7 +100,7 @@ const NO_JOB = { status: 404, code: "job_not_found", says: /no such job/ };
 
 refused("an id that is none", NO_JOB, (fake) => Promise.resolve(() => fake.world.call("GET", "/api/jobs/nonsense")));
 refused("an id that nobody was given", NO_JOB, (fake) => {
-  const id = fake.world.deps.capabilities.idOf("job", "0".repeat(13));
+  const id = fake.world.deps.recordIds.idOf("job", "0".repeat(13));
   return Promise.resolve(() => fake.world.call("GET", `/api/jobs/${id}`));
 });
 refused("the handle of a job in place of its id", NO_JOB, async (fake) => {

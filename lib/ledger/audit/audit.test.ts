@@ -288,11 +288,11 @@ caught(
   },
 );
 caught(
-  "a closing that does not account for a satoshi",
+  "a cost sheet that does not account for a satoshi",
   "every job holds what its state says",
   /paid and granted are not/,
   (rows, books) => {
-    add(job(rows, books.done).closing as Row, "chargeSats", 1);
+    add(job(rows, books.done).costSheet as Row, "chargeSats", 1);
   },
 );
 caught(
@@ -543,19 +543,19 @@ caught("a reservation of a request that has ended", OWNED, /is reserved, though 
   const one = grant(rows, free);
   const absorbed = Number(one.absorbedSats);
   for (const id of [`absorbed:${free}`, `returned:${free}`]) entry(rows, id).kind = "other";
-  job(rows, free).closing = { ...job(rows, free).closing as Row, absorbedSats: 0, chargeSats: absorbed };
+  job(rows, free).costSheet = { ...job(rows, free).costSheet as Row, absorbedSats: 0, chargeSats: absorbed };
   Object.assign(one, { state: "reserved", absorbedSats: 0 });
 });
 caught("a job that was granted more than its grant", OWNED, /says it was granted \d+ sats/, (rows, { helped }) => {
   const one = job(rows, helped);
-  const closing = one.closing as Row;
+  const costSheet = one.costSheet as Row;
   add(one, "grantedSats", 1);
-  add(closing, "returnedSats", 1);
+  add(costSheet, "returnedSats", 1);
 });
 caught("a job that absorbed another amount", OWNED, /and absorbed \d+, its grant says/, (rows, { helped }) => {
-  const closing = job(rows, helped).closing as Row;
-  add(closing, "absorbedSats", -1);
-  add(closing, "chargeSats", 1);
+  const costSheet = job(rows, helped).costSheet as Row;
+  add(costSheet, "absorbedSats", -1);
+  add(costSheet, "chargeSats", 1);
 });
 caught("a grant that another key's job used", OWNED, /another key or request/, (rows, { helped }) => {
   job(rows, helped).pubkey = "f".repeat(64);
@@ -658,7 +658,7 @@ caught("an offer whose advice nobody counts", "every offer of help is counted wh
     paidSats: 0,
     grantedSats: 0,
     refundId: null,
-    closing: null,
+    costSheet: null,
   };
   rows.get("job")?.push({ key: ["job", "o"], value: { v: 1, ...offered, pubkey: "a", adviceSats: 5, request: "x" } });
 });

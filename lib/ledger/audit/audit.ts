@@ -39,7 +39,7 @@ interface JobRow extends Versioned {
   grantedSats: number;
   adviceSats?: number;
   refundId: string | null;
-  closing: { chargeSats: number; absorbedSats: number; refundSats: number; returnedSats: number } | null;
+  costSheet: { chargeSats: number; absorbedSats: number; refundSats: number; returnedSats: number } | null;
 }
 
 const TERMINAL = new Set(["complete", "rejected", "failed", "expired"]);
@@ -129,7 +129,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     if (held !== expected) {
       wrongJob ??= `account ${account} of a job that is ${job.state} holds ${held} sats, not ${expected}`;
     }
-    const parts = job.closing;
+    const parts = job.costSheet;
     if (
       parts &&
       job.paidSats + job.grantedSats !== parts.chargeSats + parts.absorbedSats + parts.refundSats + parts.returnedSats
@@ -480,7 +480,7 @@ async function auditOwners(source: AuditSource, grants: ReadonlyMap<string, Gran
       pubkey: job.pubkey ?? null,
       requestHash: grant ? sha256Hex(job.request) : "",
       grantedSats: job.grantedSats,
-      absorbedSats: job.closing?.absorbedSats ?? 0,
+      absorbedSats: job.costSheet?.absorbedSats ?? 0,
     });
   }
   for await (const { value: request } of source.rows<SessionRequest>(["session_request"])) {

@@ -1,7 +1,7 @@
 /** How a request of a session begins: priced, held or granted, and planned, in one commit. */
 import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { Tx } from "@/lib/store/store.ts";
@@ -48,8 +48,8 @@ export type Begin = (
 const FREE_OUTPUT_FACTOR = 4;
 
 /** @param chats where a chat is put before its task can start. */
-export function createBegin(backends: Backends, chats: Chats): Begin {
-  const { store, clock, random, settings } = backends;
+export function createBegin(services: Services, chats: Chats): Begin {
+  const { store, clock, random, settings } = services;
 
   async function quoteFor(ask: Ask, text: string): Promise<RequestQuote> {
     const config = settings.price;
@@ -70,7 +70,7 @@ export function createBegin(backends: Backends, chats: Chats): Begin {
         }
         : null,
       config,
-      btc: backends.btcPrice.current(),
+      btc: services.btcPrice.current(),
     };
   }
 

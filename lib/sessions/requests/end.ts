@@ -1,5 +1,5 @@
 /** How a request of a session ends: charged, the rest given back, in one commit; and how callers learn of it. */
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import {
   actualSats,
@@ -44,7 +44,7 @@ export interface Ending {
 }
 
 /** Listens from now on: every request that ends afterwards wakes those who wait for it. */
-export function createEnding({ store, clock, settings }: Pick<Backends, "store" | "clock" | "settings">): Ending {
+export function createEnding({ store, clock, settings }: Pick<Services, "store" | "clock" | "settings">): Ending {
   const waiting = new Map<string, Set<() => void>>();
   store.onEvent((event) => {
     if (event.type !== "session_request" || event.state === "running") return;

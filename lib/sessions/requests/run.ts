@@ -2,7 +2,7 @@
 import { ModelError, type Usage, type WorkResult } from "@/lib/ai/port.ts";
 import { EVALUATION_TOOL_PROMPT } from "@/lib/ai/prompts.ts";
 import { estimatedUsage } from "@/lib/ai/usage.ts";
-import type { Backends } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import { outputLimit, type RequestEnd, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { type Chat, type Chats, textOf } from "./ask.ts";
 import { type Ended, MAX_TEXT } from "./end.ts";
@@ -15,7 +15,7 @@ export interface Work {
 }
 
 /** @param chats what callers wait for; each is taken out once it was tried. */
-export function createWork({ model, settings }: Pick<Backends, "model" | "settings">, chats: Chats): Work {
+export function createWork({ model, settings }: Pick<Services, "model" | "settings">, chats: Chats): Work {
   /** Verdicts of requests whose work is tried again: what was bought is not bought twice. */
   const verdicts = new Map<string, { usage: Usage }>();
 
