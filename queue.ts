@@ -1,6 +1,6 @@
 import type { Services } from "@/lib/services.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
-import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
@@ -61,7 +61,7 @@ export function createBackground(
       payouts.expiryTask, // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
       rowExpiryTask(store), // row-expiry
-      grantExpiryTask(services, { job: jobs.grantExpired, request: sessionRequests.grantExpired }), // grant-expiry
+      subsidyExpiryTask(services, { job: jobs.subsidyExpired, request: sessionRequests.subsidyExpired }), // subsidy-expiry
     ],
   });
   return {

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { dailyBudget, dayEnd, decide, type FreeTierConfig, poolCredit, subsidy, utcDay } from "./free-tier.rules.ts";
+import { dailyBudget, dayEnd, decide, type FreeTierConfig, poolCredit, subsidyOf, utcDay } from "./free-tier.rules.ts";
 import type { Tier } from "@/lib/identity/trust.rules.ts";
 
 /** The defaults of economy.md §7. */
@@ -41,8 +41,8 @@ Deno.test("decide: with an empty pool, without a budget or with one that is used
 });
 
 Deno.test("subsidy: the advice, as far as pool and budget still have it, down to nothing", () => {
-  const take = (part: Partial<Parameters<typeof subsidy>[0]> = {}) =>
-    subsidy({ adviceSats: 50, dailySats: 200, usedSats: 0, poolSats: 10_000, ...part });
+  const take = (part: Partial<Parameters<typeof subsidyOf>[0]> = {}) =>
+    subsidyOf({ adviceSats: 50, dailySats: 200, usedSats: 0, poolSats: 10_000, ...part });
   assert.equal(take(), 50);
   assert.equal(take({ poolSats: 49 }), 49);
   assert.equal(take({ usedSats: 151 }), 49);
@@ -116,7 +116,7 @@ Deno.test("decide: gives no more than the pool and what is left of the budget; f
 Deno.test("subsidy: never more than the advice, the pool or the budget's rest, and all of the smallest", () => {
   fc.assert(
     fc.property(anyLook, sats(600), (input, adviceSats) => {
-      const taken = subsidy({ ...input, adviceSats });
+      const taken = subsidyOf({ ...input, adviceSats });
       assert.ok(Number.isInteger(taken) && taken >= 0);
       assert.ok(
         taken <= adviceSats && taken <= input.poolSats && taken <= Math.max(0, input.dailySats - input.usedSats),
@@ -132,7 +132,7 @@ Deno.test("subsidy: an advice that is taken at once is there whole", () => {
   fc.assert(fc.property(anyLook, (input) => {
     const decision = decide(input);
     if (decision.serve !== "partial") return;
-    assert.equal(subsidy({ ...input, adviceSats: decision.adviceSats }), decision.adviceSats);
+    assert.equal(subsidyOf({ ...input, adviceSats: decision.adviceSats }), decision.adviceSats);
   }));
 });
 

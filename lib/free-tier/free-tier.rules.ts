@@ -45,7 +45,7 @@ export function decide(
 }
 
 /** The subsidy of an advice when the payer has paid: no more than there is by then, which may be nothing. */
-export const subsidy = (
+export const subsidyOf = (
   input: { adviceSats: number; dailySats: number; usedSats: number; poolSats: number },
 ): number => Math.max(0, Math.min(input.adviceSats, input.poolSats, input.dailySats - input.usedSats));
 

@@ -9,19 +9,19 @@ import { balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
 import {
   budgetKey,
   type BudgetRow,
+  closeSubsidy,
   creditPool,
   decideAndReserve,
   decideDryRun,
   type FreeTier,
-  getGrant,
-  grantedKey,
-  grantedToday,
-  type Grantee,
+  getSubsidy,
   POOL_ROW,
   poolBalance,
   type PoolRow,
+  type Recipient,
   seedPool,
-  settleGrant,
+  subsidizedKey,
+  subsidizedToday,
   takeSubsidy,
   usedToday,
 } from "./pool.rows.ts";
@@ -39,24 +39,24 @@ const HASH = "ab".repeat(32);
 const ALICE = "a".repeat(64);
 const BOB = "b".repeat(64);
 
-const grantee = (id: string, pubkey = ALICE): Grantee => ({ id, session: null, pubkey, requestHash: HASH });
+const recipient = (id: string, pubkey = ALICE): Recipient => ({ id, session: null, pubkey, requestHash: HASH });
 const reserving = (id: string, estimateSats: number, now = NOW, pubkey = ALICE) => (tx: Tx) =>
-  decideAndReserve(tx, RULES, grantee(id, pubkey), { estimateSats, account: `job:${id}`, now });
+  decideAndReserve(tx, RULES, recipient(id, pubkey), { estimateSats, account: `job:${id}`, now });
 const helping = (id: string, adviceSats: number, now = NOW) => (tx: Tx) =>
-  takeSubsidy(tx, RULES, grantee(id), { adviceSats, account: `job:${id}`, now });
-/** Ends a request: what it absorbed is earned, and its grant settled, as the machines do it. */
-const ending = (id: string, absorbedSats: number, now = NOW) => async (tx: Tx) => {
-  if (absorbedSats > 0) {
+  takeSubsidy(tx, RULES, recipient(id), { adviceSats, account: `job:${id}`, now });
+/** Ends a request: what it absorbed is earned, and its subsidy settled, as the machines do it. */
+const ending = (id: string, subsidySats: number, now = NOW) => async (tx: Tx) => {
+  if (subsidySats > 0) {
     await post(tx, [{
-      id: `absorbed:${id}`,
+      id: `subsidy-used:${id}`,
       from: `job:${id}`,
       to: "revenue:work",
-      sats: absorbedSats,
-      kind: "work-granted",
+      sats: subsidySats,
+      kind: "work-subsidy",
       ref: id,
     }], now);
   }
-  return await settleGrant(tx, id, absorbedSats, now);
+  return await closeSubsidy(tx, id, subsidySats, now);
 };
 
 /** A store with so much in the pool, and ALICE and BOB with their scores. */
@@ -78,8 +78,8 @@ const expiries = async (store: Store, kind: string) =>
 const standing = async (store: Store, now = NOW) => ({
   pool: await poolBalance(store),
   used: await usedToday(store, ALICE, now),
-  granted: await grantedToday(store, now),
-  grants: (await store.list(["grant"])).length,
+  granted: await subsidizedToday(store, now),
+  subsidies: (await store.list(["subsidy"])).length,
 });
 
 Deno.test("decideDryRun: says what would be decided, for any tier and for nobody, and leaves the version as it was", async () => {
@@ -96,16 +96,16 @@ Deno.test("decideDryRun: says what would be decided, for any tier and for nobody
 Deno.test("decideAndReserve: free takes the whole estimate from pool and budget, with identity and request in the ledger", async () => {
   const store = await poolOf(10_000);
   assert.deepEqual(await store.transact(reserving("j1", 130)), { serve: "free", sats: 130 });
-  assert.deepEqual(await standing(store), { pool: 9_870, used: 130, granted: 130, grants: 1 });
+  assert.deepEqual(await standing(store), { pool: 9_870, used: 130, granted: 130, subsidies: 1 });
   assert.equal(await balance(store, "job:j1"), 130);
-  const entry = await store.get<Entry>(entryKey("grant:j1"));
-  assert.deepEqual([entry?.kind, entry?.ref], ["grant", `j1 ${ALICE} ${HASH}`]);
-  const grant = await getGrant(store, "j1");
+  const entry = await store.get<Entry>(entryKey("subsidy:j1"));
+  assert.deepEqual([entry?.kind, entry?.ref], ["subsidy", `j1 ${ALICE} ${HASH}`]);
+  const subsidy = await getSubsidy(store, "j1");
   assert.deepEqual(
-    [grant?.state, grant?.reservedSats, grant?.absorbedSats, grant?.day],
+    [subsidy?.state, subsidy?.reservedSats, subsidy?.subsidySats, subsidy?.day],
     ["reserved", 130, 0, "2026-11-21"],
   );
-  assert.deepEqual(await expiries(store, "grant-expiry"), [["j1", grant?.expiresAt]]);
+  assert.deepEqual(await expiries(store, "subsidy-expiry"), [["j1", subsidy?.expiresAt]]);
 });
 
 Deno.test("decideAndReserve: partial and gate reserve nothing", async () => {
@@ -115,7 +115,7 @@ Deno.test("decideAndReserve: partial and gate reserve nothing", async () => {
   assert.deepEqual(await standing(store), before);
   const empty = await poolOf(0);
   assert.deepEqual(await empty.transact(reserving("j1", 1)), { serve: "gate" });
-  assert.deepEqual([await standing(empty), await expiries(empty, "grant-expiry")], [{ ...before, pool: 0 }, []]);
+  assert.deepEqual([await standing(empty), await expiries(empty, "subsidy-expiry")], [{ ...before, pool: 0 }, []]);
 });
 
 Deno.test("decideAndReserve: a pool that was drained since somebody looked makes partial of what was free", async () => {
@@ -124,7 +124,7 @@ Deno.test("decideAndReserve: a pool that was drained since somebody looked makes
   assert.equal(look.serve, "free");
   await store.transact(reserving("other", 130, NOW, BOB));
   assert.deepEqual(await store.transact(reserving("j1", 130)), { serve: "partial", adviceSats: 70 });
-  assert.equal(await getGrant(store, "j1"), null);
+  assert.equal(await getSubsidy(store, "j1"), null);
 });
 
 Deno.test("decideAndReserve: budgets are of one key and one UTC day", async () => {
@@ -134,7 +134,7 @@ Deno.test("decideAndReserve: budgets are of one key and one UTC day", async () =
   assert.equal((await store.transact(reserving("j3", 180, NOW, BOB))).serve, "free");
   assert.equal((await store.transact(reserving("j4", 180, MIDNIGHT + DAY - 1))).serve, "partial");
   assert.equal((await store.transact(reserving("j5", 180, MIDNIGHT + DAY))).serve, "free");
-  assert.deepEqual([await usedToday(store, ALICE, NOW), await grantedToday(store, NOW)], [180, 360]);
+  assert.deepEqual([await usedToday(store, ALICE, NOW), await subsidizedToday(store, NOW)], [180, 360]);
 });
 
 Deno.test("decideAndReserve: a request takes once; the second time is a mistake of the program and takes nothing", async () => {
@@ -152,7 +152,7 @@ Deno.test("takeSubsidy: the advice, what is left of it, or nothing at all", asyn
   const before = await standing(store);
   assert.equal(await store.transact(helping("j3", 50)), 0);
   assert.deepEqual(await standing(store), before);
-  assert.equal(await getGrant(store, "j3"), null);
+  assert.equal(await getSubsidy(store, "j3"), null);
 });
 
 Deno.test("takeSubsidy: budget and tier are those of the moment it is paid", async () => {
@@ -164,52 +164,52 @@ Deno.test("takeSubsidy: budget and tier are those of the moment it is paid", asy
   assert.equal(await store.transact(helping("j4", 50, MIDNIGHT + 2 * DAY)), 0);
 });
 
-Deno.test("settleGrant: what was not absorbed goes back to the pool, to the budget and to the day, and the timer ends", async () => {
+Deno.test("closeSubsidy: what was not absorbed goes back to the pool, to the budget and to the day, and the timer ends", async () => {
   const store = await poolOf(10_000);
   await store.transact(reserving("j1", 130));
   assert.equal(await store.transact(ending("j1", 90)), 40);
-  assert.deepEqual(await standing(store), { pool: 9_910, used: 90, granted: 90, grants: 1 });
+  assert.deepEqual(await standing(store), { pool: 9_910, used: 90, granted: 90, subsidies: 1 });
   assert.equal(await balance(store, "job:j1"), 0);
-  const grant = await getGrant(store, "j1");
-  assert.deepEqual([grant?.state, grant?.reservedSats, grant?.absorbedSats], ["settled", 130, 90]);
-  assert.deepEqual(await expiries(store, "grant-expiry"), []);
+  const subsidy = await getSubsidy(store, "j1");
+  assert.deepEqual([subsidy?.state, subsidy?.reservedSats, subsidy?.subsidySats], ["settled", 130, 90]);
+  assert.deepEqual(await expiries(store, "subsidy-expiry"), []);
 });
 
-Deno.test("settleGrant: all of it, or none, may be absorbed; without a grant, or twice, it changes nothing", async () => {
+Deno.test("closeSubsidy: all of it, or none, may be absorbed; without a subsidy, or twice, it changes nothing", async () => {
   const store = await poolOf(10_000);
   await store.transact(reserving("j1", 100));
   await store.transact(reserving("j2", 100));
   assert.equal(await store.transact(ending("j1", 100)), 0);
   assert.equal(await store.transact(ending("j2", 0)), 100);
   const before = await standing(store);
-  assert.deepEqual(before, { pool: 9_900, used: 100, granted: 100, grants: 2 });
-  assert.equal(await store.transact((tx) => settleGrant(tx, "j2", 0, NOW)), 0);
-  assert.equal(await store.transact((tx) => settleGrant(tx, "nobody", 0, NOW)), 0);
+  assert.deepEqual(before, { pool: 9_900, used: 100, granted: 100, subsidies: 2 });
+  assert.equal(await store.transact((tx) => closeSubsidy(tx, "j2", 0, NOW)), 0);
+  assert.equal(await store.transact((tx) => closeSubsidy(tx, "nobody", 0, NOW)), 0);
   assert.deepEqual(await standing(store), before);
 });
 
-Deno.test("settleGrant: absorbing more than was reserved is a mistake of the program and leaves no trace", async () => {
+Deno.test("closeSubsidy: absorbing more than was reserved is a mistake of the program and leaves no trace", async () => {
   const store = await poolOf(10_000);
   await store.transact(reserving("j1", 100));
   const before = await standing(store);
-  await assert.rejects(store.transact((tx) => settleGrant(tx, "j1", 101, NOW)), /absorbed more than was reserved/);
+  await assert.rejects(store.transact((tx) => closeSubsidy(tx, "j1", 101, NOW)), /absorbed more than was reserved/);
   assert.deepEqual(await standing(store), before);
 });
 
-Deno.test("settleGrant: after midnight what comes back belongs to the day it was taken on", async () => {
+Deno.test("closeSubsidy: after midnight what comes back belongs to the day it was taken on", async () => {
   const store = await poolOf(10_000);
   const tomorrow = MIDNIGHT + DAY + 5;
   await store.transact(reserving("j1", 130));
   await store.transact(reserving("j2", 60, tomorrow));
   await store.transact(ending("j1", 30, tomorrow));
   assert.deepEqual([await usedToday(store, ALICE, NOW), await usedToday(store, ALICE, tomorrow)], [30, 60]);
-  assert.deepEqual([await grantedToday(store, NOW), await grantedToday(store, tomorrow)], [30, 60]);
+  assert.deepEqual([await subsidizedToday(store, NOW), await subsidizedToday(store, tomorrow)], [30, 60]);
 });
 
-Deno.test("settleGrant: a day whose counts are forgotten gets none below zero, and still the sats come back", async () => {
+Deno.test("closeSubsidy: a day whose counts are forgotten gets none below zero, and still the sats come back", async () => {
   const store = await poolOf(10_000);
   await store.transact(reserving("j1", 130));
-  const keys = [budgetKey(ALICE, "2026-11-21"), grantedKey("2026-11-21")];
+  const keys = [budgetKey(ALICE, "2026-11-21"), subsidizedKey("2026-11-21")];
   await store.transact((tx) => keys.forEach((key) => tx.delete(key)));
   assert.equal(await store.transact(ending("j1", 30, NOW + 30 * DAY)), 100);
   assert.equal(await poolBalance(store), 9_970);
@@ -223,7 +223,7 @@ Deno.test("reserve: the counts of a day are forgotten a week after it", async ()
   const until = MIDNIGHT + 8 * DAY;
   assert.deepEqual((await expiries(store, "row-expiry")).sort(), [
     [JSON.stringify(budgetKey(ALICE, "2026-11-21")), until],
-    [JSON.stringify(grantedKey("2026-11-21")), until],
+    [JSON.stringify(subsidizedKey("2026-11-21")), until],
   ]);
 });
 
@@ -257,17 +257,10 @@ Deno.test("creditPool: the share of every charge, small ones by their sum, under
   assert.equal(await poolBalance(store), 18);
 });
 
-Deno.test("seedPool: once in the life of an instance, and what nobody claimed before there was a pool belongs to it", async () => {
+Deno.test("seedPool: once in the life of an instance", async () => {
   const { store } = await createMemoryStore();
-  await store.transact(async (tx) => {
-    const from = { id: "old", from: "lightning", to: "unclaimed", sats: 70, kind: "refund-unclaimed", ref: "r" };
-    await post(tx, [from], NOW);
-  });
   for (const sats of [1_000, 1_000, 500]) await store.transact((tx) => seedPool(tx, sats, NOW));
-  assert.deepEqual(
-    [await poolBalance(store), await balance(store, "operator"), await balance(store, "unclaimed")],
-    [1_070, -1_000, 0],
-  );
+  assert.deepEqual([await poolBalance(store), await balance(store, "operator")], [1_000, -1_000]);
 });
 
 Deno.test("seedPool: nothing is seeded with nothing, and a later start may still do it", async () => {
@@ -301,7 +294,7 @@ const anyAct: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ act: "tomorrow" }) },
 ) as fc.Arbitrary<Act>;
 
-Deno.test("pool: after any history the pool has what it gave less what came back, and each count is the sum of its grants", async () => {
+Deno.test("pool: after any history the pool has what it gave less what came back, and each count is the sum of its subsidies", async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 0, max: 700 }), fc.array(anyAct, { maxLength: 25 }), async (seed, acts) => {
       const store = await poolOf(seed);
@@ -317,7 +310,7 @@ Deno.test("pool: after any history the pool has what it gave less what came back
         else if (act.act === "end") {
           const id = open.splice(act.which % Math.max(1, open.length), 1)[0];
           if (id === undefined) continue;
-          const { reservedSats = 0, pubkey } = await getGrant(store, id) ?? {};
+          const { reservedSats = 0, pubkey } = await getSubsidy(store, id) ?? {};
           const absorbed = Math.floor(reservedSats * act.part / 100);
           const returned = await store.transact(ending(id, absorbed, now));
           assert.equal(returned, reservedSats - absorbed);
@@ -328,9 +321,9 @@ Deno.test("pool: after any history the pool has what it gave less what came back
           const input = { account: `job:${id}`, now };
           const taken = await store.transact(async (tx) => {
             if (act.act === "help") {
-              return await takeSubsidy(tx, RULES, grantee(id, pubkey), { ...input, adviceSats: act.sats });
+              return await takeSubsidy(tx, RULES, recipient(id, pubkey), { ...input, adviceSats: act.sats });
             }
-            const decision = await decideAndReserve(tx, RULES, grantee(id, pubkey), {
+            const decision = await decideAndReserve(tx, RULES, recipient(id, pubkey), {
               ...input,
               estimateSats: act.sats,
             });
@@ -347,12 +340,12 @@ Deno.test("pool: after any history the pool has what it gave less what came back
         assert.equal(await poolBalance(store), pool);
         for (const [name, sats] of counted) {
           const [first = "", second] = name.split(" ");
-          const key = second === undefined ? grantedKey(first) : budgetKey(first, second);
+          const key = second === undefined ? subsidizedKey(first) : budgetKey(first, second);
           assert.equal((await store.get<BudgetRow>(key))?.usedSats ?? 0, sats);
           if (second !== undefined) assert.ok(sats >= 0 && sats <= 200, "no key above its day's budget");
         }
       }
-      assert.equal((await store.list(["task", "grant-expiry"], { limit: 100 })).length, open.length);
+      assert.equal((await store.list(["task", "subsidy-expiry"], { limit: 100 })).length, open.length);
     }),
     { numRuns: 40 },
   );

@@ -6,13 +6,13 @@ import {
   type Decision,
   type FreeTierConfig,
   poolCredit,
-  subsidy,
+  subsidyOf,
   utcDay,
 } from "./free-tier.rules.ts";
-import { type Account, type Counters, NO_COUNTERS, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { type Account, nonZero } from "@/lib/ledger/ledger.rules.ts";
 import type { TrustConfig } from "@/lib/identity/trust.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
-import { accountKey, balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
+import { balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
 
 /** The rules of the free tier, as settings. */
@@ -22,7 +22,7 @@ export interface FreeTier {
 }
 
 /** What was taken from the pool for one request, from the moment it was reserved until what it used is known. */
-export interface Grant {
+export interface Subsidy {
   v: 1;
   /** The job's handle or the request's id. */
   id: string;
@@ -35,15 +35,15 @@ export interface Grant {
   /** Where the sats are while it is reserved. */
   account: Account;
   reservedSats: number;
-  absorbedSats: number;
+  subsidySats: number;
   state: "reserved" | "settled";
   at: number;
   /** A request that still runs then is ended, and its reservation with it (ms since the epoch). */
   expiresAt: number;
 }
 
-/** Who asks, and for what: part of each grant and of its ledger entry. */
-export interface Grantee {
+/** Who asks, and for what: part of each subsidy and of its ledger entry. */
+export interface Recipient {
   id: string;
   session: string | null;
   pubkey: string;
@@ -72,15 +72,15 @@ const POOL: Account = "pool";
 const SEED_ID = "pool-seed";
 export const POOL_ROW: Key = ["pool"];
 /** How long a reservation may stand (ms): longer than every attempt of the slowest model takes. */
-const GRANT_MS = 6 * 3_600_000;
+const SUBSIDY_MS = 6 * 3_600_000;
 /** Budgets and day totals are kept this long after their day (ms). */
 const KEPT_MS = 7 * 86_400_000;
 
-export const grantKey = (id: string): Key => ["grant", id];
+export const subsidyKey = (id: string): Key => ["subsidy", id];
 export const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey, day];
-export const grantedKey = (day: string): Key => ["granted", day];
+export const subsidizedKey = (day: string): Key => ["subsidized", day];
 
-export const getGrant = (reader: Reader, id: string): Promise<Grant | null> => reader.get<Grant>(grantKey(id));
+export const getSubsidy = (reader: Reader, id: string): Promise<Subsidy | null> => reader.get<Subsidy>(subsidyKey(id));
 export const poolBalance = (reader: Reader): Promise<number> => balance(reader, POOL);
 
 /** Sats a key took from its budget on the day of `now`: reserved, or absorbed already. */
@@ -89,8 +89,8 @@ export async function usedToday(reader: Reader, pubkey: string, now: number): Pr
 }
 
 /** Sats granted to all keys on the day of `now`, reconciled to what was absorbed. */
-export async function grantedToday(reader: Reader, now: number): Promise<number> {
-  return (await reader.get<BudgetRow>(grantedKey(utcDay(now))))?.usedSats ?? 0;
+export async function subsidizedToday(reader: Reader, now: number): Promise<number> {
+  return (await reader.get<BudgetRow>(subsidizedKey(utcDay(now))))?.usedSats ?? 0;
 }
 
 export const adviceKey = (pubkey: string): Key => ["advice", pubkey];
@@ -147,12 +147,12 @@ export async function decideDryRun(
 export async function decideAndReserve(
   tx: Tx,
   rules: FreeTier,
-  grantee: Grantee,
+  recipient: Recipient,
   input: { estimateSats: number; account: Account; now: number },
 ): Promise<Decision> {
   const { estimateSats, account, now } = input;
-  const decision = decide({ estimateSats, ...await standingNow(tx, rules, grantee.pubkey, now) });
-  if (decision.serve === "free") await reserve(tx, grantee, decision.sats, account, now);
+  const decision = decide({ estimateSats, ...await standingNow(tx, rules, recipient.pubkey, now) });
+  if (decision.serve === "free") await reserve(tx, recipient, decision.sats, account, now);
   return decision;
 }
 
@@ -163,53 +163,53 @@ export async function decideAndReserve(
 export async function takeSubsidy(
   tx: Tx,
   rules: FreeTier,
-  grantee: Grantee,
+  recipient: Recipient,
   input: { adviceSats: number; account: Account; now: number },
 ): Promise<number> {
   const { adviceSats, account, now } = input;
-  const sats = subsidy({ adviceSats, ...await standing(tx, rules, grantee.pubkey, now) });
-  if (sats > 0) await reserve(tx, grantee, sats, account, now);
+  const sats = subsidyOf({ adviceSats, ...await standing(tx, rules, recipient.pubkey, now) });
+  if (sats > 0) await reserve(tx, recipient, sats, account, now);
   return sats;
 }
 
-async function reserve(tx: Tx, grantee: Grantee, sats: number, account: Account, now: number): Promise<void> {
-  const { id, pubkey, requestHash } = grantee;
-  if (await getGrant(tx, id)) throw new Error("a request takes from the pool once");
+async function reserve(tx: Tx, recipient: Recipient, sats: number, account: Account, now: number): Promise<void> {
+  const { id, pubkey, requestHash } = recipient;
+  if (await getSubsidy(tx, id)) throw new Error("a request takes from the pool once");
   const ref = `${id} ${pubkey} ${requestHash}`;
-  await post(tx, [{ id: `grant:${id}`, from: POOL, to: account, sats, kind: "grant", ref }], now);
+  await post(tx, [{ id: `subsidy:${id}`, from: POOL, to: account, sats, kind: "subsidy", ref }], now);
   const day = utcDay(now);
-  tx.set<Grant>(grantKey(id), {
+  tx.set<Subsidy>(subsidyKey(id), {
     v: 1,
-    ...grantee,
+    ...recipient,
     day,
     account,
     reservedSats: sats,
-    absorbedSats: 0,
+    subsidySats: 0,
     state: "reserved",
     at: now,
-    expiresAt: now + GRANT_MS,
+    expiresAt: now + SUBSIDY_MS,
   });
-  tx.task({ kind: "grant-expiry", id, dueAt: now + GRANT_MS });
+  tx.task({ kind: "subsidy-expiry", id, dueAt: now + SUBSIDY_MS });
   await countUse(tx, pubkey, day, sats, now);
 }
 
 /**
- * A request with a grant has ended: what it did not absorb goes back to the pool and to the key's budget of that day.
- * @param absorbedSats leaves the account by the caller's own postings. @returns the sats returned; 0 without a grant.
+ * A request with a subsidy has ended: what it did not absorb goes back to the pool and to the key's budget of that day.
+ * @param subsidySats leaves the account by the caller's own postings. @returns the sats returned; 0 without a subsidy.
  */
-export async function settleGrant(tx: Tx, id: string, absorbedSats: number, now: number): Promise<number> {
-  const grant = await getGrant(tx, id);
-  if (grant?.state !== "reserved") return 0;
-  const returned = grant.reservedSats - absorbedSats;
+export async function closeSubsidy(tx: Tx, id: string, subsidySats: number, now: number): Promise<number> {
+  const subsidy = await getSubsidy(tx, id);
+  if (subsidy?.state !== "reserved") return 0;
+  const returned = subsidy.reservedSats - subsidySats;
   if (returned < 0) throw new Error("a request absorbed more than was reserved for it");
-  const { account, pubkey, day } = grant;
+  const { account, pubkey, day } = subsidy;
   await post(
     tx,
-    nonZero([{ id: `returned:${id}`, from: account, to: POOL, sats: returned, kind: "grant-returned", ref: id }]),
+    nonZero([{ id: `returned:${id}`, from: account, to: POOL, sats: returned, kind: "subsidy-returned", ref: id }]),
     now,
   );
-  tx.set<Grant>(grantKey(id), { ...grant, absorbedSats, state: "settled" });
-  tx.task({ kind: "grant-expiry", id, dueAt: null });
+  tx.set<Subsidy>(subsidyKey(id), { ...subsidy, subsidySats, state: "settled" });
+  tx.task({ kind: "subsidy-expiry", id, dueAt: null });
   await countUse(tx, pubkey, day, -returned, now);
   return returned;
 }
@@ -217,7 +217,7 @@ export async function settleGrant(tx: Tx, id: string, absorbedSats: number, now:
 async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: number): Promise<void> {
   if (sats === 0) return;
   const until = dayEnd(now) + KEPT_MS;
-  for (const key of [budgetKey(pubkey, day), grantedKey(day)]) {
+  for (const key of [budgetKey(pubkey, day), subsidizedKey(day)]) {
     const row = await tx.get<BudgetRow>(key);
     const value: BudgetRow = { v: 1, usedSats: (row?.usedSats ?? 0) + sats };
     if (row) tx.set(key, value);
@@ -247,26 +247,8 @@ export async function creditPool(
   await post(tx, nonZero([{ id: `pool-credit:${id}`, from, to: POOL, sats, kind: "pool-credit", ref: id }]), now);
 }
 
-/**
- * What nobody claimed before there was a pool belongs to it, too. For instances that are older than the pool; once.
- */
-async function takeUnclaimed(tx: Tx, now: number): Promise<void> {
-  const { in: received, out } = await tx.get<Counters>(accountKey("unclaimed")) ?? NO_COUNTERS;
-  const sats = received - out;
-  const posting = {
-    id: `unclaimed-to-pool:${received}`, // again, should an older program have run in between
-    from: "unclaimed",
-    to: POOL,
-    sats,
-    kind: "refund-unclaimed",
-    ref: "unclaimed",
-  };
-  await post(tx, nonZero([posting]), now);
-}
-
 /** The operator's gift that the pool begins with, once in the life of an instance. */
 export async function seedPool(tx: Tx, sats: number, now: number): Promise<void> {
-  await takeUnclaimed(tx, now);
   if (sats === 0 || await tx.get(entryKey(SEED_ID))) return;
   await post(tx, [{ id: SEED_ID, from: "operator", to: POOL, sats, kind: "pool-seed", ref: SEED_ID }], now);
 }

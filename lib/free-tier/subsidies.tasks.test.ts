@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Tx } from "@/lib/store/store.ts";
 import { collectingLogger } from "@/lib/http/logger.ts";
 import { createQueue } from "@/lib/tasks/queue.ts";
-import { type FreeTier, getGrant, poolBalance, seedPool, settleGrant, takeSubsidy, usedToday } from "./pool.rows.ts";
+import { closeSubsidy, type FreeTier, getSubsidy, poolBalance, seedPool, takeSubsidy, usedToday } from "./pool.rows.ts";
 import { trustKey } from "@/lib/identity/trust.rows.ts";
 import { createFakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
@@ -10,7 +10,7 @@ import { assertAudit, handleOf, pay, untilState } from "@/tests/harness/payer.ts
 import { paidSession } from "@/tests/harness/session-payer.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
-import { type GrantEnds, grantExpiryTask } from "./subsidies.tasks.ts";
+import { type SubsidyEnds, subsidyExpiryTask } from "./subsidies.tasks.ts";
 
 const KEY = "a".repeat(64);
 const HOUR = 3_600_000;
@@ -20,16 +20,16 @@ const RULES: FreeTier = {
 };
 
 /** A pool of 1,000 sats and a queue that runs the timer alone. */
-async function bench(ends: Partial<GrantEnds> = {}) {
+async function bench(ends: Partial<SubsidyEnds> = {}) {
   const { store, clock } = await createMemoryStore();
   const ended: string[] = [];
-  const all: GrantEnds = {
+  const all: SubsidyEnds = {
     job: (_tx, handle) => Promise.resolve(void ended.push(`job ${handle}`)),
     request: (_tx, session, id) => Promise.resolve(void ended.push(`request ${session} ${id}`)),
     ...ends,
   };
   const log = collectingLogger();
-  const tasks = [grantExpiryTask({ store, clock }, all)];
+  const tasks = [subsidyExpiryTask({ store, clock }, all)];
   const queue = createQueue({ store, clock, random: createSeededRandom(1), log, exclusive: true, tasks });
   const now = clock.now();
   await store.transact(async (tx) => {
@@ -38,9 +38,9 @@ async function bench(ends: Partial<GrantEnds> = {}) {
   });
   const take = (id: string, session: string | null, adviceSats = 100) =>
     store.transact((tx) => {
-      const grantee = { id, session, pubkey: KEY, requestHash: "00" };
-      const account = session === null ? `job:${id}` : `hold:${id}`;
-      return takeSubsidy(tx, RULES, grantee, { adviceSats, account, now: clock.now() });
+      const recipient = { id, session, pubkey: KEY, requestHash: "00" };
+      const account = session === null ? `job:${id}` : `reserved:${id}`;
+      return takeSubsidy(tx, RULES, recipient, { adviceSats, account, now: clock.now() });
     });
   let started = false;
   /** The process is down for so long, and up again: nobody counts the seconds of hours. */
@@ -53,9 +53,9 @@ async function bench(ends: Partial<GrantEnds> = {}) {
   return { store, clock, queue, take, wait, ended, log, now };
 }
 const tasksLeft = async ({ store }: Awaited<ReturnType<typeof bench>>) =>
-  (await store.list(["task", "grant-expiry"])).length;
+  (await store.list(["task", "subsidy-expiry"])).length;
 
-Deno.test("grantExpiryTask: a reservation that stands too long ends what it was made for, and the sats go back", async () => {
+Deno.test("subsidyExpiryTask: a reservation that stands too long ends what it was made for, and the sats go back", async () => {
   const b = await bench();
   await b.take("j1", null);
   await b.take("r1", "s1");
@@ -65,12 +65,12 @@ Deno.test("grantExpiryTask: a reservation that stands too long ends what it was 
   assert.deepEqual([...new Set(b.ended)].sort(), ["job j1", "request s1 r1"]); // a transaction may run twice
   assert.equal(await poolBalance(b.store), 1_000);
   assert.equal(await usedToday(b.store, KEY, b.now), 0);
-  assert.deepEqual([(await getGrant(b.store, "j1"))?.state, await tasksLeft(b)], ["settled", 0]);
+  assert.deepEqual([(await getSubsidy(b.store, "j1"))?.state, await tasksLeft(b)], ["settled", 0]);
   await b.clock.drive(b.queue.stop(0));
 });
 
-Deno.test("grantExpiryTask: what its end absorbs is settled by it, and not given back a second time", async () => {
-  const absorbing = async (tx: Tx, id: string, now: number) => void await settleGrant(tx, id, 0, now);
+Deno.test("subsidyExpiryTask: what its end absorbs is settled by it, and not given back a second time", async () => {
+  const absorbing = async (tx: Tx, id: string, now: number) => void await closeSubsidy(tx, id, 0, now);
   const b = await bench({ job: absorbing });
   await b.take("j1", null);
   await b.wait(7);
@@ -78,16 +78,16 @@ Deno.test("grantExpiryTask: what its end absorbs is settled by it, and not given
   await b.clock.drive(b.queue.stop(0));
 });
 
-Deno.test("grantExpiryTask: one that was settled in time is not ended", async () => {
+Deno.test("subsidyExpiryTask: one that was settled in time is not ended", async () => {
   const b = await bench();
   await b.take("j1", null);
-  await b.store.transact((tx) => settleGrant(tx, "j1", 0, b.now));
+  await b.store.transact((tx) => closeSubsidy(tx, "j1", 0, b.now));
   await b.wait(7);
   assert.deepEqual([b.ended, await poolBalance(b.store), await tasksLeft(b)], [[], 1_000, 0]);
   await b.clock.drive(b.queue.stop(0));
 });
 
-Deno.test("grantExpiryTask: a release that fails leaves nothing half done and is tried until it succeeds", async () => {
+Deno.test("subsidyExpiryTask: a release that fails leaves nothing half done and is tried until it succeeds", async () => {
   let failures = 2;
   const b = await bench({
     job: () => failures-- > 0 ? Promise.reject(new Error("not now")) : Promise.resolve(),
@@ -101,7 +101,7 @@ Deno.test("grantExpiryTask: a release that fails leaves nothing half done and is
 });
 
 for (const what of ["job", "request"] as const) {
-  Deno.test(`grantExpiryTask: a ${what} that still runs then fails in the commit that gives the sats back, and its task with it`, async () => {
+  Deno.test(`subsidyExpiryTask: a ${what} that still runs then fails in the commit that gives the sats back, and its task with it`, async () => {
     const fake = await createFakeWorld(1);
     const { world, call, clock } = fake;
     try {
@@ -119,7 +119,7 @@ for (const what of ["job", "request"] as const) {
         await clock.settle();
         id = String((await world.rows(["session_request"]))[0]?.key[2]);
       }
-      assert.equal((await getGrant(world.store, id))?.state, "reserved");
+      assert.equal((await getSubsidy(world.store, id))?.state, "reserved");
       clock.leap(6 * HOUR + 1_000);
       await clock.advance(1_500);
       const table = what === "job" ? "job" : "session_request";

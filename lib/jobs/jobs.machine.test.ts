@@ -276,7 +276,7 @@ Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", 
     infraUsd: ACTUAL.infraUsd,
     actualSats: ACTUAL.sats,
     chargeSats: ACTUAL.sats,
-    absorbedSats: 0,
+    subsidySats: 0,
     refundSats: 500 - ACTUAL.sats,
     returnedSats: 0,
   });
@@ -306,11 +306,11 @@ Deno.test("workDone: less than dust is not refunded and does not stay in the job
   assert.equal(exact.refund?.sats, owed);
 });
 
-Deno.test("workDone: a grant is used up before the payer's money, and the payer gets the difference", () => {
+Deno.test("workDone: a subsidy is used up before the payer's money, and the payer gets the difference", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
   const step = workDone({ ...job, grantedSats: 20 }, { usage: USAGE, terms: TERMS, now: NOW }) as Step;
   const costSheet = step.job.costSheet;
-  assert.deepEqual([costSheet?.absorbedSats, costSheet?.chargeSats], [20, ACTUAL.sats - 20]);
+  assert.deepEqual([costSheet?.subsidySats, costSheet?.chargeSats], [20, ACTUAL.sats - 20]);
   const out = step.postings.filter(({ from }) => from === JOB).reduce(
     (sum: number, { sats }: Posting) => sum + sats,
     0,

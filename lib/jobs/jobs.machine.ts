@@ -37,7 +37,7 @@ export interface CostSheet {
   infraUsd: number;
   actualSats: number;
   chargeSats: number;
-  absorbedSats: number;
+  subsidySats: number;
   refundSats: number;
   returnedSats: number;
 }
@@ -88,7 +88,7 @@ export interface Step {
   postings: Posting[];
   tasks: TaskOrder[];
   refund: Refund | null;
-  /** The grant's end: what of it the work used; the rest goes back to the pool. null: it goes on, or there is none. */
+  /** The subsidy's end: what of it the work used; the rest goes back to the pool. null: it goes on, or there is none. */
   absorbed: number | null;
   /** A charge for work that was just earned: the pool has its share of it. */
   earnedSats: number;
@@ -285,15 +285,15 @@ export const awaitsWork = (job: Job, paymentHash: string): boolean =>
 
 /**
  * The work invoice settled: the sats are the job's until it ends. An expired job comes back to life.
- * @param input.subsidySats what was taken from the pool with it, in the same transaction: no more than was advised.
+ * @param input.grantedSats what was taken from the pool with it, in the same transaction: no more than was advised.
  */
 export function workPaid(
   job: Job,
-  input: { paymentHash: string; paidSats: number; subsidySats?: number; now: number },
+  input: { paymentHash: string; paidSats: number; grantedSats?: number; now: number },
 ): Step | NoStep {
   if (!awaitsWork(job, input.paymentHash)) return REPLAYED;
-  const { paymentHash, paidSats, subsidySats = 0, now } = input;
-  const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + subsidySats };
+  const { paymentHash, paidSats, grantedSats = 0, now } = input;
+  const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + grantedSats };
   return applied({ ...next, state: "executing" }, {
     adviceSats: endedAdvice(job),
     postings: [{
@@ -332,12 +332,12 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
   const about = { from, to: "revenue:work", ref: job.handle };
   const earned: Posting[] = [
     { id: `earned:${job.handle}`, sats: parts.chargeSats, kind: "work", ...about },
-    { id: `absorbed:${job.handle}`, sats: parts.absorbedSats, kind: "work-granted", ...about },
+    { id: `subsidy-used:${job.handle}`, sats: parts.subsidySats, kind: "work-subsidy", ...about },
   ];
   const next = { ...job, state: "complete" as const, costSheet };
   return {
     ...giveBack(next, earned, parts.refundSats, "work", terms, now),
-    absorbed: parts.absorbedSats,
+    absorbed: parts.subsidySats,
     earnedSats: parts.chargeSats,
     trust: { kind: "success", paidSats: parts.chargeSats },
   };

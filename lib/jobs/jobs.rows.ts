@@ -2,7 +2,7 @@ import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { addToIdentity, jobKey } from "./job-index.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { countAdvice, creditPool, type FreeTier, settleGrant } from "@/lib/free-tier/pool.rows.ts";
+import { closeSubsidy, countAdvice, creditPool, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
 import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
@@ -17,13 +17,7 @@ export interface JobResult {
   finish: "stop" | "length";
 }
 
-/** What jobs that are older than the free tier lack. */
-const OLDER = { pubkey: null, adviceSats: 0, freeTier: null };
-
-export async function getJob(reader: Reader, handle: string): Promise<Job | null> {
-  const job = await reader.get<Job>(jobKey(handle));
-  return job && { ...OLDER, ...job };
-}
+export const getJob = (reader: Reader, handle: string): Promise<Job | null> => reader.get<Job>(jobKey(handle));
 export const getResult = (reader: Reader, handle: string): Promise<JobResult | null> =>
   reader.get<JobResult>(resultKey(handle));
 
@@ -34,9 +28,7 @@ export async function readWhole(
 ): Promise<{ job: Job; result: JobResult | null; refund: Refund | null } | null> {
   // A refund has the handle of its job.
   const [job, result, refund] = await store.getMany([jobKey(handle), resultKey(handle), refundKey(handle)]);
-  return job
-    ? { job: { ...OLDER, ...job as Job }, result: result as JobResult | null, refund: refund as Refund | null }
-    : null;
+  return job ? { job: job as Job, result: result as JobResult | null, refund: refund as Refund | null } : null;
 }
 
 export function putJob(tx: Tx, job: Job): void {
@@ -53,7 +45,7 @@ export function putNewJob(tx: Tx, job: Job): void {
 }
 
 /**
- * Writes everything one transition brings: the job, its postings, what it owes, the end of its grant, the pool's share of
+ * Writes everything one transition brings: the job, its postings, what it owes, the end of its subsidy, the pool's share of
  * what was earned, the key's trust, its next task, its event.
  */
 export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
@@ -61,7 +53,7 @@ export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, no
   const { handle, pubkey } = step.job;
   await post(tx, step.postings, now);
   if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
-  if (step.absorbed !== null) await settleGrant(tx, handle, step.absorbed, now);
+  if (step.absorbed !== null) await closeSubsidy(tx, handle, step.absorbed, now);
   await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);

@@ -10,7 +10,7 @@ import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pric
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { decideAndReserve, decideDryRun, type Grantee, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
+import { decideAndReserve, decideDryRun, type Recipient, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import {
   accepted,
   acceptedFree,
@@ -45,7 +45,7 @@ export function jobTasks(services: Services): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
   /** Ends a job whose reservation has stood too long. */
-  grantExpired(tx: Tx, handle: string, now: number): Promise<void>;
+  subsidyExpired(tx: Tx, handle: string, now: number): Promise<void>;
   /** Why the last model call failed, unless the request was to blame; null when it did not. */
   modelError(): string | null;
 } {
@@ -150,7 +150,7 @@ export function jobTasks(services: Services): {
         return { serve: "free", sats: 0 };
       }
       const account = `job:${job.handle}`;
-      const decision = await decideAndReserve(tx, rules, granteeOf(job), {
+      const decision = await decideAndReserve(tx, rules, recipientOf(job), {
         estimateSats: input.quote.sats,
         account,
         now,
@@ -229,15 +229,15 @@ export function jobTasks(services: Services): {
   async function takeAdvised(tx: Tx, job: Job, paymentHash: string, now: number): Promise<number> {
     if (job.adviceSats === 0 || !awaitsWork(job, paymentHash)) return 0;
     const { adviceSats, handle } = job;
-    return await takeSubsidy(tx, rules, granteeOf(job), { adviceSats, account: `job:${handle}`, now });
+    return await takeSubsidy(tx, rules, recipientOf(job), { adviceSats, account: `job:${handle}`, now });
   }
 
   const settled =
     (transition: typeof workPaid): InvoiceHandler["settled"] => async (tx, { paymentHash, ref }, paidSats, now) => {
       const job = await getJob(tx, ref);
       if (!job) throw new Error("a settled invoice belongs to no job");
-      const subsidySats = await takeAdvised(tx, job, paymentHash, now);
-      const step = transition(job, { paymentHash, paidSats, subsidySats, now });
+      const grantedSats = await takeAdvised(tx, job, paymentHash, now);
+      const step = transition(job, { paymentHash, paidSats, grantedSats, now });
       const written = await writeStep(tx, step, rules, now);
       if (!written) throw new Error(`a settlement arrived for a job that is ${job.state}: refusing to lose it`);
       tx.event({ type: "invoice_settled", handle: ref, amountSats: paidSats });
@@ -249,7 +249,7 @@ export function jobTasks(services: Services): {
   };
 
   /** A reservation whose time is over ends its job: nothing may hold the pool's sats for ever. */
-  async function grantExpired(tx: Tx, handle: string, now: number): Promise<void> {
+  async function subsidyExpired(tx: Tx, handle: string, now: number): Promise<void> {
     const job = await getJob(tx, handle);
     if (!job) return;
     const message = "The work took too long. What was paid for it can be taken back with a POST to this job's /refund.";
@@ -290,7 +290,7 @@ export function jobTasks(services: Services): {
       },
     ],
     modelError: () => modelError,
-    grantExpired,
+    subsidyExpired,
     handlers: {
       "job-eval": { settled: settled(evalPaid), expired },
       "job-work": { settled: settled(workPaid), expired },
@@ -305,7 +305,7 @@ const helpIn = (decision: Decision): number =>
 const isBlamed = (cause: unknown): boolean => cause instanceof ModelError && cause.causedByRequest;
 
 /** Who takes from the pool, and for what; only a job of a key does. */
-function granteeOf(job: Job): Grantee {
+function recipientOf(job: Job): Recipient {
   if (job.pubkey === null) throw new Error("nobody in particular takes nothing from the pool");
   return { id: job.handle, session: null, pubkey: job.pubkey, requestHash: sha256Hex(job.request) };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import fc from "fast-check";
 import vectors from "@/tests/fixtures/macaroons/vectors.json" with { type: "json" };
-import { decodeIdentifier, encodeIdentifier, tokenKeyOf } from "./identifier.ts";
+import { decodeIdentifier, encodeIdentifier, tokenHashOf } from "./identifier.ts";
 
 const { paymentHash, tokenId } = vectors.timmy;
 const hex = fc.stringMatching(/^[0-9a-f]{64}$/);
@@ -35,10 +35,10 @@ Deno.test("decodeIdentifier: another length or version is not one of ours", () =
   }
 });
 
-Deno.test("tokenKeyOf: SHA-256 of the whole identifier in hex", () => {
+Deno.test("tokenHashOf: SHA-256 of the whole identifier in hex", () => {
   // printf '0000%s%s' 02d449… 2222… | xxd -r -p | sha256sum
   assert.equal(
-    tokenKeyOf(encodeIdentifier({ paymentHash, tokenId })),
+    tokenHashOf(encodeIdentifier({ paymentHash, tokenId })),
     "4c3768b874d7e867b53cadacce19fcf9c27be083e88b46cd28d5f477167d7be0",
   );
 });

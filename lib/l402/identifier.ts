@@ -25,7 +25,7 @@ export function decodeIdentifier(bytes: Uint8Array): TokenIdentity | null {
 }
 
 /** The name a token's root key is stored under: SHA-256 of the whole identifier, 64 hex digits. */
-export function tokenKeyOf(identifier: Uint8Array): string {
+export function tokenHashOf(identifier: Uint8Array): string {
   return bytesToHex(sha256(identifier));
 }
 

@@ -92,7 +92,7 @@ Deno.test("applyPostings: what comes in an earlier posting can go out in a later
 });
 
 Deno.test("applyPostings: whatever is moved, all balances add up to zero, and what may not be negative is not", () => {
-  const accounts = ["lightning", "operator", "fees:routing", "job:a", "refund:a", "revenue:work", "unclaimed"];
+  const accounts = ["lightning", "operator", "fees:routing", "job:a", "refund:a", "revenue:work", "pool"];
   const anyPosting = fc.record({
     from: fc.constantFrom(...accounts),
     to: fc.constantFrom(...accounts),

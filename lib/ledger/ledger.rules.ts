@@ -1,6 +1,6 @@
 /** Pure rules of the ledger (economy.md §2). Amounts are whole satoshis. */
 
-/** `lightning`, `operator`, `fees:routing`, `revenue:…`, `pool`, `job:<handle>`, `session:<handle>`, `hold:<requestId>`, `refund:<id>` */
+/** `lightning`, `operator`, `fees:routing`, `revenue:…`, `pool`, `job:<handle>`, `session:<handle>`, `reserved:<requestId>`, `refund:<id>` */
 export type Account = string;
 
 /** Money moves from one account to another. `id` says what the posting is for: the same id can apply only once. */
@@ -32,9 +32,8 @@ export const NO_COUNTERS: Counters = { v: 1, in: 0, out: 0 };
 export const balanceOf = (counters: Counters): number => counters.in - counters.out;
 
 const MAY_BE_NEGATIVE: ReadonlySet<Account> = new Set(["lightning", "operator", "fees:routing"]);
-/** `unclaimed` held what nobody claimed before there was a pool; nothing enters it any more. */
 const ACCOUNT =
-  /^(lightning|operator|pool|unclaimed|fees:routing|revenue:(eval|work|session)|(job|session|hold|refund):[0-9a-z-]{1,64})$/;
+  /^(lightning|operator|pool|fees:routing|revenue:(eval|work|session)|(job|session|reserved|refund):[0-9a-z-]{1,64})$/;
 
 /** Only the wallet's own account, the operator's and the fees may go below zero. */
 export const mayBeNegative = (account: Account): boolean => MAY_BE_NEGATIVE.has(account);

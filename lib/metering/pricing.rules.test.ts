@@ -277,7 +277,7 @@ Deno.test("affordableOutputTokens: refuses an amount or a limit that is none", (
   assert.throws(() => affordableOutputTokens({ ...input, max: -1 }), { message: /max/ });
 });
 
-Deno.test("settle: the grant is used before the payer's money, and the rest goes back to whom it came from", () => {
+Deno.test("settle: the subsidy is used before the payer's money, and the rest goes back to whom it came from", () => {
   const cases: [
     actual: number,
     paid: number,
@@ -295,10 +295,10 @@ Deno.test("settle: the grant is used before the payer's money, and the rest goes
     [40, 79, 50, 0, 40, 79, 10],
     [0, 79, 50, 0, 0, 79, 50],
   ];
-  for (const [actualSats, paidSats, grantedSats, chargeSats, absorbedSats, refundSats, returnedSats] of cases) {
+  for (const [actualSats, paidSats, grantedSats, chargeSats, subsidySats, refundSats, returnedSats] of cases) {
     assert.deepEqual(settle({ actualSats, paidSats, grantedSats }), {
       chargeSats,
-      absorbedSats,
+      subsidySats,
       refundSats,
       returnedSats,
     });
@@ -311,10 +311,10 @@ Deno.test("settle: paid + granted = charge + absorbed + refund + returned, and n
   fc.assert(
     fc.property(sats, sats, sats, (actualSats, paidSats, grantedSats) => {
       const s = settle({ actualSats, paidSats, grantedSats });
-      assert.equal(paidSats + grantedSats, s.chargeSats + s.absorbedSats + s.refundSats + s.returnedSats);
+      assert.equal(paidSats + grantedSats, s.chargeSats + s.subsidySats + s.refundSats + s.returnedSats);
       for (const n of Object.values(s)) assert.ok(Number.isSafeInteger(n) && n >= 0);
-      assert.ok(s.chargeSats <= paidSats && s.absorbedSats <= grantedSats);
-      assert.equal(s.chargeSats + s.absorbedSats, Math.min(actualSats, paidSats + grantedSats));
+      assert.ok(s.chargeSats <= paidSats && s.subsidySats <= grantedSats);
+      assert.equal(s.chargeSats + s.subsidySats, Math.min(actualSats, paidSats + grantedSats));
     }),
     { numRuns: 500 },
   );

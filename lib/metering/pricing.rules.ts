@@ -193,7 +193,7 @@ export interface Settlement {
   /** Earned from the payer. */
   chargeSats: number;
   /** Earned from the pool. */
-  absorbedSats: number;
+  subsidySats: number;
   /** Owed back to the payer. */
   refundSats: number;
   /** Goes back to the pool. */
@@ -201,7 +201,7 @@ export interface Settlement {
 }
 
 /**
- * Divides what was paid and granted for a job by what the work really cost (economy.md §4). The grant is used up
+ * Divides what was paid and granted for a job by what the work really cost (economy.md §4). The subsidy is used up
  * before the payer's money; a cost above both is the operator's loss, never a debt of the payer. All in satoshis.
  * @throws {RangeError} for an amount that is not whole or out of range.
  */
@@ -211,9 +211,9 @@ export function settle(
   assertSats(actualSats, "actualSats");
   assertSats(paidSats, "paidSats");
   assertSats(grantedSats, "grantedSats");
-  const absorbedSats = Math.min(actualSats, grantedSats);
-  const chargeSats = Math.min(paidSats, Math.max(0, actualSats - absorbedSats));
-  return { chargeSats, absorbedSats, refundSats: paidSats - chargeSats, returnedSats: grantedSats - absorbedSats };
+  const subsidySats = Math.min(actualSats, grantedSats);
+  const chargeSats = Math.min(paidSats, Math.max(0, actualSats - subsidySats));
+  return { chargeSats, subsidySats, refundSats: paidSats - chargeSats, returnedSats: grantedSats - subsidySats };
 }
 
 function roundUp(value: number): number {

@@ -4,12 +4,12 @@ import type { Usage } from "@/lib/ai/port.ts";
 import { price, type PriceConfig, type Rates } from "@/lib/metering/pricing.rules.ts";
 import {
   actualSats,
-  decideHold,
+  decideReservation,
   endRequest,
-  holdAccount,
   outputLimit,
   type RequestEnd,
   type RequestQuote,
+  reservedAccount,
   type SessionRequest,
   worstCase,
 } from "./requests.machine.ts";
@@ -56,7 +56,7 @@ const running = (part: Partial<SessionRequest> = {}): SessionRequest => ({
   evalModel: "eval",
   text: "hello",
   quote: quoteOf(),
-  holdSats: 200,
+  reservedSats: 200,
   pubkey: null,
   requestHash: "",
   grantedSats: 0,
@@ -67,8 +67,8 @@ const running = (part: Partial<SessionRequest> = {}): SessionRequest => ({
   evalUsage: null,
   usage: null,
   actualSats: 0,
-  debitedSats: 0,
-  absorbedSats: 0,
+  chargeSats: 0,
+  subsidySats: 0,
   balanceSats: null,
   finish: null,
   reason: null,
@@ -107,23 +107,23 @@ Deno.test("worstCase: who asks for less than the smallest useful answer pays for
 });
 
 const decide = (balanceSats: number, allowanceSats = Infinity) =>
-  decideHold({ quote: quoteOf(), balanceSats, allowanceSats, minOutputTokens: MIN });
+  decideReservation({ quote: quoteOf(), balanceSats, allowanceSats, minOutputTokens: MIN });
 
-Deno.test("decideHold: holds the worst case, and no more than the balance or the token's allowance has", () => {
-  assert.deepEqual(decide(500), { outcome: "held", holdSats: 131 });
-  assert.deepEqual(decide(131), { outcome: "held", holdSats: 131 });
-  assert.deepEqual(decide(130), { outcome: "held", holdSats: 130 });
-  assert.deepEqual(decide(500, 130), { outcome: "held", holdSats: 130 });
-  assert.deepEqual(decide(129, 130), { outcome: "held", holdSats: 129 });
+Deno.test("decideReservation: holds the worst case, and no more than the balance or the token's allowance has", () => {
+  assert.deepEqual(decide(500), { outcome: "reserved", reservedSats: 131 });
+  assert.deepEqual(decide(131), { outcome: "reserved", reservedSats: 131 });
+  assert.deepEqual(decide(130), { outcome: "reserved", reservedSats: 130 });
+  assert.deepEqual(decide(500, 130), { outcome: "reserved", reservedSats: 130 });
+  assert.deepEqual(decide(129, 130), { outcome: "reserved", reservedSats: 129 });
 });
 
-Deno.test("decideHold: a balance below the smallest useful answer is short, by the price of just that", () => {
-  assert.deepEqual(decide(128), { outcome: "held", holdSats: 128 });
+Deno.test("decideReservation: a balance below the smallest useful answer is short, by the price of just that", () => {
+  assert.deepEqual(decide(128), { outcome: "reserved", reservedSats: 128 });
   assert.deepEqual(decide(127), { outcome: "short", priceSats: 128 });
   assert.deepEqual(decide(0), { outcome: "short", priceSats: 128 });
 });
 
-Deno.test("decideHold: a balance that would do under an allowance that does not is capped; short of both is short", () => {
+Deno.test("decideReservation: a balance that would do under an allowance that does not is capped; short of both is short", () => {
   assert.deepEqual(decide(500, 127), { outcome: "capped", priceSats: 128 });
   assert.deepEqual(decide(100, 50), { outcome: "short", priceSats: 128 });
 });
@@ -131,7 +131,7 @@ Deno.test("decideHold: a balance that would do under an allowance that does not 
 // ---- the limit handed to the model -----------------------------------------------------------------------------------
 
 Deno.test("outputLimit: what the hold pays for after the evaluation, to the last token", () => {
-  const request = running({ holdSats: 131 });
+  const request = running({ reservedSats: 131 });
   const evalUsage = used(500, 200);
   const limit = outputLimit(request, evalUsage, MIN);
   assert.ok(limit > MIN && limit < 800, `${limit} is no limit of the hold`);
@@ -140,20 +140,20 @@ Deno.test("outputLimit: what the hold pays for after the evaluation, to the last
 });
 
 Deno.test("outputLimit: what the evaluation did not take is left for the answer", () => {
-  const request = running({ holdSats: 131 });
+  const request = running({ reservedSats: 131 });
   assert.ok(outputLimit(request, used(10, 5), MIN) > outputLimit(request, used(500, 200), MIN));
 });
 
 Deno.test("outputLimit: however much is held, no more than the longest answer", () => {
-  assert.equal(outputLimit(running({ holdSats: 10_000 }), used(500, 200), MIN), 800);
-  assert.equal(outputLimit(running({ quote: quoteOf({ rates: FREE }), holdSats: 131 }), used(1, 1), MIN), 800);
+  assert.equal(outputLimit(running({ reservedSats: 10_000 }), used(500, 200), MIN), 800);
+  assert.equal(outputLimit(running({ quote: quoteOf({ rates: FREE }), reservedSats: 131 }), used(1, 1), MIN), 800);
 });
 
 Deno.test("outputLimit: an evaluation that took more than its dearest leaves a useful answer all the same", () => {
-  const request = running({ holdSats: 128 });
+  const request = running({ reservedSats: 128 });
   assert.equal(outputLimit(request, used(50_000, 5_000), MIN), MIN);
   assert.equal(
-    outputLimit(running({ quote: quoteOf({ maxOutputTokens: 5 }), holdSats: 1 }), used(1, 1), MIN),
+    outputLimit(running({ quote: quoteOf({ maxOutputTokens: 5 }), reservedSats: 1 }), used(1, 1), MIN),
     5,
     "nor more than was asked for",
   );
@@ -212,8 +212,8 @@ Deno.test("endRequest: what it cost is earned and the rest of the hold goes back
   const end = complete(used(60, 100), used(500, 200));
   const cost = actualSats(quoteOf(), end);
   assert.deepEqual(movesOf(end), [
-    ["earned:r1", "hold:r1", "revenue:session", cost],
-    ["released:r1", "hold:r1", "session:s1", 200 - cost],
+    ["earned:r1", "reserved:r1", "revenue:session", cost],
+    ["released:r1", "reserved:r1", "session:s1", 200 - cost],
   ]);
   const { request } = endRequest(running(), end, 300, NOW + 5) ?? {};
   assert.deepEqual(
@@ -224,7 +224,7 @@ Deno.test("endRequest: what it cost is earned and the rest of the hold goes back
       usage: used(60, 100),
       evalUsage: used(500, 200),
       actualSats: cost,
-      debitedSats: cost,
+      chargeSats: cost,
       balanceSats: 500 - cost,
       finish: "stop",
     }),
@@ -232,10 +232,10 @@ Deno.test("endRequest: what it cost is earned and the rest of the hold goes back
 });
 
 Deno.test("endRequest: a failure gives the whole hold back and says whose fault it was", () => {
-  assert.deepEqual(movesOf(failed), [["released:r1", "hold:r1", "session:s1", 200]]);
+  assert.deepEqual(movesOf(failed), [["released:r1", "reserved:r1", "session:s1", 200]]);
   const blamed = endRequest(running(), { ...failed, causedByRequest: true }, 0, NOW)?.request;
   assert.deepEqual(
-    [blamed?.state, blamed?.debitedSats, blamed?.balanceSats, blamed?.errorMessage, blamed?.causedByRequest],
+    [blamed?.state, blamed?.chargeSats, blamed?.balanceSats, blamed?.errorMessage, blamed?.causedByRequest],
     ["failed", 0, 200, "the model is down", true],
   );
 });
@@ -249,9 +249,9 @@ Deno.test("endRequest: a refusal keeps its reason, an interruption its cause", (
 Deno.test("endRequest: a cost above the hold is the operator's: the hold is all that is debited", () => {
   const end = complete(used(60, 100_000), null);
   const request = endRequest(running(), end, 0, NOW)?.request;
-  assert.equal(request?.debitedSats, 200);
+  assert.equal(request?.chargeSats, 200);
   assert.ok((request?.actualSats ?? 0) > 200);
-  assert.deepEqual(movesOf(end), [["earned:r1", "hold:r1", "revenue:session", 200]]);
+  assert.deepEqual(movesOf(end), [["earned:r1", "reserved:r1", "revenue:session", 200]]);
 });
 
 Deno.test("endRequest: one that has ended ends once", () => {
@@ -290,10 +290,10 @@ const part = fc.double({ min: 0, max: 1, noNaN: true });
 Deno.test("property: a hold is never above balance, allowance or worst case, nor below a useful answer", () => {
   fc.assert(fc.property(quotes, sats, allowances, (quote, balanceSats, allowanceSats) => {
     const { wantedSats, leastSats } = worstCase(quote, MIN);
-    const decision = decideHold({ quote, balanceSats, allowanceSats, minOutputTokens: MIN });
-    if (decision.outcome === "held") {
-      assert.ok(decision.holdSats <= Math.min(balanceSats, allowanceSats, wantedSats));
-      assert.ok(decision.holdSats >= leastSats);
+    const decision = decideReservation({ quote, balanceSats, allowanceSats, minOutputTokens: MIN });
+    if (decision.outcome === "reserved") {
+      assert.ok(decision.reservedSats <= Math.min(balanceSats, allowanceSats, wantedSats));
+      assert.ok(decision.reservedSats >= leastSats);
     } else {
       assert.equal(decision.priceSats, leastSats);
       assert.ok((decision.outcome === "short" ? balanceSats : allowanceSats) < leastSats);
@@ -319,22 +319,22 @@ Deno.test("property: the worst case never falls when a token is added, and is ne
 
 Deno.test("property: whoever keeps the output limit and the quoted input never costs more than the hold", () => {
   fc.assert(fc.property(quotes, sats, part, part, part, (quote, balanceSats, evaluated, read, written) => {
-    const decision = decideHold({ quote, balanceSats, allowanceSats: Infinity, minOutputTokens: MIN });
-    fc.pre(decision.outcome === "held");
+    const decision = decideReservation({ quote, balanceSats, allowanceSats: Infinity, minOutputTokens: MIN });
+    fc.pre(decision.outcome === "reserved");
     const evalUsage = quote.evaluation && used(
       Math.floor(quote.evaluation.inputTokens * evaluated),
       Math.floor(quote.evaluation.outputTokens * evaluated),
     );
-    const request = running({ quote, holdSats: decision.holdSats });
+    const request = running({ quote, reservedSats: decision.reservedSats });
     const limit = outputLimit(request, evalUsage, MIN);
     assert.ok(limit <= quote.maxOutputTokens);
     const usage = used(Math.floor(quote.inputTokens * read), Math.floor(limit * written));
     for (const end of [complete(usage, evalUsage), interrupted(usage, evalUsage), rejected(evalUsage)]) {
-      const step = endRequest(request, end, balanceSats - decision.holdSats, NOW);
+      const step = endRequest(request, end, balanceSats - decision.reservedSats, NOW);
       assert.ok(step);
-      const { actualSats: actual, debitedSats } = step.request;
-      assert.ok(actual <= decision.holdSats, `${actual} of ${decision.holdSats}`);
-      assert.equal(debitedSats, actual);
+      const { actualSats: actual, chargeSats } = step.request;
+      assert.ok(actual <= decision.reservedSats, `${actual} of ${decision.reservedSats}`);
+      assert.equal(chargeSats, actual);
     }
   }));
 });
@@ -347,33 +347,33 @@ const ends: fc.Arbitrary<RequestEnd> = fc.tuple(fc.option(usages), fc.option(usa
 
 Deno.test("property: held = debited + released, whatever was used, and nothing is debited beyond the hold", () => {
   fc.assert(
-    fc.property(quotes, ends, fc.integer({ min: 1, max: 100_000 }), sats, (quote, end, holdSats, balanceSats) => {
-      const step = endRequest(running({ quote, holdSats }), end, balanceSats, NOW);
+    fc.property(quotes, ends, fc.integer({ min: 1, max: 100_000 }), sats, (quote, end, reservedSats, balanceSats) => {
+      const step = endRequest(running({ quote, reservedSats }), end, balanceSats, NOW);
       assert.ok(step);
-      const { debitedSats } = step.request;
+      const { chargeSats } = step.request;
       const sum = (to: string) =>
         step.postings.filter((posting) => posting.to === to).reduce((all, { sats }) => all + sats, 0);
-      assert.ok(step.postings.every(({ from, sats }) => from === holdAccount("r1") && sats > 0));
-      assert.equal(sum("revenue:session"), debitedSats);
-      assert.equal(sum("revenue:session") + sum("session:s1"), holdSats);
-      assert.ok(debitedSats >= 0 && debitedSats <= holdSats && debitedSats <= step.request.actualSats);
-      assert.equal(step.request.balanceSats, balanceSats + holdSats - debitedSats);
-      if (end.state === "failed") assert.equal(debitedSats, 0);
+      assert.ok(step.postings.every(({ from, sats }) => from === reservedAccount("r1") && sats > 0));
+      assert.equal(sum("revenue:session"), chargeSats);
+      assert.equal(sum("revenue:session") + sum("session:s1"), reservedSats);
+      assert.ok(chargeSats >= 0 && chargeSats <= reservedSats && chargeSats <= step.request.actualSats);
+      assert.equal(step.request.balanceSats, balanceSats + reservedSats - chargeSats);
+      if (end.state === "failed") assert.equal(chargeSats, 0);
     }),
   );
 });
 
 Deno.test("property: what the pool granted is used first, and held + granted is accounted for to the satoshi", () => {
   const amounts = fc.integer({ min: 0, max: 2_000 });
-  fc.assert(fc.property(quotes, ends, amounts, amounts, (quote, end, holdSats, grantedSats) => {
-    const step = endRequest(running({ quote, holdSats, grantedSats }), end, 0, NOW);
+  fc.assert(fc.property(quotes, ends, amounts, amounts, (quote, end, reservedSats, grantedSats) => {
+    const step = endRequest(running({ quote, reservedSats, grantedSats }), end, 0, NOW);
     assert.ok(step);
-    const { actualSats: actual, debitedSats, absorbedSats } = step.request;
-    assert.equal(absorbedSats, Math.min(actual, grantedSats));
-    assert.ok(debitedSats >= 0 && debitedSats <= holdSats);
-    assert.ok(debitedSats === 0 || absorbedSats === grantedSats, "the session pays only what the grant does not");
+    const { actualSats: actual, chargeSats, subsidySats } = step.request;
+    assert.equal(subsidySats, Math.min(actual, grantedSats));
+    assert.ok(chargeSats >= 0 && chargeSats <= reservedSats);
+    assert.ok(chargeSats === 0 || subsidySats === grantedSats, "the session pays only what the subsidy does not");
     const out = step.postings.reduce((sum, { sats }) => sum + sats, 0);
-    assert.equal(out, holdSats + absorbedSats, "what was granted and not used stays for the pool");
+    assert.equal(out, reservedSats + subsidySats, "what was granted and not used stays for the pool");
   }));
 });
 

@@ -49,7 +49,7 @@ export interface SessionRequest {
   /** The text of a `request`; a chat's messages are not kept. */
   text: string | null;
   quote: RequestQuote;
-  holdSats: number;
+  reservedSats: number;
   /** The Nostr key it is asked for, hex; null: nobody in particular. */
   pubkey: string | null;
   /** sha256 of what was asked, hex. */
@@ -65,8 +65,8 @@ export interface SessionRequest {
   evalUsage: Usage | null;
   usage: Usage | null;
   actualSats: number;
-  debitedSats: number;
-  absorbedSats: number;
+  chargeSats: number;
+  subsidySats: number;
   /** The session's balance right after the settlement (sats). */
   balanceSats: number | null;
   finish: "stop" | "length" | null;
@@ -76,7 +76,7 @@ export interface SessionRequest {
   causedByRequest: boolean;
 }
 
-export const holdAccount = (requestId: string): string => `hold:${requestId}`;
+export const reservedAccount = (requestId: string): string => `reserved:${requestId}`;
 
 const evaluationUsd = (quote: RequestQuote): number =>
   quote.evaluation ? modelUsd(quote.evaluation, quote.evaluation.rates) : 0;
@@ -105,14 +105,14 @@ export function worstCase(quote: RequestQuote, minOutputTokens: number): { wante
  * @param input.allowanceSats the least that any narrowing of the token leaves; Infinity without one.
  * @returns `short`: the balance does not cover a useful answer. `capped`: it would, the token's allowance does not.
  */
-export function decideHold(
+export function decideReservation(
   input: { quote: RequestQuote; balanceSats: number; allowanceSats: number; minOutputTokens: number },
-): { outcome: "held"; holdSats: number } | { outcome: "short" | "capped"; priceSats: number } {
+): { outcome: "reserved"; reservedSats: number } | { outcome: "short" | "capped"; priceSats: number } {
   const { quote, balanceSats, allowanceSats, minOutputTokens } = input;
   const { wantedSats, leastSats } = worstCase(quote, minOutputTokens);
   if (balanceSats < leastSats) return { outcome: "short", priceSats: leastSats };
   if (allowanceSats < leastSats) return { outcome: "capped", priceSats: leastSats };
-  return { outcome: "held", holdSats: Math.min(wantedSats, balanceSats, allowanceSats) };
+  return { outcome: "reserved", reservedSats: Math.min(wantedSats, balanceSats, allowanceSats) };
 }
 
 /**
@@ -122,7 +122,7 @@ export function decideHold(
 export function outputLimit(request: SessionRequest, evalUsage: Usage | null, minOutputTokens: number): number {
   const { quote } = request;
   const affordable = affordableOutputTokens({
-    paidSats: request.holdSats + request.grantedSats,
+    paidSats: request.reservedSats + request.grantedSats,
     inputTokens: quote.inputTokens,
     rates: quote.rates,
     config: quote.config,
@@ -165,7 +165,7 @@ export function actualSats(quote: RequestQuote, end: RequestEnd): number {
 
 /**
  * Ends a running request: `hold → revenue:session` for what it cost, `hold → session` for the rest. What the pool granted
- * (`request.grantedSats`) is used before the session's sats; what is left of it goes back where grants are settled.
+ * (`request.grantedSats`) is used before the session's sats; what is left of it goes back where subsidies are settled.
  * @param balanceSats of the session before the rest comes back.
  * @returns null when it has ended before.
  */
@@ -177,9 +177,9 @@ export function endRequest(
 ): { request: SessionRequest; postings: Posting[] } | null {
   if (request.state !== "running") return null;
   const actual = actualSats(request.quote, end);
-  const { holdSats: paidSats, grantedSats } = request;
-  const { chargeSats, absorbedSats, refundSats } = settle({ actualSats: actual, paidSats, grantedSats });
-  const from = holdAccount(request.id);
+  const { reservedSats: paidSats, grantedSats } = request;
+  const { chargeSats, subsidySats, refundSats } = settle({ actualSats: actual, paidSats, grantedSats });
+  const from = reservedAccount(request.id);
   const ref = request.id;
   const kind = end.state === "rejected" ? "session-evaluation" : "session-request";
   return {
@@ -190,8 +190,8 @@ export function endRequest(
       evalUsage: "evalUsage" in end ? end.evalUsage : null,
       usage: "usage" in end ? end.usage : null,
       actualSats: actual,
-      debitedSats: chargeSats,
-      absorbedSats,
+      chargeSats: chargeSats,
+      subsidySats,
       balanceSats: balanceSats + refundSats,
       finish: end.state === "complete" ? end.finish : null,
       reason: end.state === "rejected" ? end.reason : null,
@@ -200,13 +200,13 @@ export function endRequest(
     },
     postings: nonZero([
       { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind, ref },
-      { id: `absorbed:${ref}`, from, to: "revenue:session", sats: absorbedSats, kind: "session-granted", ref },
+      { id: `subsidy-used:${ref}`, from, to: "revenue:session", sats: subsidySats, kind: "session-subsidy", ref },
       {
         id: `released:${ref}`,
         from,
         to: sessionAccount(request.session),
         sats: refundSats,
-        kind: "hold-released",
+        kind: "reservation-released",
         ref,
       },
     ]),
@@ -215,7 +215,7 @@ export function endRequest(
 
 /** What an ended request means to the key that asked: paid answers raise its trust, what the request caused lowers it. */
 export function trustOf(request: SessionRequest): TrustEvent | null {
-  if (request.state === "complete") return { kind: "success", paidSats: request.debitedSats };
+  if (request.state === "complete") return { kind: "success", paidSats: request.chargeSats };
   if (request.state === "rejected" || (request.state === "failed" && request.causedByRequest)) {
     return { kind: "failure" };
   }

@@ -24,7 +24,7 @@ export interface SessionRequests {
   ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
   task: TaskSpec;
   /** Ends a request whose reservation has stood too long. */
-  grantExpired(tx: Tx, session: string, requestId: string, now: number): Promise<void>;
+  subsidyExpired(tx: Tx, session: string, requestId: string, now: number): Promise<void>;
 }
 
 /** One try and three more, as for a job (economy.md §4). A chat is tried once: its caller is there to try again. */
@@ -59,7 +59,7 @@ export function createSessionRequests(services: Services): SessionRequests {
   return {
     begin: createBegin(services, chats),
     ended,
-    grantExpired: (tx, session, requestId, now) => {
+    subsidyExpired: (tx, session, requestId, now) => {
       const errorMessage = "The request took too long. Nothing was charged.";
       const end = { state: "failed" as const, errorMessage, causedByRequest: false };
       tx.task({ kind: "session-request", id: taskIdOf(session, requestId), dueAt: null });

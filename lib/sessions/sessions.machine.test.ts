@@ -11,8 +11,8 @@ import {
   isOpen,
   type NoStep,
   offerTopup,
+  requestBegan,
   requestEnded,
-  requestHeld,
   type Session,
   sessionAccount,
   type SessionStep,
@@ -32,7 +32,7 @@ const invoice = (paymentHash: string, amountSats = 500) => ({
   amountSats,
   expiresAt: NOW + 600_000,
 });
-const token = (key: string) => ({ key, tokenId: `id-${key}` });
+const token = (tokenHash: string) => ({ tokenHash, tokenId: `id-${tokenHash}` });
 const TOPUP = { invoice: invoice("t1", 200), token: token("t1") };
 
 const fresh: Session = createSession({
@@ -64,7 +64,15 @@ const postingsOf = ({ postings }: SessionStep) => postings.map(({ id, from, to, 
 
 Deno.test("createSession: waits for its deposit, has nothing and no end", () => {
   assert.deepEqual(
-    [fresh.state, fresh.depositPaid, fresh.expiresAt, fresh.running, fresh.heldSats, fresh.spentSats, fresh.tokenUsed],
+    [
+      fresh.state,
+      fresh.depositPaid,
+      fresh.expiresAt,
+      fresh.running,
+      fresh.reservedSats,
+      fresh.spentSats,
+      fresh.tokenUsed,
+    ],
     ["awaiting_payment", false, null, 0, 0, 0, false],
   );
   assert.deepEqual([fresh.topup, fresh.topupTokens, fresh.refundIds, fresh.createdAt], [null, [], [], NOW]);
@@ -164,7 +172,7 @@ Deno.test("topupPaid: adds to the balance, renews the life, keeps its token and 
 });
 Deno.test("topupPaid: a small one leaves a nearly empty session paused; what is held counts", () => {
   assert.equal(toppedUp(active({ state: "paused", topup: TOPUP }), 10, "t1", 39).session.state, "paused");
-  assert.equal(toppedUp(active({ topup: TOPUP, heldSats: 1 }), 10, "t1", 39).session.state, "active");
+  assert.equal(toppedUp(active({ topup: TOPUP, reservedSats: 1 }), 10, "t1", 39).session.state, "active");
 });
 Deno.test("topupPaid: a late one still adds, wakes a session that had ended, and leaves the pending one as it is", () => {
   const late = toppedUp(active({ state: "closed", topup: TOPUP, refundIds: ["s1-1"], ends: 1 }), 0, "t0", 100);
@@ -172,14 +180,14 @@ Deno.test("topupPaid: a late one still adds, wakes a session that had ended, and
   assert.deepEqual(late.session.refundIds, ["s1-1"]);
 });
 
-Deno.test("requestHeld: counts the request and its hold, and marks the token as used", () => {
-  const { running, heldSats, tokenUsed, state } = requestHeld(active({ running: 1, heldSats: 10 }), 131);
-  assert.deepEqual([running, heldSats, tokenUsed, state], [2, 141, true, "active"]);
+Deno.test("requestBegan: counts the request and its hold, and marks the token as used", () => {
+  const { running, reservedSats, tokenUsed, state } = requestBegan(active({ running: 1, reservedSats: 10 }), 131);
+  assert.deepEqual([running, reservedSats, tokenUsed, state], [2, 141, true, "active"]);
 });
 
 const after = (session: Session, part: Partial<Parameters<typeof requestEnded>[1]> = {}) =>
   requestEnded(session, {
-    holdSats: 131,
+    reservedSats: 131,
     chargeSats: 100,
     balanceSats: 400,
     succeeded: true,
@@ -187,11 +195,11 @@ const after = (session: Session, part: Partial<Parameters<typeof requestEnded>[1
     now: NOW + HOUR,
     ...part,
   });
-const busy = active({ running: 2, heldSats: 140, spentSats: 7 });
+const busy = active({ running: 2, reservedSats: 140, spentSats: 7 });
 
 Deno.test("requestEnded: its hold is gone, its charge is counted, and a success renews the life", () => {
   const next = after(busy);
-  assert.deepEqual([next.running, next.heldSats, next.spentSats, next.state], [1, 9, 107, "active"]);
+  assert.deepEqual([next.running, next.reservedSats, next.spentSats, next.state], [1, 9, 107, "active"]);
   assert.equal(next.expiresAt, NOW + HOUR + TERMS.expiryMs);
 });
 Deno.test("requestEnded: what was no success renews nothing, and a success never shortens a life", () => {
@@ -290,7 +298,7 @@ class Life {
   books: ReadonlyMap<string, Counters> = new Map();
   readonly ids = new Set<string>();
   readonly refunds: Refund[] = [];
-  readonly running: { id: string; holdSats: number }[] = [];
+  readonly running: { id: string; reservedSats: number }[] = [];
   /** Top-ups that were offered and not paid, however old. */
   readonly offered: { hash: string; sats: number }[] = [];
   now = NOW;
@@ -359,27 +367,34 @@ class Life {
       case "expire":
         return void (this.ends += Number(this.#apply(expireSession(session, { balanceSats, terms, now }))));
       case "hold": {
-        const holdSats = Math.ceil(balanceSats * one.part);
-        if (!isOpen(session, now) || holdSats === 0) return;
+        const reservedSats = Math.ceil(balanceSats * one.part);
+        if (!isOpen(session, now) || reservedSats === 0) return;
         const id = `r${++this.#ids}`;
-        this.#post([{ id: `hold:${id}`, from: "session:s1", to: `hold:${id}`, sats: holdSats, kind: "", ref: id }]);
-        this.session = requestHeld(session, holdSats);
-        this.running.push({ id, holdSats });
+        this.#post([{
+          id: `reserved:${id}`,
+          from: "session:s1",
+          to: `reserved:${id}`,
+          sats: reservedSats,
+          kind: "",
+          ref: id,
+        }]);
+        this.session = requestBegan(session, reservedSats);
+        this.running.push({ id, reservedSats });
         return;
       }
       case "settle": {
         const [request] = this.running.splice(one.which % Math.max(1, this.running.length), 1);
         if (!request) return;
-        const { id, holdSats } = request;
-        const chargeSats = Math.floor(holdSats * one.part);
-        const from = `hold:${id}`;
+        const { id, reservedSats } = request;
+        const chargeSats = Math.floor(reservedSats * one.part);
+        const from = `reserved:${id}`;
         this.#post([
           { id: `earned:${id}`, from, to: "revenue:session", sats: chargeSats, kind: "", ref: id },
-          { id: `released:${id}`, from, to: "session:s1", sats: holdSats - chargeSats, kind: "", ref: id },
+          { id: `released:${id}`, from, to: "session:s1", sats: reservedSats - chargeSats, kind: "", ref: id },
         ].filter(({ sats }) => sats > 0));
         this.chargedSats += chargeSats;
         this.session = requestEnded(session, {
-          holdSats,
+          reservedSats,
           chargeSats,
           balanceSats: this.balanceSats,
           succeeded: one.succeeded,
@@ -396,12 +411,12 @@ class Life {
   /** Everything that must hold of it at any moment. */
   check(): void {
     const { session, books } = this;
-    const held = this.running.reduce((sum, { holdSats }) => sum + holdSats, 0);
+    const held = this.running.reduce((sum, { reservedSats }) => sum + reservedSats, 0);
     assert.equal([...books.values()].reduce((sum, counters) => sum + balanceOf(counters), 0), 0);
     assert.equal(0 - this.balance("lightning"), this.paidSats);
     const owed = this.refunds.reduce((sum, { sats }) => sum + sats, 0);
     assert.equal(this.paidSats, this.balanceSats + held + this.chargedSats + owed + this.dustKeptSats);
-    assert.deepEqual([session.running, session.heldSats, session.spentSats], [
+    assert.deepEqual([session.running, session.reservedSats, session.spentSats], [
       this.running.length,
       held,
       this.chargedSats,

@@ -10,10 +10,10 @@ import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.ma
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
 
-/** A token that was minted for a session, by the name its root key is stored under. */
+/** A token that was minted for a session. */
 export interface TokenRef {
-  /** sha256 of the macaroon's identifier, hex. */
-  key: string;
+  /** sha256 of the macaroon's identifier, hex: the name its root key is stored under. */
+  tokenHash: string;
   /** The identifier's own 32 bytes, hex. */
   tokenId: string;
 }
@@ -51,7 +51,7 @@ export interface Session {
   tokenUsed: boolean;
   /** Running requests, and the sum of their holds (sats). */
   running: number;
-  heldSats: number;
+  reservedSats: number;
   /** Charged in all (sats). */
   spentSats: number;
   /** ms since the epoch; null until the deposit is paid. */
@@ -123,7 +123,7 @@ export function createSession(input: {
     topupTokens: [],
     tokenUsed: false,
     running: 0,
-    heldSats: 0,
+    reservedSats: 0,
     spentSats: 0,
     expiresAt: null,
     refundIds: [],
@@ -136,8 +136,8 @@ export const isOpen = (session: Session, now: number): boolean =>
   (session.state === "active" || session.state === "paused") && session.expiresAt !== null && now < session.expiresAt;
 
 /** The state that a balance stands for: what running requests hold may come back, so it counts. */
-export const stateFor = (balanceSats: number, heldSats: number, terms: SessionTerms): "active" | "paused" =>
-  balanceSats + heldSats < terms.minBalanceSats ? "paused" : "active";
+export const stateFor = (balanceSats: number, reservedSats: number, terms: SessionTerms): "active" | "paused" =>
+  balanceSats + reservedSats < terms.minBalanceSats ? "paused" : "active";
 
 /** The deposit settled: the session lives. One that had expired unpaid does too: paid money is never ignored. */
 export function depositPaid(
@@ -173,7 +173,7 @@ function received(
   },
 ): SessionStep {
   const { paymentHash, paidSats, balanceSats, kind, terms, now } = input;
-  const state = stateFor(balanceSats + paidSats, session.heldSats, terms);
+  const state = stateFor(balanceSats + paidSats, session.reservedSats, terms);
   const expiresAt = now + terms.expiryMs;
   return applied({ ...session, state, expiresAt }, {
     postings: [{
@@ -228,8 +228,13 @@ export function offerTopup(
 }
 
 /** A request begins: its hold leaves the balance. From here on the id alone shows no macaroon any more. */
-export function requestHeld(session: Session, holdSats: number): Session {
-  return { ...session, tokenUsed: true, running: session.running + 1, heldSats: session.heldSats + holdSats };
+export function requestBegan(session: Session, reservedSats: number): Session {
+  return {
+    ...session,
+    tokenUsed: true,
+    running: session.running + 1,
+    reservedSats: session.reservedSats + reservedSats,
+  };
 }
 
 /**
@@ -240,7 +245,7 @@ export function requestHeld(session: Session, holdSats: number): Session {
 export function requestEnded(
   session: Session,
   input: {
-    holdSats: number;
+    reservedSats: number;
     chargeSats: number;
     balanceSats: number;
     succeeded: boolean;
@@ -248,14 +253,14 @@ export function requestEnded(
     now: number;
   },
 ): Session {
-  const { holdSats, chargeSats, balanceSats, succeeded, terms, now } = input;
-  const heldSats = session.heldSats - holdSats;
+  const { chargeSats, balanceSats, succeeded, terms, now } = input;
+  const reservedSats = session.reservedSats - input.reservedSats;
   return {
     ...session,
     running: session.running - 1,
-    heldSats,
+    reservedSats,
     spentSats: session.spentSats + chargeSats,
-    state: stateFor(balanceSats, heldSats, terms),
+    state: stateFor(balanceSats, reservedSats, terms),
     expiresAt: succeeded ? Math.max(session.expiresAt ?? 0, now + terms.expiryMs) : session.expiresAt,
   };
 }

@@ -21,7 +21,7 @@ export interface RequestResult {
 interface Allowance {
   v: 1;
   spentSats: number;
-  heldSats: number;
+  reservedSats: number;
 }
 
 export const getSession = (reader: Reader, handle: string): Promise<Session | null> =>
@@ -87,21 +87,21 @@ export function putResult(tx: Tx, requestId: string, text: string): void {
 /** What is left of a narrowing's `max_sats` (sats): neither spent nor held by what runs now. */
 export async function leftOf(reader: Reader, allowance: { name: string; limitSats: number }): Promise<number> {
   const row = await reader.get<Allowance>(allowanceKey(allowance.name));
-  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - (row?.heldSats ?? 0));
+  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - (row?.reservedSats ?? 0));
 }
 
-/** Counts a hold, or its end (`heldSats` negative) and what was charged of it, under these narrowings. */
+/** Counts a hold, or its end (`reservedSats` negative) and what was charged of it, under these narrowings. */
 export async function countUnder(
   tx: Tx,
   names: readonly string[],
-  change: { heldSats: number; spentSats: number },
+  change: { reservedSats: number; spentSats: number },
 ): Promise<void> {
   for (const name of names) {
-    const row = await tx.get<Allowance>(allowanceKey(name)) ?? { v: 1, spentSats: 0, heldSats: 0 };
+    const row = await tx.get<Allowance>(allowanceKey(name)) ?? { v: 1, spentSats: 0, reservedSats: 0 };
     tx.set<Allowance>(allowanceKey(name), {
       v: 1,
       spentSats: row.spentSats + change.spentSats,
-      heldSats: row.heldSats + change.heldSats,
+      reservedSats: row.reservedSats + change.reservedSats,
     });
   }
 }

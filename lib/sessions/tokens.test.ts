@@ -368,13 +368,13 @@ Deno.test("verifyToken: a narrowing of a narrowing draws on both allowances, its
 
   const leftFor = async ({ allowances }: VerifiedToken) =>
     Math.min(...await Promise.all(allowances.map((allowance) => leftOf(all.store, allowance))));
-  const draw = (token: VerifiedToken, change: { heldSats: number; spentSats: number }) =>
+  const draw = (token: VerifiedToken, change: { reservedSats: number; spentSats: number }) =>
     all.store.transact((tx) => countUnder(tx, token.allowances.map(({ name }) => name), change));
-  await draw(left, { heldSats: 90, spentSats: 0 });
+  await draw(left, { reservedSats: 90, spentSats: 0 });
   assert.deepEqual([await leftFor(own), await leftFor(left), await leftFor(right)], [210, 10, 100]);
-  await draw(left, { heldSats: -90, spentSats: 40 });
-  await draw(right, { heldSats: 0, spentSats: 100 });
-  await draw(own, { heldSats: 150, spentSats: 0 });
+  await draw(left, { reservedSats: -90, spentSats: 40 });
+  await draw(right, { reservedSats: 0, spentSats: 100 });
+  await draw(own, { reservedSats: 150, spentSats: 0 });
   assert.deepEqual([await leftFor(own), await leftFor(left), await leftFor(right)], [10, 10, 0]);
 });
 

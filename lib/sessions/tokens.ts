@@ -6,7 +6,7 @@ import type { TokenRef } from "./sessions.machine.ts";
 import { getInvoice } from "@/lib/payments/invoices.rows.ts";
 import { type Capability, caveatOf, readCaveats } from "@/lib/l402/caveats.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
-import { decodeIdentifier, encodeIdentifier, tokenKeyOf } from "@/lib/l402/identifier.ts";
+import { decodeIdentifier, encodeIdentifier, tokenHashOf } from "@/lib/l402/identifier.ts";
 import { fromBase64, type Macaroon, MacaroonError, mint, toBase64, verify } from "@/lib/l402/macaroon.ts";
 
 /** The `location` of every token of ours, as in wire.md §2. */
@@ -54,16 +54,16 @@ export function newToken(
     caveatOf.session(deps.recordIds.idOf("session", session)),
     ...(maxSats === undefined ? [] : [caveatOf.maxSats(maxSats)]),
   ];
-  const key = tokenKeyOf(encodeIdentifier({ paymentHash, tokenId }));
-  return { ref: { key, tokenId }, row: { v: 1, kind, session, paymentHash, tokenId, rootKey, caveats } };
+  const tokenHash = tokenHashOf(encodeIdentifier({ paymentHash, tokenId }));
+  return { ref: { tokenHash, tokenId }, row: { v: 1, kind, session, paymentHash, tokenId, rootKey, caveats } };
 }
 
 export function putToken(tx: Tx, token: NewToken): void {
-  tx.set(tokenKey(token.ref.key), token.row);
+  tx.set(tokenKey(token.ref.tokenHash), token.row);
 }
 /** From now on nobody gets anything with it, however it was narrowed. */
 export function revokeToken(tx: Tx, ref: TokenRef): void {
-  tx.delete(tokenKey(ref.key));
+  tx.delete(tokenKey(ref.tokenHash));
 }
 
 /** The macaroon of a row, base64. */
@@ -73,7 +73,7 @@ export function macaroonOf(row: TokenRow): string {
 }
 /** The macaroon that `ref` names, or null when it was revoked. */
 export async function macaroonFor(reader: Reader, ref: TokenRef): Promise<string | null> {
-  const row = await reader.get<TokenRow>(tokenKey(ref.key));
+  const row = await reader.get<TokenRow>(tokenKey(ref.tokenHash));
   return row && macaroonOf(row);
 }
 
@@ -135,7 +135,7 @@ export async function verifyToken(
   }
   const identifier = decodeIdentifier(macaroon.identifier);
   if (macaroon.location !== LOCATION || !identifier) return invalid("This macaroon is of another service.");
-  const row = await deps.store.get<TokenRow>(tokenKey(tokenKeyOf(macaroon.identifier)));
+  const row = await deps.store.get<TokenRow>(tokenKey(tokenHashOf(macaroon.identifier)));
   const chain = row && verify(macaroon, hexToBytes(row.rootKey));
   if (!row || !chain) {
     return invalid("This macaroon is not valid, or no longer. Send a request without one for a new challenge.");

@@ -60,12 +60,12 @@ export function timmyBody(request: SessionRequest, simulated: readonly string[])
   return {
     requestId: request.id,
     state: request.state,
-    debitedSats: request.debitedSats,
+    debitedSats: request.chargeSats,
     balanceSats: request.balanceSats ?? 0,
     evaluation: request.evalModel === null ? "off" : "on",
     ...(request.evalUsage && { evaluationUsage: request.evalUsage }),
     ...(request.usage && { usageSource: request.usage.source }),
-    ...(request.freeTier && { freeTier: request.freeTier, absorbedSats: request.absorbedSats }),
+    ...(request.freeTier && { freeTier: request.freeTier, absorbedSats: request.subsidySats }),
     stubMode: simulated.length > 0,
     simulated: [...simulated],
   };

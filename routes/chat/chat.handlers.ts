@@ -50,7 +50,7 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   }
   const { request } = begun;
   c.header("X-Timmy-Request-Id", request.id);
-  c.header("X-Timmy-Held-Sats", String(request.holdSats));
+  c.header("X-Timmy-Held-Sats", String(request.reservedSats));
   const waitMs = deps.settings.modelDeadlineMs * 2 + GRACE_MS;
   const ended = deps.sessionRequests.ended(request, waitMs);
   const simulated = simulatedParts(deps);
@@ -77,7 +77,7 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
     const done = await ended;
     refuseFailed(done);
     const result = await getResult(deps.store, done.id);
-    c.header("X-Timmy-Debited-Sats", String(done.debitedSats));
+    c.header("X-Timmy-Debited-Sats", String(done.chargeSats));
     c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
     return c.json(completionBody(done, result?.text ?? null, simulated), 200);
   } catch (error) {

@@ -13,7 +13,7 @@ const request = (changes: Partial<SessionRequest> = {}): SessionRequest =>
     model: "m",
     state: "complete",
     finish: "stop",
-    debitedSats: 7,
+    chargeSats: 7,
     balanceSats: 93,
     evalModel: null,
     evalUsage: null,

@@ -451,12 +451,12 @@ chatting(
     const [latin, chinese] = [await held("invoice ".repeat(500)), await held("闪电网络发票 ".repeat(667))];
     assert.ok(chinese > latin + 10, `${latin} and ${chinese} sats`);
     for (
-      const { value } of await world.rows<{ v: 1; actualSats: number; holdSats: number }>([
+      const { value } of await world.rows<{ v: 1; actualSats: number; reservedSats: number }>([
         "session_request",
         session.handle,
       ])
     ) {
-      assert.ok(value.actualSats <= value.holdSats);
+      assert.ok(value.actualSats <= value.reservedSats);
     }
   },
 );

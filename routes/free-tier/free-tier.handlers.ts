@@ -4,7 +4,7 @@ import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } f
 import { newHandle } from "@/lib/ids.ts";
 import type { Reader } from "@/lib/store/store.ts";
 import { addInvoice, getInvoice, type Invoice, invoiceBody, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { grantedToday, poolBalance } from "@/lib/free-tier/pool.rows.ts";
+import { poolBalance, subsidizedToday } from "@/lib/free-tier/pool.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import type { DonateRoute, GetFreeTierRoute } from "./free-tier.routes.ts";
 
@@ -14,7 +14,7 @@ export const getFreeTier: AppRouteHandler<GetFreeTierRoute, AppDeps> = async (c)
   return c.json({
     pool: { balanceSats: await poolBalance(store) },
     dailyBudgets: { new: fresh, established, trusted, elite },
-    grantedTodaySats: await grantedToday(store, clock.now()),
+    grantedTodaySats: await subsidizedToday(store, clock.now()),
   }, 200);
 };
 

@@ -225,12 +225,12 @@ export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (
   const page = rows.slice(0, limit).map(({ value }) => value);
   const next = rows.length > limit ? page.at(-1)?.id : undefined;
   return c.json({
-    requests: page.map(({ id, at, state, debitedSats, freeTier, absorbedSats }) => ({
+    requests: page.map(({ id, at, state, chargeSats, freeTier, subsidySats }) => ({
       requestId: id,
       at: new Date(at).toISOString(),
       state,
-      debitedSats,
-      ...(freeTier && { absorbed_sats: absorbedSats }),
+      debitedSats: chargeSats,
+      ...(freeTier && { absorbed_sats: subsidySats }),
     })),
     ...(next !== undefined && { next }),
   }, 200);

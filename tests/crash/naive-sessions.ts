@@ -14,10 +14,10 @@ import type { Store } from "@/lib/store/store.ts";
 import { estimateInputTokens } from "@/lib/metering/pricing.rules.ts";
 import type { SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import {
-  decideHold,
+  decideReservation,
   endRequest,
-  holdAccount,
   type RequestEnd,
+  reservedAccount,
   type SessionRequest,
 } from "@/lib/sessions/requests.machine.ts";
 import {
@@ -25,8 +25,8 @@ import {
   createSession,
   depositPaid,
   offerTopup,
+  requestBegan,
   requestEnded,
-  requestHeld,
   type Session,
   sessionAccount,
   topupPaid,
@@ -47,7 +47,7 @@ import {
 import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 
 const { price: config, sessions: terms, evalModel, workModel } = TEST_SETTINGS;
-const NO_TOKEN = { key: "naive", tokenId: "naive" };
+const NO_TOKEN = { tokenHash: "naive", tokenId: "naive" };
 
 export interface NaiveSessionDeps {
   store: Store;
@@ -73,7 +73,11 @@ const json = (status: number, body: unknown, headers: Record<string, string> = {
   Response.json(body, { status, headers });
 const error = (status: number, code: string, details: unknown = {}) => json(status, { error: { code, details } });
 
-const accountOf = ({ id: requestId, state, debitedSats }: SessionRequest) => ({ requestId, state, debitedSats });
+const accountOf = ({ id: requestId, state, chargeSats }: SessionRequest) => ({
+  requestId,
+  state,
+  debitedSats: chargeSats,
+});
 const invoiceBody = ({ paymentRequest, amountSats, paymentHash, expiresAt }: InvoiceSummary) => ({
   paymentRequest,
   amountSats,
@@ -144,11 +148,11 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       btc: { usd: 100_000, source: "naive", at: now },
     };
     const balanceSats = await spendable(store, session.handle);
-    const decision = decideHold({ quote, balanceSats, allowanceSats: Infinity, minOutputTokens: 64 });
-    if (decision.outcome !== "held") {
+    const decision = decideReservation({ quote, balanceSats, allowanceSats: Infinity, minOutputTokens: 64 });
+    if (decision.outcome !== "reserved") {
       return error(402, "insufficient_balance", { balanceSats, priceSats: decision.priceSats });
     }
-    const { holdSats } = decision;
+    const { reservedSats } = decision;
     // Only what the rules and the answers read of it.
     const request = {
       v: 1,
@@ -162,26 +166,26 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       evalModel,
       text: mode === "request" ? text : null,
       quote,
-      holdSats,
+      reservedSats,
       grantedSats: 0,
       token: "naive",
       allowances: [],
       evalUsage: null,
       usage: null,
       actualSats: 0,
-      debitedSats: 0,
-      absorbedSats: 0,
+      chargeSats: 0,
+      subsidySats: 0,
       balanceSats: null,
       finish: null,
       reason: null,
       errorMessage: null,
       causedByRequest: false,
     } as unknown as SessionRequest;
-    const [from, to] = [sessionAccount(session.handle), holdAccount(id)];
+    const [from, to] = [sessionAccount(session.handle), reservedAccount(id)];
     await store.transact((tx) =>
-      post(tx, [{ id: `hold:${id}`, from, to, sats: holdSats, kind: "hold", ref: id }], now)
+      post(tx, [{ id: `reserved:${id}`, from, to, sats: reservedSats, kind: "reservation", ref: id }], now)
     );
-    await change(session.handle, (current) => requestHeld(current, holdSats));
+    await change(session.handle, (current) => requestBegan(current, reservedSats));
     await store.transact((tx) => putRequest(tx, request));
     return request;
   }
@@ -222,11 +226,11 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
     if (end.state !== "failed" && kept) await store.transact((tx) => putResult(tx, request.id, kept));
     await store.transact((tx) => putRequest(tx, step.request));
     await store.transact((tx) => post(tx, step.postings, now));
-    const { debitedSats, balanceSats, state } = step.request;
+    const { chargeSats, balanceSats, state } = step.request;
     await change(request.session, (session) =>
       requestEnded(session, {
-        holdSats: request.holdSats,
-        chargeSats: debitedSats,
+        reservedSats: request.reservedSats,
+        chargeSats,
         balanceSats: balanceSats ?? 0,
         succeeded: state === "complete",
         terms,
@@ -312,7 +316,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       sessionId: idOf(session),
       state: session.state,
       balanceSats: await spendable(store, session.handle),
-      heldSats: session.heldSats,
+      heldSats: session.reservedSats,
       spentSats: session.spentSats,
       ...(!session.depositPaid && { invoice: invoiceBody(session.deposit) }),
       ...(session.topup && { pendingTopup: invoiceBody(session.topup.invoice) }),
@@ -361,9 +365,9 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
     return found ? await one(found) : error(404, "request_not_found");
   }
 
-  async function one({ id, state, debitedSats, reason }: SessionRequest): Promise<Response> {
+  async function one({ id, state, chargeSats, reason }: SessionRequest): Promise<Response> {
     const result = (await getResult(store, id))?.text;
-    return json(200, { requestId: id, state, debitedSats, result, ...(reason !== null && { reason }) });
+    return json(200, { requestId: id, state, debitedSats: chargeSats, result, ...(reason !== null && { reason }) });
   }
 
   const offering = new Map<string, Promise<unknown>>();

@@ -43,7 +43,7 @@ function settled(): { books: SessionBooks & { entries: ReturnType<typeof entry>[
         deposit: summary("d", 500),
         topup: null,
         running: 0,
-        heldSats: 0,
+        reservedSats: 0,
         spentSats: 126,
         refundIds: [ID],
       }],
@@ -53,8 +53,8 @@ function settled(): { books: SessionBooks & { entries: ReturnType<typeof entry>[
         mode: "request",
         state: "complete",
         text: `${token} why?`,
-        holdSats: 139,
-        debitedSats: 126,
+        reservedSats: 139,
+        chargeSats: 126,
       }],
       results: new Set(["r1"]),
       refunds: [{
@@ -65,9 +65,9 @@ function settled(): { books: SessionBooks & { entries: ReturnType<typeof entry>[
       entries: [
         entry("lightning", `session:${HANDLE}`, 500, "session-deposit", "d"),
         entry("lightning", `session:${HANDLE}`, 300, "session-topup", "t"),
-        entry(`session:${HANDLE}`, "hold:r1", 139, "hold", "r1"),
-        entry("hold:r1", "revenue:session", 126, "session-request", "r1"),
-        entry("hold:r1", `session:${HANDLE}`, 13, "hold-released", "r1"),
+        entry(`session:${HANDLE}`, "reserved:r1", 139, "reservation", "r1"),
+        entry("reserved:r1", "revenue:session", 126, "session-request", "r1"),
+        entry("reserved:r1", `session:${HANDLE}`, 13, "reservation-released", "r1"),
         entry(`session:${HANDLE}`, `refund:${ID}`, 674, "refund-owed", HANDLE),
       ],
       received: new Map([["d", 500], ["t", 300]]),
@@ -107,7 +107,7 @@ Deno.test("compareSessions: books that agree, and every single thing that may be
       books.sessions[0]!.state = "awaiting_payment";
     }, ["stuck"]],
     ["a paid top-up that still waits", ({ books }) => {
-      const token = { key: "k", tokenId: "t" };
+      const token = { tokenHash: "k", tokenId: "t" };
       books.sessions[0]!.topup = { invoice: summary("t", 300), token };
     }, ["stuck"]],
     ["a request that still runs", ({ books }) => void (books.requests[0]!.state = "running"), [
@@ -118,7 +118,7 @@ Deno.test("compareSessions: books that agree, and every single thing that may be
     ["a hold that was forgotten", ({ books }) => void books.entries.splice(4, 1), ["books", "contradiction", "stuck"]],
     ["a charge that was not made", ({ books }) => void books.entries.splice(3, 1), ["books", "stuck"]],
     ["a charge that was made twice", ({ books }) => void books.entries.push(books.entries[3]!), ["books", "stuck"]],
-    ["a hold of nothing", ({ books }) => void (books.requests[0]!.holdSats = 0), ["books"]],
+    ["a hold of nothing", ({ books }) => void (books.requests[0]!.reservedSats = 0), ["books"]],
     ["spent otherwise than charged", ({ books }) => void (books.sessions[0]!.spentSats = 125), ["books"]],
     ["charged, and the answer is gone", ({ books }) => void (books.results = new Set()), ["lost"]],
     ["failed, and charged", ({ books, record }) => {
@@ -133,7 +133,7 @@ Deno.test("compareSessions: books that agree, and every single thing that may be
       "lost",
     ]],
     ["one key served twice", ({ books }) => {
-      books.requests.push({ ...books.requests[0]!, id: "r2", debitedSats: 0, holdSats: 0 });
+      books.requests.push({ ...books.requests[0]!, id: "r2", chargeSats: 0, reservedSats: 0 });
       books.results = new Set(["r1", "r2"]);
     }, ["contradiction"]],
     ["closed with something in it", ({ books, record }) => {

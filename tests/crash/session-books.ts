@@ -1,15 +1,15 @@
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { holdAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
 import { handleOf, type ReportViolation, type SessionRecord } from "./session-witness.ts";
 
 export interface SessionBooks {
   sessions: Pick<
     Session,
-    "handle" | "state" | "deposit" | "topup" | "running" | "heldSats" | "spentSats" | "refundIds"
+    "handle" | "state" | "deposit" | "topup" | "running" | "reservedSats" | "spentSats" | "refundIds"
   >[];
-  requests: Pick<SessionRequest, "id" | "session" | "mode" | "state" | "text" | "holdSats" | "debitedSats">[];
+  requests: Pick<SessionRequest, "id" | "session" | "mode" | "state" | "text" | "reservedSats" | "chargeSats">[];
   /** Requests whose text is kept. */
   results: ReadonlySet<string>;
   refunds: Pick<Refund, "id" | "state" | "payout">[];
@@ -43,11 +43,11 @@ export function compareSessions(books: SessionBooks, records: readonly SessionRe
     compareClose(record, session, books, report);
   }
   for (const request of books.requests) {
-    const account = holdAccount(request.id);
+    const account = reservedAccount(request.id);
     compareHold(request, { in: into.get(account) ?? [], out: outOf.get(account) ?? [] }, books.results, report);
   }
   for (const [account, sats] of accounts) {
-    if (account.startsWith("hold:") && sats !== 0) report("stuck", `${sats} sats are left in a hold`);
+    if (account.startsWith("reserved:") && sats !== 0) report("stuck", `${sats} sats are left reserved`);
   }
 }
 
@@ -85,15 +85,17 @@ function compareSession(
   balanceSats: number,
   { books, name, report }: { books: SessionBooks; name: string; report: ReportViolation },
 ): void {
-  const { state, deposit, topup, running, heldSats, spentSats } = session;
-  if (running !== 0 || heldSats !== 0) report("stuck", `${name}: ${running} running, ${heldSats} sats held at the end`);
+  const { state, deposit, topup, running, reservedSats, spentSats } = session;
+  if (running !== 0 || reservedSats !== 0) {
+    report("stuck", `${name}: ${running} running, ${reservedSats} sats reserved at the end`);
+  }
   if (state === "awaiting_payment" && books.received.has(deposit.paymentHash)) {
     report("stuck", `${name}: still waits for its deposit, although the wallet was paid`);
   }
   if (topup && books.received.has(topup.invoice.paymentHash)) {
     report("stuck", `${name}: still waits for its top-up, although the wallet was paid`);
   }
-  const debited = sumOf(own.map(({ debitedSats: sats }) => ({ sats })));
+  const debited = sumOf(own.map(({ chargeSats: sats }) => ({ sats })));
   if (spentSats !== debited) report("books", `${name}: spent ${spentSats} sats, its requests say ${debited}`);
   if (balanceSats < 0) report("books", `${name}: its balance is ${balanceSats} sats`);
   if (state === "closed" && balanceSats !== 0) report("stuck", `${name}: closed with ${balanceSats} sats in it`);
@@ -119,7 +121,7 @@ function compareDeposits(
 
 /** Every request held and charged once, as it says itself, and a charge has its answer. */
 function compareHold(
-  { id, state, mode, holdSats, debitedSats }: SessionBooks["requests"][number],
+  { id, state, mode, reservedSats, chargeSats }: SessionBooks["requests"][number],
   entries: { in: SessionBooks["entries"]; out: SessionBooks["entries"] },
   results: ReadonlySet<string>,
   report: ReportViolation,
@@ -128,8 +130,8 @@ function compareHold(
   // What a pool grants is not the session's: only its own sats are counted here.
   const held = sumOf(entries.in.filter(({ from }) => from.startsWith("session:")));
   const charged = sumOf(entries.out.filter(({ kind }) => kind === "session-request" || kind === "session-evaluation"));
-  if (held !== holdSats) report("books", `a ${mode} says it held ${holdSats} sats, the ledger ${held}`);
-  if (charged !== debitedSats) report("books", `a ${mode} says it cost ${debitedSats} sats, the ledger ${charged}`);
+  if (held !== reservedSats) report("books", `a ${mode} says it held ${reservedSats} sats, the ledger ${held}`);
+  if (charged !== chargeSats) report("books", `a ${mode} says it cost ${chargeSats} sats, the ledger ${charged}`);
   if (state === "complete" && !results.has(id)) report("lost", `a ${mode} was charged and its answer is gone`);
   if (state === "failed" && charged !== 0) report("lost", `a ${mode} failed and was charged ${charged} sats`);
 }
@@ -149,8 +151,8 @@ function compareAsks(record: SessionRecord, own: SessionBooks["requests"], repor
     const request = stored.get(requestId);
     stored.delete(requestId);
     if (!request) report("lost", `${plan.token}: the request that was answered is not in the store`);
-    else if (answer && (answer.state !== request.state || answer.debitedSats !== request.debitedSats)) {
-      const kept = `${request.state} for ${request.debitedSats}`;
+    else if (answer && (answer.state !== request.state || answer.debitedSats !== request.chargeSats)) {
+      const kept = `${request.state} for ${request.chargeSats}`;
       report("contradiction", `${plan.token}: said ${answer.state} for ${answer.debitedSats} sats, the store ${kept}`);
     }
   }

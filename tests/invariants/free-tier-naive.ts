@@ -11,7 +11,7 @@ import { newRefund, refundAccount } from "@/lib/payments/refunds.machine.ts";
 import { createSessionRequests } from "@/lib/sessions/requests.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
-import { decideAndReserve, decideDryRun, getGrant, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
+import { decideAndReserve, decideDryRun, getSubsidy, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import { acceptedFree, type CostSheet, type Job, type Quote, workDone } from "@/lib/jobs/jobs.machine.ts";
 import { getJob, putJob, putResult, writeStep } from "@/lib/jobs/jobs.rows.ts";
 import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
@@ -21,7 +21,7 @@ import { type Naive, withTasks } from "./naive.ts";
 const change = (kind: string, other: (spec: TaskSpec) => Partial<TaskSpec>) => (spec: TaskSpec): TaskSpec =>
   spec.kind === kind ? { ...spec, ...other(spec) } : spec;
 
-const granteeOf = (job: Job) => ({
+const recipientOf = (job: Job) => ({
   id: job.handle,
   session: null,
   pubkey: job.pubkey ?? "",
@@ -45,10 +45,10 @@ async function quoteOf({ settings, btcPrice }: Services, job: Job): Promise<Quot
 const reservingEstimate: Program["estimate"] = async ({ world, clock }, pubkey) => {
   const { freeTier: rules } = world.deps.settings;
   const now = clock.now();
-  const grantee = { id: `estimate-${now}`, session: null, pubkey, requestHash: "" };
+  const recipient = { id: `estimate-${now}`, session: null, pubkey, requestHash: "" };
   await world.store.transact(async (tx) => {
-    if (await getGrant(tx, grantee.id)) return;
-    await decideAndReserve(tx, rules, grantee, { estimateSats: 130, account: `job:${grantee.id}`, now });
+    if (await getSubsidy(tx, recipient.id)) return;
+    await decideAndReserve(tx, rules, recipient, { estimateSats: 130, account: `job:${recipient.id}`, now });
   });
 };
 
@@ -71,7 +71,7 @@ const creditsTheAdvice: Naive = (services) =>
  */
 const decidesBefore = (
   before: (services: Services, lease: Lease, job: Job, quote: Quote) => Promise<boolean>,
-  grant: (
+  subsidy: (
     services: Services,
     tx: Parameters<Parameters<Store["transact"]>[0]>[0],
     job: Job,
@@ -98,7 +98,7 @@ const decidesBefore = (
           if (!job || !(await holdsLease(tx, lease))) return;
           const step = acceptedFree(job, { reason: verdict.reason, usage: verdict.usage, quote, now });
           if (step.outcome === "replayed") return;
-          const grantedSats = await grant(services, tx, job, quote);
+          const grantedSats = await subsidy(services, tx, job, quote);
           await writeStep(tx, { ...step, job: { ...step.job, grantedSats } }, settings.freeTier, now);
         });
       },
@@ -110,7 +110,7 @@ export const servesWhatItSaw = decidesBefore(
   async ({ store, settings, clock }, _lease, { pubkey }, { sats: estimateSats }) =>
     (await decideDryRun(store, settings.freeTier, { pubkey, estimateSats, now: clock.now() })).serve === "free",
   ({ settings, clock }, tx, job, quote) =>
-    takeSubsidy(tx, settings.freeTier, granteeOf(job), {
+    takeSubsidy(tx, settings.freeTier, recipientOf(job), {
       adviceSats: quote.sats,
       account: accountOf(job),
       now: clock.now(),
@@ -122,21 +122,23 @@ const reservesAndStartsLater = decidesBefore(
   ({ store, settings, clock }, lease, { handle }, { sats: estimateSats }) =>
     store.transact(async (tx) => {
       const job = await getJob(tx, handle);
-      if (!job || !(await holdsLease(tx, lease)) || await getGrant(tx, handle)) return false;
+      if (!job || !(await holdsLease(tx, lease)) || await getSubsidy(tx, handle)) return false;
       const input = { estimateSats, account: accountOf(job), now: clock.now() };
-      return (await decideAndReserve(tx, settings.freeTier, granteeOf(job), input)).serve === "free";
+      return (await decideAndReserve(tx, settings.freeTier, recipientOf(job), input)).serve === "free";
     }),
-  async (_backends, tx, job) => (await getGrant(tx, job.handle))?.reservedSats ?? 0,
+  async (_backends, tx, job) => (await getSubsidy(tx, job.handle))?.reservedSats ?? 0,
 );
 
-/** The store of someone who has forgotten that there are grants. */
+/** The store of someone who has forgotten that there are subsidies. */
 const forgetful = (store: Store): Store =>
   new Proxy(store, {
     get(target, name) {
       const member = Reflect.get(target, name);
       if (name !== "transact") return typeof member === "function" ? member.bind(target) : member;
       return (fn: Parameters<Store["transact"]>[0]) =>
-        target.transact((tx) => fn({ ...tx, get: (key) => key[0] === "grant" ? Promise.resolve(null) : tx.get(key) }));
+        target.transact((tx) =>
+          fn({ ...tx, get: (key) => key[0] === "subsidy" ? Promise.resolve(null) : tx.get(key) })
+        );
     },
   });
 
@@ -165,14 +167,14 @@ const helpsAtTheInvoice: Naive = (services) =>
           const job = await getJob(tx, lease.id);
           if (job?.state !== "awaiting_work_payment" || job.adviceSats === 0) return;
           const input = { adviceSats: job.adviceSats, account: accountOf(job), now };
-          const grantedSats = await takeSubsidy(tx, settings.freeTier, granteeOf(job), input);
+          const grantedSats = await takeSubsidy(tx, settings.freeTier, recipientOf(job), input);
           putJob(tx, { ...job, grantedSats, adviceSats: 0 });
         });
       },
     })),
   );
 
-type Parts = Pick<CostSheet, "chargeSats" | "absorbedSats" | "refundSats" | "returnedSats">;
+type Parts = Pick<CostSheet, "chargeSats" | "subsidySats" | "refundSats" | "returnedSats">;
 
 /** Ends work with other parts than the rules say; what it writes agrees with itself. */
 const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts): Naive => (services) =>
@@ -213,10 +215,10 @@ const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts):
           const postings = nonZero([
             { id: `earned:${handle}`, to: "revenue:work", sats: costSheet.chargeSats, kind: "work", ...about },
             {
-              id: `absorbed:${handle}`,
+              id: `subsidy-used:${handle}`,
               to: "revenue:work",
-              sats: costSheet.absorbedSats,
-              kind: "work-granted",
+              sats: costSheet.subsidySats,
+              kind: "work-subsidy",
               ...about,
             },
             {
@@ -228,7 +230,7 @@ const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts):
             },
           ]);
           const next = { ...step.job, costSheet, refundId: refund?.id ?? null };
-          const { absorbedSats: absorbed, chargeSats: earnedSats } = costSheet;
+          const { subsidySats: absorbed, chargeSats: earnedSats } = costSheet;
           await writeStep(tx, { ...step, job: next, postings, refund, absorbed, earnedSats }, settings.freeTier, now);
           putResult(tx, handle, { text, finish });
         });
@@ -245,7 +247,7 @@ const refundsFromTheQuote = closes((job, costSheet, quote) => {
 /** All that was granted counts as used. */
 const absorbsItAll = closes((job, costSheet) => {
   const chargeSats = Math.min(job.paidSats, Math.max(0, costSheet.actualSats - job.grantedSats));
-  return { chargeSats, refundSats: job.paidSats - chargeSats, absorbedSats: job.grantedSats, returnedSats: 0 };
+  return { chargeSats, refundSats: job.paidSats - chargeSats, subsidySats: job.grantedSats, returnedSats: 0 };
 });
 
 /** Budgets that are told and not kept. */

@@ -6,7 +6,7 @@ import type { Engine } from "@/lib/store/engine.ts";
 import { balanceOf, type Counters } from "@/lib/ledger/ledger.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { type Grant, usedToday } from "@/lib/free-tier/pool.rows.ts";
+import { type Subsidy, usedToday } from "@/lib/free-tier/pool.rows.ts";
 import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
@@ -116,9 +116,13 @@ async function round(
       await clock.advance(WORK_MS / 2);
       const jobs = (await world.rows<Job>(["job"])).map(({ value }) => value);
       const requests = (await world.rows<SessionRequest>(["session_request"])).map(({ value }) => value);
-      const grants = (await world.rows<Grant>(["grant"])).map(({ value }) => value);
+      const subsidies = (await world.rows<Subsidy>(["subsidy"])).map(({ value }) => value);
       must(jobs.every(({ state }) => state !== "evaluating"), "everything is decided", "a job is still evaluated");
-      must(grants.every(({ state }) => state === "reserved"), "everything is decided", "a grant is settled already");
+      must(
+        subsidies.every(({ state }) => state === "reserved"),
+        "everything is decided",
+        "a subsidy is settled already",
+      );
       await clock.advance(WORK_MS * 4); // no more than 32 work at once
       await all;
       const served = (serve: string) => [...jobs, ...requests].filter(({ freeTier }) => freeTier?.serve === serve);
@@ -129,7 +133,7 @@ async function round(
         partial: served("partial").length,
         gate: served("gate").length,
         refused,
-        grantedSats: grants.reduce((sum, { reservedSats }) => sum + reservedSats, 0),
+        grantedSats: subsidies.reduce((sum, { reservedSats }) => sum + reservedSats, 0),
       };
     };
     const raced = await play({

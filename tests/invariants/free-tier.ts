@@ -10,10 +10,10 @@ import type { Services, Settings } from "@/lib/services.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
 import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { holdAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import { balance, post } from "@/lib/ledger/ledger.rows.ts";
-import { type BudgetRow, decideDryRun, getGrant, type Grant } from "@/lib/free-tier/pool.rows.ts";
+import { type BudgetRow, decideDryRun, getSubsidy, type Subsidy } from "@/lib/free-tier/pool.rows.ts";
 import { createBackground } from "@/queue.ts";
 import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
@@ -57,7 +57,7 @@ export type Act =
   | { act: "drain" | "donate"; sats: number }
   | { act: "model fault"; call: "evaluate" | "work"; fault: ModelFault }
   | { act: "wait"; ms: number }
-  | { act: "leap"; to: "invoice expiry" | "midnight" | "next day" | "grant expiry" }
+  | { act: "leap"; to: "invoice expiry" | "midnight" | "next day" | "subsidy expiry" }
   | { act: "crash" }
   | { act: "die at commit"; in: number; when: "before" | "after" };
 
@@ -99,7 +99,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       act: fc.constant("leap"),
-      to: fc.constantFrom("invoice expiry", "midnight", "next day", "grant expiry"),
+      to: fc.constantFrom("invoice expiry", "midnight", "next day", "subsidy expiry"),
     }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
@@ -293,7 +293,7 @@ class Player {
             "invoice expiry": 601_000,
             midnight: untilMidnight - 200,
             "next day": 24 * HOUR,
-            "grant expiry": 6 * HOUR + 1_000,
+            "subsidy expiry": 6 * HOUR + 1_000,
           }[one.to],
         );
         return await this.#advance(1_500);
@@ -387,7 +387,7 @@ class Player {
     for (const { value } of await this.fake.world.rows<SessionRequest>(["session_request"])) {
       must(value.state !== "running", "a request comes to its end", value.id);
     }
-    for (const { value } of await this.fake.world.rows<Grant>(["grant"])) {
+    for (const { value } of await this.fake.world.rows<Subsidy>(["subsidy"])) {
       must(value.state === "settled", "nothing stays reserved", `${value.reservedSats} sats in ${value.account}`);
     }
   }
@@ -429,53 +429,53 @@ async function assertPaidFor(store: Store, text: string): Promise<void> {
   const rule = "free work begins with its whole price reserved";
   if (job?.state === "executing" && job.quote) {
     const held = await balance(store, `job:${job.handle}`);
-    const grant = await getGrant(store, job.handle);
+    const subsidy = await getSubsidy(store, job.handle);
     if (job.freeTier?.serve === "free") {
-      const holds = grant?.state === "reserved" && grant.reservedSats >= job.quote.sats && held >= job.quote.sats;
-      must(holds, rule, `a job of ${job.quote.sats} sats holds ${held}, ${grant?.reservedSats} reserved`);
+      const holds = subsidy?.state === "reserved" && subsidy.reservedSats >= job.quote.sats && held >= job.quote.sats;
+      must(holds, rule, `a job of ${job.quote.sats} sats holds ${held}, ${subsidy?.reservedSats} reserved`);
     } else must(held >= (job.workInvoice?.amountSats ?? Infinity), "work begins when it is paid", `${held} sats held`);
   }
   const asked = (await allRows<SessionRequest>(store, ["session_request"])).find((one) => one.text === text);
   if (asked?.state === "running") {
-    const held = await balance(store, holdAccount(asked.id));
-    const grant = await getGrant(store, asked.id);
-    const { freeTier, holdSats } = asked;
+    const held = await balance(store, reservedAccount(asked.id));
+    const subsidy = await getSubsidy(store, asked.id);
+    const { freeTier, reservedSats } = asked;
     if (freeTier?.serve === "free") {
-      const holds = grant?.state === "reserved" && grant.reservedSats >= freeTier.absorbSats &&
+      const holds = subsidy?.state === "reserved" && subsidy.reservedSats >= freeTier.absorbSats &&
         held >= freeTier.absorbSats;
-      must(holds, rule, `a request of ${freeTier.absorbSats} sats holds ${held}, ${grant?.reservedSats} reserved`);
-    } else must(holdSats > 0 && held >= holdSats, "work begins when it is paid", `${held} sats held`);
+      must(holds, rule, `a request of ${freeTier.absorbSats} sats holds ${held}, ${subsidy?.reservedSats} reserved`);
+    } else must(reservedSats > 0 && held >= reservedSats, "work begins when it is paid", `${held} sats held`);
   }
 }
 
 /** The rules of the free tier over the rows, before the audit, which would only say that money is missing. */
 async function assertFreeTier({ world, clock }: FakeWorld, pubkeys: readonly string[]): Promise<void> {
   must(await balance(world.store, "pool") >= 0, "the pool never goes below zero", "");
-  const grants = new Map((await world.rows<Grant>(["grant"])).map(({ value }) => [value.id, value]));
+  const subsidies = new Map((await world.rows<Subsidy>(["subsidy"])).map(({ value }) => [value.id, value]));
   const jobs = (await world.rows<Job>(["job"])).map(({ value }) => value);
   const requests = (await world.rows<SessionRequest>(["session_request"])).map(({ value }) => value);
   for (const { handle, state, grantedSats } of jobs) {
-    const nothing = grantedSats === 0 && !grants.has(handle);
+    const nothing = grantedSats === 0 && !subsidies.has(handle);
     const rule = "nothing is taken for a payer who has not paid";
     if (UNPAID.includes(state)) {
-      must(nothing, rule, `${grants.get(handle)?.reservedSats} sats for a job that is ${state}`);
+      must(nothing, rule, `${subsidies.get(handle)?.reservedSats} sats for a job that is ${state}`);
     }
   }
   const running = new Set([
     ...jobs.filter(({ state }) => state === "executing").map(({ handle }) => handle),
     ...requests.filter(({ state }) => state === "running").map(({ id }) => id),
   ]);
-  const timers = new Set((await world.rows<TaskRow>(["task", "grant-expiry"])).map(({ value }) => value.id));
-  for (const { id, state, account } of grants.values()) {
+  const timers = new Set((await world.rows<TaskRow>(["task", "subsidy-expiry"])).map(({ value }) => value.id));
+  for (const { id, state, account } of subsidies.values()) {
     const reserved = state === "reserved";
     must(reserved === running.has(id), "a reservation ends with its request", `${account} is ${state}`);
     must(timers.has(id) === reserved, "a reservation has a timer while it stands", `${account} is ${state}`);
   }
   for (const job of jobs) {
     const refund = await world.store.get<Refund>(["refund", job.refundId ?? ""]);
-    assertJob(job, grants.get(job.handle) ?? null, refund);
+    assertJob(job, subsidies.get(job.handle) ?? null, refund);
   }
-  for (const request of requests) assertRequest(request, grants.get(request.id) ?? null);
+  for (const request of requests) assertRequest(request, subsidies.get(request.id) ?? null);
   for (const { key, value } of await world.rows<BudgetRow>(["budget"])) {
     const most = BUDGETS[pubkeys.indexOf(String(key[1]))] ?? 0;
     const within = value.usedSats >= 0 && value.usedSats <= most && String(key[2]) <= utcDay(clock.now());
@@ -486,12 +486,12 @@ async function assertFreeTier({ world, clock }: FakeWorld, pubkeys: readonly str
 /** States in which nobody has paid for work, though it may be offered: nothing of the pool is there for it. */
 const UNPAID: readonly Job["state"][] = ["awaiting_eval_payment", "awaiting_work_payment", "expired"];
 
-function assertJob(job: Job, grant: Grant | null, refund: Refund | null): void {
+function assertJob(job: Job, subsidy: Subsidy | null, refund: Refund | null): void {
   const { state, freeTier, adviceSats, grantedSats, paidSats, quote, costSheet } = job;
   must(
-    (grant?.reservedSats ?? 0) === grantedSats,
+    (subsidy?.reservedSats ?? 0) === grantedSats,
     "what a job says it was granted was reserved",
-    `${grantedSats} of ${grant?.reservedSats}`,
+    `${grantedSats} of ${subsidy?.reservedSats}`,
   );
   if (freeTier?.serve === "free") {
     must(
@@ -513,13 +513,13 @@ function assertJob(job: Job, grant: Grant | null, refund: Refund | null): void {
   );
 }
 
-function assertRequest(request: SessionRequest, grant: Grant | null): void {
-  const { state, freeTier, adviceSats, grantedSats, holdSats: paidSats, debitedSats: chargeSats, absorbedSats } =
+function assertRequest(request: SessionRequest, subsidy: Subsidy | null): void {
+  const { state, freeTier, adviceSats, grantedSats, reservedSats: paidSats, chargeSats: chargeSats, subsidySats } =
     request;
   must(
-    (grant?.reservedSats ?? 0) === grantedSats,
+    (subsidy?.reservedSats ?? 0) === grantedSats,
     "what a request says it was granted was reserved",
-    `${grantedSats} of ${grant?.reservedSats}`,
+    `${grantedSats} of ${subsidy?.reservedSats}`,
   );
   const most = freeTier?.serve === "free"
     ? freeTier.absorbSats
@@ -531,11 +531,11 @@ function assertRequest(request: SessionRequest, grant: Grant | null): void {
     must(paidSats === 0 && grantedSats === most, "free is the whole price", `${grantedSats} of ${most}`);
   }
   if (state === "running") return;
-  const [refundSats, returnedSats] = [paidSats - chargeSats, grantedSats - absorbedSats];
+  const [refundSats, returnedSats] = [paidSats - chargeSats, grantedSats - subsidySats];
   assertParts({
     actualSats: request.actualSats,
     chargeSats,
-    absorbedSats,
+    subsidySats,
     refundSats,
     returnedSats,
     paidSats,
@@ -545,7 +545,7 @@ function assertRequest(request: SessionRequest, grant: Grant | null): void {
 
 /** economy.md §4, word for word; nothing shared with the code. */
 function assertParts(
-  { actualSats, chargeSats, absorbedSats, refundSats, returnedSats, paidSats, grantedSats }:
+  { actualSats, chargeSats, subsidySats, refundSats, returnedSats, paidSats, grantedSats }:
     & Omit<
       NonNullable<Job["costSheet"]>,
       "usage" | "modelCostUsd" | "infraUsd"
@@ -553,13 +553,13 @@ function assertParts(
     & { paidSats: number; grantedSats: number },
 ): void {
   const parts =
-    `${paidSats} + ${grantedSats} for ${actualSats}: ${chargeSats}, ${absorbedSats}, ${refundSats}, ${returnedSats}`;
-  must(absorbedSats <= actualSats && absorbedSats <= grantedSats, "no more is absorbed than was used", parts);
-  must(absorbedSats === Math.min(actualSats, grantedSats), "what the pool gave is used first", parts);
-  const charge = Math.min(paidSats, Math.max(0, actualSats - absorbedSats));
+    `${paidSats} + ${grantedSats} for ${actualSats}: ${chargeSats}, ${subsidySats}, ${refundSats}, ${returnedSats}`;
+  must(subsidySats <= actualSats && subsidySats <= grantedSats, "no more is absorbed than was used", parts);
+  must(subsidySats === Math.min(actualSats, grantedSats), "what the pool gave is used first", parts);
+  const charge = Math.min(paidSats, Math.max(0, actualSats - subsidySats));
   must(chargeSats === charge && refundSats === paidSats - charge, "the refund is what was paid less the charge", parts);
   must(
-    paidSats + grantedSats === chargeSats + absorbedSats + refundSats + returnedSats,
+    paidSats + grantedSats === chargeSats + subsidySats + refundSats + returnedSats,
     "what was paid and granted is accounted for",
     parts,
   );

@@ -5,7 +5,7 @@
 import type { Services } from "@/lib/services.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import type { Tx } from "@/lib/store/store.ts";
-import { grantExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import type { Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type TaskSpec } from "@/lib/tasks/queue.ts";
 import { claim, payoutPaid } from "@/lib/payments/refunds.machine.ts";
@@ -51,7 +51,7 @@ export function withTasks(
     changed.expiryTask,
     idempotencyExpiryTask(store),
     rowExpiryTask(store),
-    grantExpiryTask(services, { job: jobs.grantExpired, request: sessionRequests.grantExpired }),
+    subsidyExpiryTask(services, { job: jobs.subsidyExpired, request: sessionRequests.subsidyExpired }),
   ]
     .map(change);
   const queue = createQueue({ store, clock, random, log, exclusive: true, tasks });

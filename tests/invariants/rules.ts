@@ -154,7 +154,7 @@ async function assertBooks({ world }: FakeWorld): Promise<void> {
   for (const { value: job } of await world.rows<Job>(["job"])) {
     const { costSheet, paidSats, grantedSats } = job;
     if (!costSheet) continue;
-    const parts = costSheet.chargeSats + costSheet.absorbedSats + costSheet.refundSats + costSheet.returnedSats;
+    const parts = costSheet.chargeSats + costSheet.subsidySats + costSheet.refundSats + costSheet.returnedSats;
     must(
       parts === paidSats + grantedSats,
       "what was paid and granted is accounted for",

@@ -4,7 +4,7 @@ import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import { actualSats, endRequest, type RequestQuote, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import { isOpen, requestEnded, requestHeld } from "@/lib/sessions/sessions.machine.ts";
+import { isOpen, requestBegan, requestEnded } from "@/lib/sessions/sessions.machine.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { balanceKey, getSession, putRequest, putResult, putSession, spendable } from "@/lib/sessions/sessions.rows.ts";
@@ -68,21 +68,21 @@ export const chargesAfter: Naive = (services) => {
         session: token.session,
         requestHash: sha256Hex(ask.text),
         token: token.name,
-        holdSats: Math.min(priceSats, await spendable(tx, token.session)),
+        reservedSats: Math.min(priceSats, await spendable(tx, token.session)),
       };
       const current = await getSession(tx, token.session) ?? session;
       const end = { state: "complete", usage: work.usage, evalUsage: null, finish: work.finish } as const;
       const step = endRequest(fresh, end, 0, now);
       if (!step) throw new Error("a new request cannot have ended");
-      const { debitedSats } = step.request;
+      const { chargeSats } = step.request;
       const charge = { from: `session:${token.session}`, to: "revenue:session", kind: "session-request" };
-      if (debitedSats > 0) {
-        await post(tx, [{ id: `after:${fresh.id}`, ...charge, sats: debitedSats, ref: fresh.id }], now);
+      if (chargeSats > 0) {
+        await post(tx, [{ id: `after:${fresh.id}`, ...charge, sats: chargeSats, ref: fresh.id }], now);
       }
       const left = await spendable(tx, token.session);
-      const request = { ...step.request, holdSats: 0, balanceSats: left };
-      const ended = { holdSats: 0, chargeSats: debitedSats, balanceSats: left, succeeded: true, now };
-      await putSession(tx, requestEnded(requestHeld(current, 0), { ...ended, terms: settings.sessions }), current);
+      const request = { ...step.request, reservedSats: 0, balanceSats: left };
+      const ended = { reservedSats: 0, chargeSats: chargeSats, balanceSats: left, succeeded: true, now };
+      await putSession(tx, requestEnded(requestBegan(current, 0), { ...ended, terms: settings.sessions }), current);
       putRequest(tx, request);
       putResult(tx, request.id, work.text);
       return { outcome: "begun", request };
@@ -101,7 +101,7 @@ const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "s
   evalModel: null,
   text: null,
   quote,
-  holdSats: 0,
+  reservedSats: 0,
   pubkey: null,
   grantedSats: 0,
   adviceSats: 0,
@@ -110,8 +110,8 @@ const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "s
   evalUsage: null,
   usage: null,
   actualSats: 0,
-  debitedSats: 0,
-  absorbedSats: 0,
+  chargeSats: 0,
+  subsidySats: 0,
   balanceSats: null,
   finish: null,
   reason: null,
@@ -119,8 +119,8 @@ const blank = (quote: RequestQuote, now: number): Omit<SessionRequest, "id" | "s
   causedByRequest: false,
 });
 
-/** A request's state is written in one commit, its sats in the next: for the hold and for the settlement. */
-export const holdInASecondCommit: Naive = (services) => {
+/** A request's state is written in one commit, its sats in the next: for the reservation and for the charge. */
+export const reserveInASecondCommit: Naive = (services) => {
   const { store, clock } = services;
   const apart = changedStore(store, async (fn) => {
     let entries: Entry[] = [];
@@ -173,8 +173,8 @@ export const losesUpdates: Naive = (services) => {
   };
 };
 
-/** A request that failed for good is dropped from the queue: its hold stays for ever. */
-export const keepsHolds: Naive = (services) =>
+/** A request that failed for good is dropped from the queue: its reservation stays for ever. */
+export const keepsReservations: Naive = (services) =>
   withTasks(services, (spec) => {
     if (spec.kind !== "session-request") return spec;
     return {
@@ -200,16 +200,16 @@ export const forgetsAnswers: Naive = (services) => {
 /** Each with the rules of which one must be the first to break. */
 export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [
   {
-    name: "a request that is answered first and charged afterwards, without a hold",
+    name: "a request that is answered first and charged afterwards, without a reservation",
     background: chargesAfter,
-    breaks: ["every request was debited from its hold and the rest released"],
+    breaks: ["every request was charged from its reservation and the rest released"],
   },
   {
-    name: "a hold and a settlement whose sats come in a second commit",
-    background: holdInASecondCommit,
+    name: "a reservation and a charge whose sats come in a second commit",
+    background: reserveInASecondCommit,
     breaks: [
-      "every hold is that of a running request",
-      "every request was debited from its hold and the rest released",
+      "every reservation is that of a running request",
+      "every request was charged from its reservation and the rest released",
       "a request is answered",
       "a request comes to its end",
     ],
@@ -220,8 +220,8 @@ export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks:
     breaks: ["all balances add up to zero", "every counter equals its entries"],
   },
   {
-    name: "a failed request that keeps its hold",
-    background: keepsHolds,
+    name: "a failed request that keeps its reservation",
+    background: keepsReservations,
     breaks: ["a running request has its task, and no other has"],
   },
   {

@@ -13,7 +13,7 @@ import { must } from "./violation.ts";
 /** What an answer said of a request. Once it has ended, nothing may ever say otherwise. */
 interface Told {
   state: string;
-  debitedSats: number;
+  chargeSats: number;
   result: string | undefined;
 }
 
@@ -146,7 +146,7 @@ export class SessionHistory {
   #withinLimits(session: KnownSession): void {
     const debited = { narrowed: 0, "narrowed twice": 0 };
     for (const { narrowed, requestId } of session.asks) {
-      if (narrowed && requestId) debited[narrowed] += session.told.get(requestId)?.debitedSats ?? 0;
+      if (narrowed && requestId) debited[narrowed] += session.told.get(requestId)?.chargeSats ?? 0;
     }
     const [whole, part] = NARROWINGS["narrowed twice"];
     const fits = debited["narrowed twice"] <= part && debited.narrowed + debited["narrowed twice"] <= whole;
@@ -156,7 +156,7 @@ export class SessionHistory {
   /** One request as any answer shows it: how it ended is said the same way for ever. */
   told(session: KnownSession, body: Answer["body"]): void {
     const before = session.told.get(body.requestId);
-    const now: Told = { state: body.state, debitedSats: body.debitedSats, result: body.result };
+    const now: Told = { state: body.state, chargeSats: body.debitedSats, result: body.result };
     const said = `${JSON.stringify(before)}, later ${JSON.stringify(now)}`;
     must(
       !before || before.state === "running" || JSON.stringify(before) === JSON.stringify(now),
@@ -164,7 +164,7 @@ export class SessionHistory {
       said,
     );
     must(now.state !== "complete" || Boolean(now.result), "an answer that was charged can be fetched", said);
-    must(now.state !== "failed" || now.debitedSats === 0, "a failure costs nothing", said);
+    must(now.state !== "failed" || now.chargeSats === 0, "a failure costs nothing", said);
     session.told.set(body.requestId, now);
   }
 
@@ -188,13 +188,13 @@ export async function assertSessions({ world }: FakeWorld, history: SessionHisto
   for (const { value: { to, ref, sats } } of await world.rows<Entry>(["entry"])) {
     if (to === "revenue:session") charged.set(ref, (charged.get(ref) ?? 0) + sats);
   }
-  for (const { id, session, state, debitedSats, absorbedSats } of requests) {
+  for (const { id, session, state, chargeSats, subsidySats } of requests) {
     const isCharged = charged.get(id) ?? 0;
     charged.delete(id);
     must(
-      isCharged === debitedSats + absorbedSats,
+      isCharged === chargeSats + subsidySats,
       "a request is charged once, for what it says",
-      `${isCharged} of ${debitedSats}`,
+      `${isCharged} of ${chargeSats}`,
     );
     must(
       planned.has(`session-request ${session}.${id}`) === (state === "running"),
@@ -205,10 +205,10 @@ export async function assertSessions({ world }: FakeWorld, history: SessionHisto
   }
   must(charged.size === 0, "only requests are charged", [...charged.keys()].join(", "));
 
-  for (const { value: { handle, state, heldSats } } of await world.rows<Session>(["session"])) {
+  for (const { value: { handle, state, reservedSats } } of await world.rows<Session>(["session"])) {
     const lives = state === "active" || state === "paused";
     must(planned.has(`session-expiry ${handle}`) === lives, "a session has an end while it lives", state);
-    const sats = await balance(world.store, sessionAccount(handle)) + heldSats;
+    const sats = await balance(world.store, sessionAccount(handle)) + reservedSats;
     const isLow = sats < TEST_SETTINGS.sessions.minBalanceSats;
     must(!lives || (state === "paused") === isLow, "a session is paused while it has too little", `${state}, ${sats}`);
   }
@@ -226,14 +226,14 @@ async function assertTold(
     if (state === "paid" && payout) paid.add(payout.paymentHash);
   }
   for (const session of history.all) {
-    for (const [id, { state, debitedSats }] of session.told) {
+    for (const [id, { state, chargeSats }] of session.told) {
       const request = requests.get(id);
       must(request?.session === session.handle, "a request that was begun is there", id);
       if (state === "running") continue;
       must(
-        request?.state === state && request.debitedSats === debitedSats,
+        request?.state === state && request.chargeSats === chargeSats,
         "an answer that was given stays",
-        `${state} for ${debitedSats}, later ${request?.state} for ${request?.debitedSats}`,
+        `${state} for ${chargeSats}, later ${request?.state} for ${request?.chargeSats}`,
       );
     }
     for (const hash of session.paidTo) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseEnv } from "@/env.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { grantedToday } from "@/lib/free-tier/pool.rows.ts";
+import { subsidizedToday } from "@/lib/free-tier/pool.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { sybilCost } from "@/tasks/sybil.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
@@ -46,7 +46,7 @@ journey("a new key spends in a session what the table says before the pool gives
     least = Math.min(least, body.debitedSats);
     spent += body.debitedSats;
   }
-  assert.equal(await grantedToday(world.store, world.clock.now()), 0);
+  assert.equal(await subsidizedToday(world.store, world.clock.now()), 0);
   assert.ok(least >= 125, `a request was charged ${least}`);
   assert.ok(spent >= ESTABLISHED.bySessions, `${spent} were enough`);
   assert.ok(spent < ESTABLISHED.bySessions * 1.1, `${spent}: the table's bound is far from what is possible`);
@@ -141,7 +141,7 @@ journey(
     assert.equal(served.absorbed_sats, undefined);
     const refused = (await call(ask.method, ask.path, { request: "[refuse] this" }, stranger.auth)).body;
     assert.equal(refused.state, "rejected");
-    assert.equal(await grantedToday(world.store, world.clock.now()), 0);
+    assert.equal(await subsidizedToday(world.store, world.clock.now()), 0);
     assert.deepEqual(await getTrust(world.store, key.pubkey), before);
     const own = (await call(ask.method, ask.path, ask.body, key.auth)).body;
     assert.equal(own.free_tier.serve, "free", "the key itself is helped as ever");

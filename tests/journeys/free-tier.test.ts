@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { getGrant, grantedToday, openAdvice, usedToday } from "@/lib/free-tier/pool.rows.ts";
+import { getSubsidy, openAdvice, subsidizedToday, usedToday } from "@/lib/free-tier/pool.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
@@ -56,8 +56,8 @@ journey(
     assert.equal(await balance(world.store, "revenue:work"), absorbed);
     const now = world.clock.now();
     assert.equal(await usedToday(world.store, key.pubkey, now), absorbed);
-    assert.equal(await grantedToday(world.store, now), absorbed);
-    assert.equal((await getGrant(world.store, handleOf(jobId)))?.state, "settled");
+    assert.equal(await subsidizedToday(world.store, now), absorbed);
+    assert.equal((await getSubsidy(world.store, handleOf(jobId)))?.state, "settled");
   },
 );
 

@@ -2,17 +2,17 @@ import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Versioned } from "@/lib/store/store.ts";
 import { type Counters, type Entry, mayBeNegative } from "@/lib/ledger/ledger.rules.ts";
 import { type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
-import { holdAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import type { Invoice } from "@/lib/payments/invoices.rows.ts";
 import {
   budgetKey,
   type BudgetRow,
-  type Grant,
-  grantedKey,
   POOL_ROW,
   type PoolRow,
+  subsidizedKey,
+  type Subsidy,
 } from "@/lib/free-tier/pool.rows.ts";
 
 /** Rows of one consistent copy of the store, in key order. */
@@ -39,26 +39,26 @@ interface JobRow extends Versioned {
   grantedSats: number;
   adviceSats?: number;
   refundId: string | null;
-  costSheet: { chargeSats: number; absorbedSats: number; refundSats: number; returnedSats: number } | null;
+  costSheet: { chargeSats: number; subsidySats: number; refundSats: number; returnedSats: number } | null;
 }
 
 const TERMINAL = new Set(["complete", "rejected", "failed", "expired"]);
 
-/** What the entries say of one hold. `out` may be more than both its parts: then some went elsewhere. */
-interface HoldSums {
+/** What the entries say of one reservation. `out` may be more than both its parts: then some went elsewhere. */
+interface ReservationSums {
   in: number;
   out: number;
   /** To `revenue:session`, and back to a session. */
   debited: number;
   released: number;
 }
-const NO_HOLD: HoldSums = { in: 0, out: 0, debited: 0, released: 0 };
+const NO_RESERVATION: ReservationSums = { in: 0, out: 0, debited: 0, released: 0 };
 
 /** The ledger as its entries tell it. */
 interface Ledger {
   balance(account: string): number;
   /** By account. */
-  holds: ReadonlyMap<string, HoldSums>;
+  reservations: ReadonlyMap<string, ReservationSums>;
 }
 
 type Check = (name: string, wrong: string | null, right: string) => void;
@@ -77,8 +77,8 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   let entries = 0;
   let badEntry: string | null = null;
   const settledBy = new Map<string, number>();
-  const holds = new Map<string, HoldSums>();
-  const given: Given = { byGrant: new Map(), credits: new Map(), earned: new Map() };
+  const reservations = new Map<string, ReservationSums>();
+  const given: Given = { bySubsidy: new Map(), credits: new Map(), earned: new Map() };
   const of = (account: string) => {
     const sum = sums.get(account) ?? { in: 0, out: 0 };
     sums.set(account, sum);
@@ -90,7 +90,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     of(value.from).out += value.sats;
     of(value.to).in += value.sats;
     if (value.from === "lightning") settledBy.set(value.ref, (settledBy.get(value.ref) ?? 0) + value.sats);
-    addToHolds(holds, value);
+    addToReservations(reservations, value);
     addToGiven(given, value);
   }
   check("entries are whole and positive", badEntry, `${entries} entries`);
@@ -132,7 +132,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
     const parts = job.costSheet;
     if (
       parts &&
-      job.paidSats + job.grantedSats !== parts.chargeSats + parts.absorbedSats + parts.refundSats + parts.returnedSats
+      job.paidSats + job.grantedSats !== parts.chargeSats + parts.subsidySats + parts.refundSats + parts.returnedSats
     ) {
       wrongJob ??= `account ${account}: paid and granted are not what was charged, absorbed, refunded and returned`;
     }
@@ -172,8 +172,8 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   if (settledBy.size > 0) wrongInvoice ??= `account lightning: ${settledBy.size} receipts belong to no settled invoice`;
   check("every settled invoice is booked once", wrongInvoice, `${invoices} settled invoices`);
 
-  await auditSessions(source, { balance, holds }, sessionOf, check);
-  await auditGrants(source, given, check);
+  await auditSessions(source, { balance, reservations }, sessionOf, check);
+  await auditSubsidies(source, given, check);
 
   // A payout under way may have left the wallet already and is booked when the wallet's word has come.
   const owed = -balance("lightning") - inFlight;
@@ -188,12 +188,12 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   return checks;
 }
 
-function addToHolds(holds: Map<string, HoldSums>, { from, to, sats }: Entry): void {
-  const of = (account: string) => holds.get(account) ?? NO_HOLD;
-  if (to.startsWith("hold:")) holds.set(to, { ...of(to), in: of(to).in + sats });
-  if (!from.startsWith("hold:")) return;
+function addToReservations(reservations: Map<string, ReservationSums>, { from, to, sats }: Entry): void {
+  const of = (account: string) => reservations.get(account) ?? NO_RESERVATION;
+  if (to.startsWith("reserved:")) reservations.set(to, { ...of(to), in: of(to).in + sats });
+  if (!from.startsWith("reserved:")) return;
   const sums = of(from);
-  holds.set(from, {
+  reservations.set(from, {
     ...sums,
     out: sums.out + sats,
     debited: sums.debited + (to === "revenue:session" ? sats : 0),
@@ -204,16 +204,16 @@ function addToHolds(holds: Map<string, HoldSums>, { from, to, sats }: Entry): vo
 /** What the requests of one session, or under one narrowing of a token, hold and were debited. */
 interface Drawn {
   running: number;
-  heldSats: number;
+  reservedSats: number;
   spentSats: number;
 }
-const NOTHING_DRAWN: Drawn = { running: 0, heldSats: 0, spentSats: 0 };
+const NOTHING_DRAWN: Drawn = { running: 0, reservedSats: 0, spentSats: 0 };
 
-const addedTo = (drawn: Drawn | undefined, { state, holdSats, debitedSats }: SessionRequest): Drawn => {
-  const { running, heldSats, spentSats } = drawn ?? NOTHING_DRAWN;
+const addedTo = (drawn: Drawn | undefined, { state, reservedSats, chargeSats }: SessionRequest): Drawn => {
+  const before = drawn ?? NOTHING_DRAWN;
   return state === "running"
-    ? { running: running + 1, heldSats: heldSats + holdSats, spentSats }
-    : { running, heldSats, spentSats: spentSats + debitedSats };
+    ? { ...before, running: before.running + 1, reservedSats: before.reservedSats + reservedSats }
+    : { ...before, spentSats: before.spentSats + chargeSats };
 };
 
 type DrawnBy = Map<string, Drawn>;
@@ -247,21 +247,21 @@ async function auditRequests(
 ): Promise<{ bySession: DrawnBy; byAllowance: DrawnBy }> {
   const bySession: DrawnBy = new Map();
   const byAllowance: DrawnBy = new Map();
-  const strayHolds = new Set(ledger.holds.keys());
+  const strayReservations = new Set(ledger.reservations.keys());
   let requests = 0;
-  let wrongHold: string | null = null;
+  let wrongReservation: string | null = null;
   let wrongDebit: string | null = null;
   for await (const { value: request } of source.rows<SessionRequest>(["session_request"])) {
     requests++;
-    strayHolds.delete(holdAccount(request.id));
+    strayReservations.delete(reservedAccount(request.id));
     bySession.set(request.session, addedTo(bySession.get(request.session), request));
     for (const name of request.allowances) byAllowance.set(name, addedTo(byAllowance.get(name), request));
-    wrongHold ??= wrongInHold(request, ledger);
+    wrongReservation ??= wrongInReservation(request, ledger);
     wrongDebit ??= wrongInDebit(request, ledger);
   }
-  for (const account of strayHolds) wrongHold ??= `account ${account} belongs to no request`;
-  check("every hold is that of a running request", wrongHold, `${requests} requests`);
-  check("every request was debited from its hold and the rest released", wrongDebit, `${requests} requests`);
+  for (const account of strayReservations) wrongReservation ??= `account ${account} belongs to no request`;
+  check("every reservation is that of a running request", wrongReservation, `${requests} requests`);
+  check("every request was charged from its reservation and the rest released", wrongDebit, `${requests} requests`);
   return { bySession, byAllowance };
 }
 
@@ -280,15 +280,15 @@ async function auditSessionRows(
   let wrongEnded: string | null = null;
   let wrongRefund: string | null = null;
   for await (const { value: session } of source.rows<Session>(["session"])) {
-    const { handle, state, running, heldSats, spentSats, refundIds } = session;
+    const { handle, state, running, reservedSats, spentSats, refundIds } = session;
     const account = sessionAccount(handle);
     const drawn = bySession.get(handle) ?? NOTHING_DRAWN;
     strayRequests.delete(handle);
     sessions++;
     if (state === "awaiting_payment") waiting++;
-    if (running !== drawn.running || heldSats !== drawn.heldSats) {
-      wrongRunning ??= `account ${account} counts ${running} running requests that hold ${heldSats} sats, ` +
-        `not ${drawn.running} that hold ${drawn.heldSats}`;
+    if (running !== drawn.running || reservedSats !== drawn.reservedSats) {
+      wrongRunning ??= `account ${account} counts ${running} running requests that hold ${reservedSats} sats, ` +
+        `not ${drawn.running} that hold ${drawn.reservedSats}`;
     }
     if (spentSats !== drawn.spentSats) {
       wrongSpent ??= `account ${account} counts ${spentSats} sats spent, its requests were debited ${drawn.spentSats}`;
@@ -322,91 +322,91 @@ async function auditAllowances(source: AuditSource, byAllowance: DrawnBy, check:
     const drawn = byAllowance.get(name) ?? NOTHING_DRAWN;
     uncounted.delete(name);
     allowances++;
-    if (value.heldSats !== drawn.heldSats || value.spentSats !== drawn.spentSats) {
-      wrong ??= `allowance ${name} counts ${value.heldSats} sats held and ${value.spentSats} spent, ` +
-        `its requests hold ${drawn.heldSats} and were debited ${drawn.spentSats}`;
+    if (value.reservedSats !== drawn.reservedSats || value.spentSats !== drawn.spentSats) {
+      wrong ??= `allowance ${name} counts ${value.reservedSats} sats held and ${value.spentSats} spent, ` +
+        `its requests hold ${drawn.reservedSats} and were debited ${drawn.spentSats}`;
     }
   }
   for (const name of uncounted.keys()) wrong ??= `allowance ${name} has requests and no count`;
   check("every narrowed token counts what was drawn under it", wrong, `${allowances} narrowed tokens`);
 }
 
-function wrongInHold(request: SessionRequest, ledger: Ledger): string | null {
-  const account = holdAccount(request.id);
+function wrongInReservation(request: SessionRequest, ledger: Ledger): string | null {
+  const account = reservedAccount(request.id);
   const held = ledger.balance(account);
-  const expected = request.state === "running" ? request.holdSats + request.grantedSats : 0;
+  const expected = request.state === "running" ? request.reservedSats + request.grantedSats : 0;
   if (held === expected) return null;
   return `account ${account} of a request that is ${request.state} holds ${held} sats, not ${expected}`;
 }
 
 function wrongInDebit(request: SessionRequest, ledger: Ledger): string | null {
-  const { state, holdSats, grantedSats, debitedSats, absorbedSats } = request;
-  const account = holdAccount(request.id);
-  const sums = ledger.holds.get(account) ?? NO_HOLD;
-  if (sums.in !== holdSats + grantedSats) {
-    return `account ${account} took in ${sums.in} sats, its request held ${holdSats} and was granted ${grantedSats}`;
+  const { state, reservedSats, grantedSats, chargeSats, subsidySats } = request;
+  const account = reservedAccount(request.id);
+  const sums = ledger.reservations.get(account) ?? NO_RESERVATION;
+  if (sums.in !== reservedSats + grantedSats) {
+    return `account ${account} took in ${sums.in} sats, its request held ${reservedSats} and was granted ${grantedSats}`;
   }
-  if (debitedSats < 0 || debitedSats > holdSats) {
-    return `account ${account} held ${holdSats} sats, its request was debited ${debitedSats}`;
+  if (chargeSats < 0 || chargeSats > reservedSats) {
+    return `account ${account} held ${reservedSats} sats, its request was debited ${chargeSats}`;
   }
-  if (absorbedSats < 0 || absorbedSats > grantedSats) {
-    return `account ${account} was granted ${grantedSats} sats, its request absorbed ${absorbedSats}`;
+  if (subsidySats < 0 || subsidySats > grantedSats) {
+    return `account ${account} was granted ${grantedSats} sats, its request absorbed ${subsidySats}`;
   }
   const over = state !== "running";
-  const [debited, released] = over ? [debitedSats + absorbedSats, holdSats - debitedSats] : [0, 0];
-  const out = over ? holdSats + grantedSats : 0; // what was granted and not absorbed went back to the pool
+  const [debited, released] = over ? [chargeSats + subsidySats, reservedSats - chargeSats] : [0, 0];
+  const out = over ? reservedSats + grantedSats : 0; // what was granted and not absorbed went back to the pool
   if (sums.debited === debited && sums.released === released && sums.out === out) return null;
   return `account ${account} of a request that is ${state} gave ${sums.debited} sats to revenue and ${sums.released} ` +
     `back, ${sums.out} in all, not ${debited}, ${released} and ${out}`;
 }
 
-/** What the entries say of the pool's grants and credits. */
+/** What the entries say of the pool's subsidies and credits. */
 interface Given {
-  /** By the id of a grant. */
-  byGrant: Map<string, GrantEntries>;
+  /** By the id of a subsidy. */
+  bySubsidy: Map<string, SubsidyEntries>;
   /** Credits of the pool, and what was earned for work, by job or request. */
   credits: Map<string, Entry>;
   earned: Map<string, Entry>;
 }
-interface GrantEntries {
+interface SubsidyEntries {
   reserved: Entry[];
   absorbed: Entry[];
   returned: Entry[];
 }
 
-function addToGiven({ byGrant, credits, earned }: Given, entry: Entry): void {
+function addToGiven({ bySubsidy, credits, earned }: Given, entry: Entry): void {
   const { kind, ref } = entry;
-  const of = (id: string): GrantEntries => {
-    const entries = byGrant.get(id) ?? { reserved: [], absorbed: [], returned: [] };
-    byGrant.set(id, entries);
+  const of = (id: string): SubsidyEntries => {
+    const entries = bySubsidy.get(id) ?? { reserved: [], absorbed: [], returned: [] };
+    bySubsidy.set(id, entries);
     return entries;
   };
-  if (kind === "grant") of(ref.split(" ")[0] ?? "").reserved.push(entry);
-  else if (kind === "grant-returned") of(ref).returned.push(entry);
-  else if (kind === "work-granted" || kind === "session-granted") of(ref).absorbed.push(entry);
+  if (kind === "subsidy") of(ref.split(" ")[0] ?? "").reserved.push(entry);
+  else if (kind === "subsidy-returned") of(ref).returned.push(entry);
+  else if (kind === "work-subsidy" || kind === "session-subsidy") of(ref).absorbed.push(entry);
   else if (kind === "pool-credit") credits.set(ref, entry);
   else if (kind === "work" || kind === "session-request") earned.set(ref, entry);
 }
 
-/** A job or a session's request, as far as grants go. */
+/** A job or a session's request, as far as subsidies go. */
 interface Owner {
   runs: boolean;
   pubkey: string | null;
   requestHash: string;
   grantedSats: number;
-  absorbedSats: number;
+  subsidySats: number;
 }
 
 /**
  * The same for the pool (economy.md §7): every sat that left it was reserved for a request that runs, or is accounted for
  * by one that ended; budgets count no more and no less; and every charge gave its share.
  */
-async function auditGrants(source: AuditSource, given: Given, check: Check): Promise<void> {
-  const grants = new Map<string, Grant>();
-  for await (const { value } of source.rows<Grant>(["grant"])) grants.set(value.id, value);
-  auditGrantEntries(grants, given, check);
-  await auditOwners(source, grants, check);
-  await auditBudgets(source, grants, check);
+async function auditSubsidies(source: AuditSource, given: Given, check: Check): Promise<void> {
+  const subsidies = new Map<string, Subsidy>();
+  for await (const { value } of source.rows<Subsidy>(["subsidy"])) subsidies.set(value.id, value);
+  auditSubsidyEntries(subsidies, given, check);
+  await auditOwners(source, subsidies, check);
+  await auditBudgets(source, subsidies, check);
   await auditAdvice(source, check);
   await auditCredits(source, given, check);
 }
@@ -431,34 +431,34 @@ async function auditAdvice(source: AuditSource, check: Check): Promise<void> {
   check("every offer of help is counted while it waits", wrong, `${keys} keys`);
 }
 
-function auditGrantEntries(grants: ReadonlyMap<string, Grant>, { byGrant }: Given, check: Check): void {
+function auditSubsidyEntries(subsidies: ReadonlyMap<string, Subsidy>, { bySubsidy }: Given, check: Check): void {
   let wrong: string | null = null;
-  for (const id of byGrant.keys()) {
-    if (!grants.has(id)) wrong ??= `account pool: entries name a grant ${id} that does not exist`;
+  for (const id of bySubsidy.keys()) {
+    if (!subsidies.has(id)) wrong ??= `account pool: entries name a subsidy ${id} that does not exist`;
   }
-  for (const grant of grants.values()) wrong ??= wrongInGrant(grant, byGrant.get(grant.id));
-  check("every grant is in the ledger, to the end", wrong, `${grants.size} grants`);
+  for (const subsidy of subsidies.values()) wrong ??= wrongInSubsidy(subsidy, bySubsidy.get(subsidy.id));
+  check("every subsidy is in the ledger, to the end", wrong, `${subsidies.size} subsidies`);
 }
 
-function wrongInGrant(grant: Grant, entries: GrantEntries | undefined): string | null {
-  const { id, session, account, pubkey, requestHash, reservedSats, absorbedSats, state } = grant;
+function wrongInSubsidy(subsidy: Subsidy, entries: SubsidyEntries | undefined): string | null {
+  const { id, session, account, pubkey, requestHash, reservedSats, subsidySats, state } = subsidy;
   const [reserved, ...more] = entries?.reserved ?? [];
-  if (!reserved || more.length > 0) return `account ${account}: grant ${id} has ${more.length} entries`;
+  if (!reserved || more.length > 0) return `account ${account}: subsidy ${id} has ${more.length} entries`;
   const { from, to, sats, ref } = reserved;
-  if (account !== (session === null ? `job:${id}` : holdAccount(id)) || from !== "pool" || to !== account) {
-    return `account ${account} of grant ${id} was given by ${from} to ${to}`;
+  if (account !== (session === null ? `job:${id}` : reservedAccount(id)) || from !== "pool" || to !== account) {
+    return `account ${account} of subsidy ${id} was given by ${from} to ${to}`;
   }
-  if (sats !== reservedSats) return `account ${account} was given ${sats} sats, its grant reserved ${reservedSats}`;
-  if (ref !== `${id} ${pubkey} ${requestHash}`) return `account ${account}: its grant names another key or request`;
-  if (absorbedSats < 0 || absorbedSats > reservedSats) {
-    return `account ${account}: its grant of ${reservedSats} sats absorbed ${absorbedSats}`;
+  if (sats !== reservedSats) return `account ${account} was given ${sats} sats, its subsidy reserved ${reservedSats}`;
+  if (ref !== `${id} ${pubkey} ${requestHash}`) return `account ${account}: its subsidy names another key or request`;
+  if (subsidySats < 0 || subsidySats > reservedSats) {
+    return `account ${account}: its subsidy of ${reservedSats} sats absorbed ${subsidySats}`;
   }
   const settled = state === "settled";
   const toRevenue = sumOf(entries?.absorbed, (entry) => entry.from === account && entry.to.startsWith("revenue:"));
   const toPool = sumOf(entries?.returned, (entry) => entry.from === account && entry.to === "pool");
-  const expected = settled ? { absorbed: absorbedSats, returned: reservedSats - absorbedSats } : NOTHING_GIVEN;
-  if (toRevenue === expected.absorbed && toPool === expected.returned && (settled || absorbedSats === 0)) return null;
-  return `account ${account} of a grant that is ${state} gave ${toRevenue} sats to revenue and ${toPool} back, ` +
+  const expected = settled ? { absorbed: subsidySats, returned: reservedSats - subsidySats } : NOTHING_GIVEN;
+  if (toRevenue === expected.absorbed && toPool === expected.returned && (settled || subsidySats === 0)) return null;
+  return `account ${account} of a subsidy that is ${state} gave ${toRevenue} sats to revenue and ${toPool} back, ` +
     `not ${expected.absorbed} and ${expected.returned}`;
 }
 const NOTHING_GIVEN = { absorbed: 0, returned: 0 };
@@ -467,55 +467,55 @@ const NOTHING_GIVEN = { absorbed: 0, returned: 0 };
 const sumOf = (entries: readonly Entry[] = [], goesRight: (entry: Entry) => boolean): number =>
   entries.reduce((sum, entry) => goesRight(entry) ? sum + entry.sats : NaN, 0);
 
-async function auditOwners(source: AuditSource, grants: ReadonlyMap<string, Grant>, check: Check): Promise<void> {
-  const unowned = new Set(grants.keys());
+async function auditOwners(source: AuditSource, subsidies: ReadonlyMap<string, Subsidy>, check: Check): Promise<void> {
+  const unowned = new Set(subsidies.keys());
   let wrong: string | null = null;
   let owners = 0;
   for await (const { value: job } of source.rows<JobRow>(["job"])) {
     owners++;
     unowned.delete(job.handle);
-    const grant = grants.get(job.handle);
-    wrong ??= wrongInOwner(`job:${job.handle}`, grant, {
+    const subsidy = subsidies.get(job.handle);
+    wrong ??= wrongInOwner(`job:${job.handle}`, subsidy, {
       runs: job.state === "executing",
       pubkey: job.pubkey ?? null,
-      requestHash: grant ? sha256Hex(job.request) : "",
+      requestHash: subsidy ? sha256Hex(job.request) : "",
       grantedSats: job.grantedSats,
-      absorbedSats: job.costSheet?.absorbedSats ?? 0,
+      subsidySats: job.costSheet?.subsidySats ?? 0,
     });
   }
   for await (const { value: request } of source.rows<SessionRequest>(["session_request"])) {
     owners++;
     unowned.delete(request.id);
     const runs = request.state === "running";
-    wrong ??= wrongInOwner(holdAccount(request.id), grants.get(request.id), { ...request, runs });
+    wrong ??= wrongInOwner(reservedAccount(request.id), subsidies.get(request.id), { ...request, runs });
   }
-  for (const id of unowned) wrong ??= `account ${grants.get(id)?.account}: its grant belongs to no request`;
-  check("every grant is that of its request, reserved only while it runs", wrong, `${owners} jobs and requests`);
+  for (const id of unowned) wrong ??= `account ${subsidies.get(id)?.account}: its subsidy belongs to no request`;
+  check("every subsidy is that of its request, reserved only while it runs", wrong, `${owners} jobs and requests`);
 }
 
-function wrongInOwner(account: string, grant: Grant | undefined, owner: Owner): string | null {
-  const { runs, pubkey, requestHash, grantedSats, absorbedSats } = owner;
-  if (!grant) {
-    return grantedSats === 0 ? null : `account ${account} says it was granted ${grantedSats} sats; no grant was`;
+function wrongInOwner(account: string, subsidy: Subsidy | undefined, owner: Owner): string | null {
+  const { runs, pubkey, requestHash, grantedSats, subsidySats } = owner;
+  if (!subsidy) {
+    return grantedSats === 0 ? null : `account ${account} says it was granted ${grantedSats} sats; no subsidy was`;
   }
-  if (grant.account !== account) return `account ${account}: its grant is that of ${grant.account}`;
-  if (grant.pubkey !== pubkey || grant.requestHash !== requestHash) {
-    return `account ${account}: its grant is that of another key or request`;
+  if (subsidy.account !== account) return `account ${account}: its subsidy is that of ${subsidy.account}`;
+  if (subsidy.pubkey !== pubkey || subsidy.requestHash !== requestHash) {
+    return `account ${account}: its subsidy is that of another key or request`;
   }
-  if (grant.reservedSats !== grantedSats || grant.absorbedSats !== absorbedSats) {
-    return `account ${account} says it was granted ${grantedSats} sats and absorbed ${absorbedSats}, ` +
-      `its grant says ${grant.reservedSats} and ${grant.absorbedSats}`;
+  if (subsidy.reservedSats !== grantedSats || subsidy.subsidySats !== subsidySats) {
+    return `account ${account} says it was granted ${grantedSats} sats and absorbed ${subsidySats}, ` +
+      `its subsidy says ${subsidy.reservedSats} and ${subsidy.subsidySats}`;
   }
-  if ((grant.state === "reserved") === runs) return null;
-  return `account ${account}: its grant is ${grant.state}, though it ${runs ? "runs" : "has ended"}`;
+  if ((subsidy.state === "reserved") === runs) return null;
+  return `account ${account}: its subsidy is ${subsidy.state}, though it ${runs ? "runs" : "has ended"}`;
 }
 
-/** What the grants of a day took, by key and in all, is what its counts say: reserved, or absorbed once settled. */
-async function auditBudgets(source: AuditSource, grants: ReadonlyMap<string, Grant>, check: Check): Promise<void> {
+/** What the subsidies of a day took, by key and in all, is what its counts say: reserved, or absorbed once settled. */
+async function auditBudgets(source: AuditSource, subsidies: ReadonlyMap<string, Subsidy>, check: Check): Promise<void> {
   const taken = new Map<string, number>();
-  for (const { pubkey, day, state, reservedSats, absorbedSats } of grants.values()) {
-    const sats = state === "reserved" ? reservedSats : absorbedSats;
-    for (const key of [budgetKey(pubkey, day), grantedKey(day)]) {
+  for (const { pubkey, day, state, reservedSats, subsidySats } of subsidies.values()) {
+    const sats = state === "reserved" ? reservedSats : subsidySats;
+    for (const key of [budgetKey(pubkey, day), subsidizedKey(day)]) {
       const name = JSON.stringify(key);
       taken.set(name, (taken.get(name) ?? 0) + sats);
     }
@@ -527,19 +527,19 @@ async function auditBudgets(source: AuditSource, grants: ReadonlyMap<string, Gra
   }
   let wrong: string | null = null;
   let counts = 0;
-  for (const table of ["budget", "granted"]) {
+  for (const table of ["budget", "subsidized"]) {
     for await (const { key, value } of source.rows<BudgetRow>([table])) {
       counts++;
       const name = JSON.stringify(key);
       const sats = taken.get(name) ?? 0;
       if (value.usedSats !== sats) {
-        wrong ??= `account pool: ${name} counts ${value.usedSats} sats, its grants took ${sats}`;
+        wrong ??= `account pool: ${name} counts ${value.usedSats} sats, its subsidies took ${sats}`;
       }
       if (!kept.delete(name)) wrong ??= `account pool: nothing will ever forget ${name}`;
     }
   }
   for (const name of kept) wrong ??= `account pool: the count ${name} was lost`;
-  check("every budget counts what its grants took", wrong, `${counts} counts`);
+  check("every budget counts what its subsidies took", wrong, `${counts} counts`);
 }
 
 async function auditCredits(source: AuditSource, { credits, earned }: Given, check: Check): Promise<void> {

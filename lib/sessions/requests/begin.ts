@@ -9,13 +9,13 @@ import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import { nonZero } from "@/lib/ledger/ledger.rules.ts";
 import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import {
-  decideHold,
-  holdAccount,
+  decideReservation,
   type RequestQuote,
+  reservedAccount,
   type SessionRequest,
   worstCase,
 } from "@/lib/sessions/requests.machine.ts";
-import { isOpen, requestHeld, type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import { isOpen, requestBegan, type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { decideAndReserve } from "@/lib/free-tier/pool.rows.ts";
 import {
@@ -94,7 +94,7 @@ export function createBegin(services: Services, chats: Chats): Begin {
       evalModel: quote.evaluation ? settings.evalModel : null,
       text: ask.mode === "request" ? ask.text : null,
       quote,
-      holdSats: 0,
+      reservedSats: 0,
       pubkey,
       requestHash: sha256Hex(text),
       grantedSats: 0,
@@ -105,8 +105,8 @@ export function createBegin(services: Services, chats: Chats): Begin {
       evalUsage: null,
       usage: null,
       actualSats: 0,
-      debitedSats: 0,
-      absorbedSats: 0,
+      chargeSats: 0,
+      subsidySats: 0,
       balanceSats: null,
       finish: null,
       reason: null,
@@ -154,16 +154,16 @@ export function createBegin(services: Services, chats: Chats): Begin {
 
     const { quote } = fresh;
     const { minOutputTokens } = settings;
-    const decision = decideHold({ quote, balanceSats, allowanceSats, minOutputTokens });
+    const decision = decideReservation({ quote, balanceSats, allowanceSats, minOutputTokens });
     const minimumBalanceSats = settings.sessions.minBalanceSats;
     const paused = session.state === "paused";
-    if (paused || decision.outcome !== "held") {
-      const priceSats = decision.outcome === "held" ? decision.holdSats : decision.priceSats;
+    if (paused || decision.outcome !== "reserved") {
+      const priceSats = decision.outcome === "reserved" ? decision.reservedSats : decision.priceSats;
       return decision.outcome === "capped" && !paused
         ? { outcome: "capped", leftSats: allowanceSats, priceSats }
         : { outcome: "short", paused, balanceSats, priceSats, minimumBalanceSats };
     }
-    return await start(tx, session, { ...served, holdSats: decision.holdSats }, scope, now);
+    return await start(tx, session, { ...served, reservedSats: decision.reservedSats }, scope, now);
   }
 
   /** The free tier comes before the balance: what it serves whole is reserved here and now. */
@@ -175,9 +175,9 @@ export function createBegin(services: Services, chats: Chats): Begin {
     const { pubkey, id, session, requestHash } = request;
     if (pubkey === null) return request;
     const estimateSats = worstCase(request.quote, settings.minOutputTokens).wantedSats;
-    const grantee = { id, session, pubkey, requestHash };
-    const account = holdAccount(id);
-    const decision = await decideAndReserve(tx, settings.freeTier, grantee, { estimateSats, account, now });
+    const recipient = { id, session, pubkey, requestHash };
+    const account = reservedAccount(id);
+    const decision = await decideAndReserve(tx, settings.freeTier, recipient, { estimateSats, account, now });
     const grantedSats = decision.serve === "free" ? decision.sats : 0;
     const adviceSats = decision.serve === "partial" ? decision.adviceSats : 0;
     const absorbSats = grantedSats + adviceSats;
@@ -193,11 +193,15 @@ export function createBegin(services: Services, chats: Chats): Begin {
     scope: IdempotencyScope | null,
     now: number,
   ): Promise<Begun> {
-    const { id, holdSats } = request;
-    const [from, to] = [sessionAccount(session.handle), holdAccount(id)];
-    await post(tx, nonZero([{ id: `hold:${id}`, from, to, sats: holdSats, kind: "hold", ref: id }]), now);
-    await countUnder(tx, request.allowances, { heldSats: holdSats, spentSats: 0 });
-    await putSession(tx, requestHeld(session, holdSats), session);
+    const { id, reservedSats } = request;
+    const [from, to] = [sessionAccount(session.handle), reservedAccount(id)];
+    await post(
+      tx,
+      nonZero([{ id: `reserved:${id}`, from, to, sats: reservedSats, kind: "reservation", ref: id }]),
+      now,
+    );
+    await countUnder(tx, request.allowances, { reservedSats: reservedSats, spentSats: 0 });
+    await putSession(tx, requestBegan(session, reservedSats), session);
     putRequest(tx, request);
     if (scope) remember(tx, scope, request.id, now);
     tx.task({ kind: "session-request", id: taskIdOf(request.session, request.id), dueAt: now });

@@ -4,15 +4,15 @@ import type { Tx } from "@/lib/store/store.ts";
 import {
   actualSats,
   endRequest,
-  holdAccount,
   type RequestEnd,
+  reservedAccount,
   type SessionRequest,
   trustOf,
 } from "@/lib/sessions/requests.machine.ts";
 import { requestEnded } from "@/lib/sessions/sessions.machine.ts";
 import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { creditPool, settleGrant, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
+import { closeSubsidy, creditPool, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import {
   countUnder,
   getRequest,
@@ -71,17 +71,22 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
     const request = await withSubsidy(tx, running, ended.end, now);
     const step = endRequest(request, ended.end, await spendable(tx, session.handle), now);
     if (!step) return;
-    const { holdSats, debitedSats, absorbedSats, allowances } = step.request;
+    const { reservedSats, chargeSats, subsidySats, allowances } = step.request;
     await post(tx, step.postings, now);
-    if (request.grantedSats > 0) await settleGrant(tx, request.id, absorbedSats, now);
+    if (request.grantedSats > 0) await closeSubsidy(tx, request.id, subsidySats, now);
     // What a refused one pays is its evaluation: that feeds no pool.
-    const chargeSats = step.request.state === "rejected" ? 0 : debitedSats;
-    await creditPool(tx, settings.freeTier, { id: request.id, from: "revenue:session", chargeSats, now });
+    const earnedSats = step.request.state === "rejected" ? 0 : chargeSats;
+    await creditPool(tx, settings.freeTier, {
+      id: request.id,
+      from: "revenue:session",
+      chargeSats: earnedSats,
+      now,
+    });
     await recordTrust(tx, request.pubkey, trustOf(step.request), settings.freeTier.trust, now);
-    await countUnder(tx, allowances, { heldSats: -holdSats, spentSats: debitedSats });
+    await countUnder(tx, allowances, { reservedSats: -reservedSats, spentSats: chargeSats });
     const next = requestEnded(session, {
-      holdSats,
-      chargeSats: debitedSats,
+      reservedSats,
+      chargeSats,
       balanceSats: step.request.balanceSats as number,
       succeeded: step.request.state === "complete",
       terms: settings.sessions,
@@ -96,10 +101,14 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
   /** Advised help is taken once it is known what was used: `min(actual, advice, pool)` (economy.md §6). */
   async function withSubsidy(tx: Tx, request: SessionRequest, end: RequestEnd, now: number): Promise<SessionRequest> {
     const { adviceSats: advised, pubkey, id, session, requestHash } = request;
-    const adviceSats = Math.min(advised, actualSats(request.quote, end), request.holdSats);
+    const adviceSats = Math.min(advised, actualSats(request.quote, end), request.reservedSats);
     if (pubkey === null || adviceSats === 0) return request;
-    const grantee = { id, session, pubkey, requestHash };
-    const taken = await takeSubsidy(tx, settings.freeTier, grantee, { adviceSats, account: holdAccount(id), now });
+    const recipient = { id, session, pubkey, requestHash };
+    const taken = await takeSubsidy(tx, settings.freeTier, recipient, {
+      adviceSats,
+      account: reservedAccount(id),
+      now,
+    });
     return { ...request, grantedSats: request.grantedSats + taken };
   }
 
