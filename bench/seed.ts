@@ -170,25 +170,25 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
   const refund = steps[steps.length - 1]?.refund;
   if (!refund) throw new Error("the seeded job owes nothing");
   if (claimed) {
-    postings.push(...payOut(tx, refund, { paymentHash: hashes.payout, paymentRequest: template, at }));
+    postings.push(...await payOut(tx, refund, { paymentHash: hashes.payout, paymentRequest: template, at }));
   } else {
-    putRefund(tx, refund);
+    await putRefund(tx, refund);
     await placeTask(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil }, null);
   }
   return postings;
 }
 
-function payOut(
+async function payOut(
   tx: Tx,
   refund: Refund,
   payout: { paymentHash: string; paymentRequest: string; at: number },
-): Posting[] {
+): Promise<Posting[]> {
   const { paymentHash, paymentRequest, at } = payout;
   const claimed = claim(refund, { paymentHash, paymentRequest, maxFeeSats: 10, claimedAt: at });
   const paid = claimed.outcome === "claimed" &&
     payoutPaid(claimed.refund, { paymentHash, preimage: sha256Hex(paymentHash), feeSats: 0, now: at });
   if (!paid) throw new Error("the seeded refund cannot be paid");
-  putRefund(tx, paid.refund);
+  await putRefund(tx, paid.refund);
   tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId: refund.id, at });
   return paid.postings.filter(({ sats }) => sats > 0);
 }

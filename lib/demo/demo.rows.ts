@@ -38,11 +38,11 @@ export async function countOne(
   const counted = countDemo({ times, usedToday: today?.used ?? 0 }, { dailyLimit, dayEndsAt, now });
   if (counted.outcome !== "counted") return counted;
   const { use } = counted;
-  setExpiring<AddressRow>(tx, addressKey(caller), { v: 1, times: use.times }, now + HOUR_MS);
+  await setExpiring<AddressRow>(tx, addressKey(caller), { v: 1, times: use.times }, now + HOUR_MS);
   const row: DayRow = { v: 1, used: use.usedToday };
   if (today) tx.set(day, row);
   // An hour more, for a clock that is set back over midnight.
-  else setExpiring(tx, day, row, dayEndsAt + HOUR_MS);
+  else await setExpiring(tx, day, row, dayEndsAt + HOUR_MS);
   return counted;
 }
 

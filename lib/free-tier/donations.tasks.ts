@@ -21,7 +21,7 @@ export function freeTierTasks(): { handlers: { "pool-donation": InvoiceHandler }
         },
         /** It may still be paid for a day: until then the row must stand. */
         expired: () => Promise.resolve(),
-        forgotten: (tx, { paymentHash }, now) => Promise.resolve(dropInvoiceLater(tx, paymentHash, now)),
+        forgotten: (tx, { paymentHash }, now) => dropInvoiceLater(tx, paymentHash, now),
       },
     },
   };

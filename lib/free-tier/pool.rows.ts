@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import {
   dailyBudget,
@@ -189,7 +190,7 @@ async function reserve(tx: Tx, recipient: Recipient, sats: number, account: Acco
     at: now,
     expiresAt: now + SUBSIDY_MS,
   });
-  tx.task({ kind: "subsidy-expiry", id, dueAt: now + SUBSIDY_MS });
+  await plan(tx, { kind: "subsidy-expiry", id, dueAt: now + SUBSIDY_MS });
   await countUse(tx, pubkey, day, sats, now);
 }
 
@@ -209,7 +210,7 @@ export async function closeSubsidy(tx: Tx, id: string, subsidySats: number, now:
     now,
   );
   tx.set<Subsidy>(subsidyKey(id), { ...subsidy, subsidySats, state: "settled" });
-  tx.task({ kind: "subsidy-expiry", id, dueAt: null });
+  await plan(tx, { kind: "subsidy-expiry", id, dueAt: null });
   await countUse(tx, pubkey, day, -returned, now);
   return returned;
 }
@@ -221,7 +222,7 @@ async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: 
     const row = await tx.get<BudgetRow>(key);
     const value: BudgetRow = { v: 1, usedSats: (row?.usedSats ?? 0) + sats };
     if (row) tx.set(key, value);
-    else if (sats > 0) setExpiring(tx, key, value, until);
+    else if (sats > 0) await setExpiring(tx, key, value, until);
     // What comes back to a day that is forgotten already is counted nowhere: nobody can take it again.
   }
 }

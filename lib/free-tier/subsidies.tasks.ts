@@ -1,7 +1,7 @@
 import type { Clock } from "@/lib/clock.ts";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { closeSubsidy, getSubsidy } from "./pool.rows.ts";
 
 /** Ends what a reservation was made for, when it has stood too long; part of the transaction that releases it. */
@@ -19,7 +19,7 @@ export function subsidyExpiryTask({ store, clock }: { store: Store; clock: Clock
     const now = clock.now();
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
-      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       const subsidy = await getSubsidy(tx, lease.id);
       if (subsidy?.state !== "reserved") return;
       if (subsidy.session === null) await ends.job(tx, subsidy.id, now);

@@ -67,7 +67,7 @@ const usedKey = (kind: string, id: string): Key => ["used", kind, id];
 export async function useOnce(tx: Tx, kind: "challenge" | "event", id: string, until: number): Promise<boolean> {
   const key = usedKey(kind, id);
   if (await tx.get<Versioned>(key)) return false;
-  setExpiring(tx, key, { v: 1 }, until + SEEN_MARGIN_MS);
+  await setExpiring(tx, key, { v: 1 }, until + SEEN_MARGIN_MS);
   return true;
 }
 

@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { addToIdentity, jobKey } from "./job-index.rows.ts";
@@ -57,8 +58,8 @@ export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, no
   await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);
-  if (step.refund) putRefund(tx, step.refund, true);
-  for (const task of step.tasks) tx.task(task);
+  if (step.refund) await putRefund(tx, step.refund, true);
+  for (const task of step.tasks) await plan(tx, task);
   tx.event({ type: "job_state", handle: step.job.handle, state: step.job.state });
   return true;
 }

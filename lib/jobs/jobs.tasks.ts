@@ -8,7 +8,7 @@ import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { decideAndReserve, decideDryRun, type Recipient, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import {
@@ -77,7 +77,7 @@ export function jobTasks(services: Services): {
       if (!(await holdsLease(tx, lease))) return;
       const job = await getJob(tx, lease.id);
       const written = job !== null && await writeStep(tx, await transition(job, tx, now), rules, now);
-      if (!written) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      if (!written) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
     });
   }
   const nothingToDo = (lease: Lease) => close(lease, () => ({ outcome: "replayed" }));
@@ -126,7 +126,7 @@ export function jobTasks(services: Services): {
       const raced = adviceSats > helpIn(await decideDryRun(tx, rules, { ...look, now }));
       if (raced) return keepVerdict(job, { reason, usage, againAt: now });
       const step = accepted(job, { reason, usage, quote, workInvoice, adviceSats });
-      if (step.outcome === "applied") addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
+      if (step.outcome === "applied") await addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
       return step;
     });
   }
@@ -146,7 +146,7 @@ export function jobTasks(services: Services): {
       if (!job || !(await holdsLease(tx, lease))) return { serve: "free", sats: 0 };
       const step = acceptedFree(job, { ...input, now });
       if (step.outcome === "replayed") {
-        tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+        await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
         return { serve: "free", sats: 0 };
       }
       const account = `job:${job.handle}`;

@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import { expireAt } from "@/lib/tasks/expiring.ts";
 
@@ -53,10 +54,10 @@ export const getInvoice = (reader: Reader, paymentHash: string): Promise<Invoice
   reader.get<Invoice>(invoiceKey(paymentHash));
 
 /** Records a new invoice, watches it, and plans the look at it when it expires. */
-export function addInvoice(tx: Tx, invoice: Invoice): void {
+export async function addInvoice(tx: Tx, invoice: Invoice): Promise<void> {
   tx.set(invoiceKey(invoice.paymentHash), invoice);
   tx.set(openInvoiceKey(invoice), { v: 1 });
-  tx.task({ kind: "invoice-expiry", id: invoice.paymentHash, dueAt: invoice.expiresAt });
+  await plan(tx, { kind: "invoice-expiry", id: invoice.paymentHash, dueAt: invoice.expiresAt });
 }
 
 /**
@@ -75,8 +76,8 @@ export async function settleInvoice(
   const settled: Invoice = { ...invoice, settled: { at: now, paidSats } };
   tx.set(invoiceKey(paymentHash), settled);
   stopWatching(tx, invoice);
-  tx.task({ kind: "invoice-expiry", id: paymentHash, dueAt: null });
-  if (now > invoice.expiresAt) expireAt(tx, invoiceKey(paymentHash), null); // paid after all: it is kept for good
+  await plan(tx, { kind: "invoice-expiry", id: paymentHash, dueAt: null });
+  if (now > invoice.expiresAt) await expireAt(tx, invoiceKey(paymentHash), null); // paid after all: it is kept for good
   return { outcome: "settled", invoice: settled };
 }
 
@@ -87,8 +88,8 @@ const KEPT_MS = 30 * 86_400_000;
  * What the invoice was for is gone. The row itself stays for a month: should a wallet take a payment for it all the same,
  * the money must find its way into the books.
  */
-export function dropInvoiceLater(tx: Tx, paymentHash: string, now: number): void {
-  expireAt(tx, invoiceKey(paymentHash), now + KEPT_MS);
+export async function dropInvoiceLater(tx: Tx, paymentHash: string, now: number): Promise<void> {
+  await expireAt(tx, invoiceKey(paymentHash), now + KEPT_MS);
 }
 
 /** The reconciler asks no more: the invoice was settled, or is so long expired that nobody can pay it. */

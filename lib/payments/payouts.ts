@@ -13,7 +13,7 @@ import {
   payoutPaid,
   type Refund,
 } from "./refunds.machine.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund, usedBefore } from "./refunds.rows.ts";
 
@@ -78,10 +78,10 @@ export function createPayouts(options: PayoutsOptions): Payouts {
         });
         if (next.outcome !== "claimed") return next;
         if (await usedBefore(tx, invoice.paymentHash, refundId)) return { outcome: "used" };
-        putRefund(tx, next.refund);
+        await putRefund(tx, next.refund);
         const { paymentHash } = invoice;
         tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
-        tx.task({ kind: "payout", id: refundId, dueAt: now });
+        await plan(tx, { kind: "payout", id: refundId, dueAt: now });
         tx.event({ type: "refund_state", handle: refund.source.handle, state: "paying" });
         return { outcome: "claimed" };
       });
@@ -131,7 +131,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       if (!(await holdsLease(tx, lease))) return false;
       const refund = await getRefund(tx, lease.id);
       const next = refund && payoutDoubtful(refund, paymentHash, now);
-      if (next) putRefund(tx, next);
+      if (next) await putRefund(tx, next);
       return next !== null;
     });
   }
@@ -164,19 +164,19 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     if (state.state === "paid") {
       const next = payoutPaid(refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
       if (!next) return;
-      putRefund(tx, next.refund);
+      await putRefund(tx, next.refund);
       await post(tx, nonZero(next.postings), now);
-      tx.task({ kind: "refund-expiry", id: refund.id, dueAt: null });
+      await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: null });
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
     } else if (state.state === "failed") {
       const next = payoutFailed(refund, { paymentHash, reason: state.reason, now, doubtSince });
       if (!next) return;
-      putRefund(tx, next.refund);
+      await putRefund(tx, next.refund);
       if (next.outcome === "doubtful") return "look again";
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "pending" });
     } else {
       const next = payoutDoubtful(refund, paymentHash, now);
-      if (next) putRefund(tx, next);
+      if (next) await putRefund(tx, next);
       return "look again";
     }
   }
@@ -186,7 +186,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     return await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return undefined;
       const result = await record(tx);
-      if (result === undefined) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      if (result === undefined) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       return result;
     });
   }
@@ -199,15 +199,15 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       const next = refund ? expireRefund(refund, now) : { outcome: "over" as const };
       if (next.outcome === "wait") {
         // Being paid out right now: should that fail, the payer gets another day to claim again.
-        return tx.task({
+        return await plan(tx, {
           kind: lease.kind,
           id: lease.id,
           dueAt: Math.max((refund as Refund).claimUntil, now + 86_400_000),
         });
       }
-      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       if (next.outcome !== "expired") return;
-      putRefund(tx, next.refund);
+      await putRefund(tx, next.refund);
       await post(tx, next.postings, now);
       tx.event({ type: "refund_state", handle: next.refund.source.handle, state: "expired", sats: next.refund.sats });
     });

@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "./refunds.machine.ts";
 import { getInvoice } from "./invoices.rows.ts";
@@ -16,9 +17,9 @@ export interface PayoutRow {
 export const getRefund = (reader: Reader, id: string): Promise<Refund | null> => reader.get<Refund>(refundKey(id));
 
 /** Writes a refund; a new one gets the task that ends it when nobody claims it. */
-export function putRefund(tx: Tx, refund: Refund, isNew = false): void {
+export async function putRefund(tx: Tx, refund: Refund, isNew = false): Promise<void> {
   tx.set(refundKey(refund.id), refund);
-  if (isNew) tx.task({ kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil });
+  if (isNew) await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import { type InvoiceState, type InvoiceWallet, WalletError } from "@/lib/lightning/port.ts";
 import type { Logger } from "@/lib/http/logger.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import {
   getInvoice,
   type Invoice,
@@ -248,7 +248,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       const now = clock.now();
       await store.transact(async (tx) => {
         if (!(await holdsLease(tx, lease))) return;
-        tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+        await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
         const invoice = await tx.get<Invoice>(invoiceKey(lease.id));
         if (invoice && !invoice.settled) await handlers[invoice.purpose].expired(tx, invoice, now);
       });
@@ -258,7 +258,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function endTask(lease: Lease): Promise<void> {
     await store.transact(async (tx) => {
-      if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      if (await holdsLease(tx, lease)) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
     });
   }
 

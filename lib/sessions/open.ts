@@ -80,8 +80,8 @@ export async function openSession(
     await putSession(tx, session, null);
     putToken(tx, challenge);
     putToken(tx, bearer);
-    addInvoice(tx, newInvoice("session-deposit", handle, deposit, now));
-    if (scope) remember(tx, scope, handle, now);
+    await addInvoice(tx, newInvoice("session-deposit", handle, deposit, now));
+    if (scope) await remember(tx, scope, handle, now);
     tx.event({ type: "session_state", handle, state: session.state });
     return { outcome: "opened" as const };
   });
@@ -136,8 +136,8 @@ export async function offerTopupOf(
     if (step.outcome !== "applied") return step;
     await writeSessionStep(tx, current, step, now);
     putToken(tx, token);
-    addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
-    if (scope) remember(tx, scope, invoice.paymentHash, now);
+    await addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
+    if (scope) await remember(tx, scope, invoice.paymentHash, now);
     return { outcome: "offered", topup: invoice };
   });
 }

@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
@@ -59,11 +60,11 @@ export function createSessionRequests(services: Services): SessionRequests {
   return {
     begin: createBegin(services, chats),
     ended,
-    subsidyExpired: (tx, session, requestId, now) => {
+    subsidyExpired: async (tx, session, requestId, now) => {
       const errorMessage = "The request took too long. Nothing was charged.";
       const end = { state: "failed" as const, errorMessage, causedByRequest: false };
-      tx.task({ kind: "session-request", id: taskIdOf(session, requestId), dueAt: null });
-      return conclude(tx, [session, requestId], { end }, now);
+      await plan(tx, { kind: "session-request", id: taskIdOf(session, requestId), dueAt: null });
+      await conclude(tx, [session, requestId], { end }, now);
     },
     task: {
       kind: "session-request",

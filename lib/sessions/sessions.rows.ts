@@ -1,3 +1,4 @@
+import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import type { SessionRequest } from "./requests.machine.ts";
 import { type NoStep, type Session, sessionAccount, type SessionStep } from "./sessions.machine.ts";
@@ -68,8 +69,8 @@ export async function writeSessionStep(
   if (step.outcome === "replayed") return false;
   await post(tx, step.postings, now);
   await putSession(tx, step.session, before);
-  if (step.refund) putRefund(tx, step.refund, true);
-  for (const task of step.tasks) tx.task(task);
+  if (step.refund) await putRefund(tx, step.refund, true);
+  for (const task of step.tasks) await plan(tx, task);
   tx.event({ type: "session_state", handle: step.session.handle, state: step.session.state });
   return true;
 }

@@ -15,7 +15,7 @@ import {
 } from "./sessions.machine.ts";
 import { tokensOf } from "./open.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
 import { dropSession, getSession, spendable, writeSessionStep } from "./sessions.rows.ts";
@@ -56,7 +56,7 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
       const step = session &&
         expireSession(session, { balanceSats: await spendable(tx, lease.id), terms: refundTerms, now });
       const dueAt = step?.outcome === "wait" ? step.until : null;
-      tx.task({ kind: lease.kind, id: lease.id, dueAt });
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt });
       if (session && step?.outcome === "applied") await writeSessionStep(tx, session, step, now);
     });
   }
@@ -74,7 +74,7 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
           if (!session || session.depositPaid) return;
           for (const token of tokensOf(session)) revokeToken(tx, token);
           await dropSession(tx, session);
-          dropInvoiceLater(tx, paymentHash, now);
+          await dropInvoiceLater(tx, paymentHash, now);
         },
       },
       "session-topup": {
@@ -86,7 +86,7 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
           await writeSessionStep(tx, session, topupExpired(session, paymentHash), now);
           if (expired) revokeToken(tx, expired.token);
         },
-        forgotten: (tx, { paymentHash }, now) => Promise.resolve(dropInvoiceLater(tx, paymentHash, now)),
+        forgotten: (tx, { paymentHash }, now) => dropInvoiceLater(tx, paymentHash, now),
       },
     },
     expiryTask: {

@@ -68,10 +68,10 @@ async function books({ paid = true } = {}): Promise<Books> {
     bearer: make("bearer", DEPOSIT),
     topup: make("topup", TOPUP, 200),
   };
-  await store.transact((tx) => {
+  await store.transact(async (tx) => {
     for (const token of Object.values(tokens)) putToken(tx, token);
     for (const [purpose, { paymentHash }] of [["session-deposit", DEPOSIT], ["session-topup", TOPUP]] as const) {
-      addInvoice(tx, {
+      await addInvoice(tx, {
         v: 1,
         paymentHash,
         paymentRequest: "lnbcrt1",

@@ -78,6 +78,15 @@ export async function takeLease(
   return { kind, id, attempt: row.attempt, ...lease };
 }
 
+/**
+ * Plans background work, moves it to another time or (null) ends it, in the caller's own commit. Work that is due now is
+ * leased in that very commit when a place is free. The last plan for a kind and an id counts.
+ */
+export function plan(tx: Tx, order: TaskOrder): Promise<void> {
+  tx.task(order);
+  return Promise.resolve();
+}
+
 /** True while `lease` is the task's own: false once the task ended, was re-planned, or was taken over. */
 export async function holdsLease(tx: Tx, lease: Lease): Promise<boolean> {
   const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));

@@ -1,19 +1,19 @@
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import type { TaskSpec } from "./queue.ts";
-import { holdsLease, type Lease } from "./due.ts";
+import { holdsLease, type Lease, plan } from "./due.ts";
 
 /**
  * Writes a row that nobody needs after `until` (ms since the epoch). Whoever reads it must compare the time itself: the
  * row goes when its task comes round.
  */
-export function setExpiring<T extends Versioned>(tx: Tx, key: Key, value: T, until: number): void {
+export async function setExpiring<T extends Versioned>(tx: Tx, key: Key, value: T, until: number): Promise<void> {
   tx.set(key, value);
-  expireAt(tx, key, until);
+  await expireAt(tx, key, until);
 }
 
 /** Plans the end of a row that exists already; null: it is kept after all. */
-export function expireAt(tx: Tx, key: Key, until: number | null): void {
-  tx.task({ kind: "row-expiry", id: JSON.stringify(key), dueAt: until });
+export async function expireAt(tx: Tx, key: Key, until: number | null): Promise<void> {
+  await plan(tx, { kind: "row-expiry", id: JSON.stringify(key), dueAt: until });
 }
 
 /** Deletes rows whose time is over. */
@@ -26,7 +26,7 @@ export function forgettingTask(store: Store, kind: string, keyOf: (id: string) =
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
       tx.delete(keyOf(lease.id));
-      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
     });
   };
   return {

@@ -1,3 +1,4 @@
+import { plan } from "./due.ts";
 import { type ApiError, conflict } from "@/lib/http/errors.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
@@ -52,10 +53,10 @@ export const keyTaken = (what: string): ApiError =>
   );
 
 /** Remembers, in the transaction that makes the record, which record this key made. */
-export function remember(tx: Tx, scope: IdempotencyScope, ref: string, now: number): void {
+export async function remember(tx: Tx, scope: IdempotencyScope, ref: string, now: number): Promise<void> {
   const expiresAt = now + IDEMPOTENCY_MS;
   tx.set(scope.rowKey, { v: 1, bodyHash: scope.bodyHash, ref, expiresAt } satisfies IdempotencyRow);
-  tx.task({ kind: "idempotency-expiry", id: scope.id, dueAt: expiresAt });
+  await plan(tx, { kind: "idempotency-expiry", id: scope.id, dueAt: expiresAt });
 }
 
 /** Runs calls with the same name one after another, so that a second one finds what the first has made. */

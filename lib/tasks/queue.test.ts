@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createQueue, type Queue, type QueueOptions, retryDelayMs, type TaskSpec } from "./queue.ts";
 import { createStore, type Store, StoreError } from "@/lib/store/store.ts";
 import { collectingLogger } from "@/lib/http/logger.ts";
-import { holdsLease, type Lease, type TaskRow } from "./due.ts";
+import { holdsLease, type Lease, plan, type TaskRow } from "./due.ts";
 import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
 import { createMemoryEngine, type MemoryEngine } from "@/tests/harness/memory-engine.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
@@ -36,7 +36,7 @@ function test(name: string, fn: (bench: Bench) => Promise<void>): void {
     const did: string[] = [];
     const end = (lease: Lease) =>
       store.transact(async (tx) => {
-        if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+        if (await holdsLease(tx, lease)) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       });
     await fn({
       clock,
@@ -45,7 +45,7 @@ function test(name: string, fn: (bench: Bench) => Promise<void>): void {
       log,
       did,
       end,
-      plan: (kind, id, dueAt = clock.now()) => store.transact((tx) => tx.task({ kind, id, dueAt })),
+      plan: (kind, id, dueAt = clock.now()) => store.transact((tx) => plan(tx, { kind, id, dueAt })),
       rows: async () => (await store.list<TaskRow>(["task"])).map(({ value }) => value),
       queue(specs, options = {}) {
         const tasks = specs.map((spec): TaskSpec => ({
@@ -182,8 +182,8 @@ test("queue: a place that a transaction took and then failed is given back", asy
   bench.queue([{ concurrency: 1 }]);
   await bench.clock.settle();
   for (let i = 0; i < 5; i++) {
-    await assert.rejects(bench.store.transact((tx) => {
-      tx.task({ kind: "a", id: "1", dueAt: bench.clock.now() });
+    await assert.rejects(bench.store.transact(async (tx) => {
+      await plan(tx, { kind: "a", id: "1", dueAt: bench.clock.now() });
       for (let row = 0; row < 1_100; row++) tx.set(["x", row], { v: 1 }); // more than one commit holds
     }));
   }

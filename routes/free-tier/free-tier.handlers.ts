@@ -55,8 +55,8 @@ async function offer(deps: AppDeps, amountSats: number, scope: IdempotencyScope 
   return await store.transact(async (tx) => {
     const known = scope && await taken(tx, scope, now);
     if (known) return known;
-    addInvoice(tx, invoice);
-    if (scope) remember(tx, scope, invoice.paymentHash, now);
+    await addInvoice(tx, invoice);
+    if (scope) await remember(tx, scope, invoice.paymentHash, now);
     return invoice;
   });
 }

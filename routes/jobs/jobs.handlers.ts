@@ -76,8 +76,8 @@ async function makeJob(
     if (taken && taken.outcome !== "new") return taken;
     if (await tx.get(jobKey(job.handle))) throw new Error("two jobs drew the same handle");
     putNewJob(tx, job);
-    addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
-    if (scope) remember(tx, scope, job.handle, now);
+    await addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
+    if (scope) await remember(tx, scope, job.handle, now);
     tx.event({ type: "job_state", handle: job.handle, state: job.state });
     return { outcome: "created" as const };
   });

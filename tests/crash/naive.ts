@@ -82,9 +82,9 @@ async function openNaiveServer(
       evalInvoice,
       now,
     });
-    await store.transact((tx) => {
+    await store.transact(async (tx) => {
       putJob(tx, job);
-      addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
+      await addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
     });
     return job;
   }

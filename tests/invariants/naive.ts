@@ -11,7 +11,7 @@ import { createQueue, type TaskSpec } from "@/lib/tasks/queue.ts";
 import { claim, payoutPaid } from "@/lib/payments/refunds.machine.ts";
 import { createSettlements, type InvoiceHandler } from "@/lib/payments/settlements.ts";
 import type { SessionRequests } from "@/lib/sessions/requests.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
 import { type Invoice, invoiceKey } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
@@ -81,10 +81,10 @@ export const paysFirst: Naive = (services) =>
             now,
           });
           if (!paid) return;
-          putRefund(tx, paid.refund);
+          await putRefund(tx, paid.refund);
           await post(tx, paid.postings.filter(({ sats }) => sats > 0), now);
           tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
-          tx.task({ kind: "refund-expiry", id: refundId, dueAt: null });
+          await plan(tx, { kind: "refund-expiry", id: refundId, dueAt: null });
           tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid" });
         });
         return { outcome: "claimed" };
@@ -161,7 +161,7 @@ export const dropsFailedWork: Naive = (services) =>
       ...spec,
       giveUp: async (lease: Lease) => {
         await services.store.transact(async (tx) => {
-          if (await holdsLease(tx, lease)) tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+          if (await holdsLease(tx, lease)) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
         });
       },
     };

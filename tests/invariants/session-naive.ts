@@ -1,4 +1,5 @@
 /** Controls: sessions as they are often written. Each loses or doubles sats, or an answer, where a rule must see it. */
+import { plan } from "@/lib/tasks/due.ts";
 import type { Services } from "@/lib/services.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
@@ -179,7 +180,7 @@ export const keepsReservations: Naive = (services) =>
     if (spec.kind !== "session-request") return spec;
     return {
       ...spec,
-      giveUp: async ({ kind, id }) => void await services.store.transact((tx) => tx.task({ kind, id, dueAt: null })),
+      giveUp: async ({ kind, id }) => void await services.store.transact((tx) => plan(tx, { kind, id, dueAt: null })),
     };
   });
 

@@ -1,4 +1,5 @@
 /** How a request of a session begins: priced, held or granted, and planned, in one commit. */
+import { plan } from "@/lib/tasks/due.ts";
 import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import type { Services } from "@/lib/services.ts";
@@ -203,8 +204,8 @@ export function createBegin(services: Services, chats: Chats): Begin {
     await countUnder(tx, request.allowances, { reservedSats: reservedSats, spentSats: 0 });
     await putSession(tx, requestBegan(session, reservedSats), session);
     putRequest(tx, request);
-    if (scope) remember(tx, scope, request.id, now);
-    tx.task({ kind: "session-request", id: taskIdOf(request.session, request.id), dueAt: now });
+    if (scope) await remember(tx, scope, request.id, now);
+    await plan(tx, { kind: "session-request", id: taskIdOf(request.session, request.id), dueAt: now });
     return { outcome: "begun", request };
   }
 

@@ -10,7 +10,7 @@ import {
   trustOf,
 } from "@/lib/sessions/requests.machine.ts";
 import { requestEnded } from "@/lib/sessions/sessions.machine.ts";
-import { holdsLease, type Lease } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { closeSubsidy, creditPool, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import {
@@ -56,7 +56,7 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
     const now = clock.now();
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
-      tx.task({ kind: lease.kind, id: lease.id, dueAt: null });
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       if (!ended) return;
       await conclude(tx, namesIn(lease), ended, now);
     });
