@@ -1,3 +1,4 @@
+import type { Posting } from "@/lib/ledger/postings.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { newHandle, sha256Hex, systemRandom } from "@/lib/ids.ts";
 import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
@@ -6,7 +7,6 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { ENGINE_LIMITS } from "@/lib/store/engine.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { memoryStore } from "@/lib/lightning/testing/memory-store.ts";
-import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
 import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { placeTask } from "@/lib/tasks/due.ts";

@@ -1,8 +1,8 @@
+import type { Posting } from "@/lib/ledger/postings.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
-import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 import { balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { aim, type Bench, median, number, perSecond, timedCalls } from "./measure.ts";
 

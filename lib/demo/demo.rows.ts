@@ -3,6 +3,7 @@ import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Tx } from "@/lib/store/store.ts";
 import { dayEnd, utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
+import { demoAnswer } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { countDemo, type Counted, HOUR_MS } from "./demo.rules.ts";
 
@@ -51,6 +52,6 @@ export async function bookDemo(
   tx: Tx,
   { id, state, sats, now }: { id: string; state: "complete" | "rejected"; sats: number; now: number },
 ): Promise<void> {
-  await post(tx, [{ id: `demo:${id}`, from: "operator", to: "revenue:work", sats, kind: "demo", ref: id }], now);
+  await post(tx, [demoAnswer(id, sats)], now);
   tx.event({ type: "demo", handle: id, state, sats });
 }

@@ -1,5 +1,6 @@
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
+import { poolDonation } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 
 /** What a settled and an expired invoice of a donation mean: it has no record but the invoice itself. */
@@ -9,14 +10,7 @@ export function freeTierTasks(): { handlers: { "pool-donation": InvoiceHandler }
       "pool-donation": {
         /** All that was paid is the pool's, also when it is more than was asked, or comes late. */
         async settled(tx, { paymentHash, ref }, paidSats, now) {
-          await post(tx, [{
-            id: `settle:${paymentHash}`,
-            from: "lightning",
-            to: "pool",
-            sats: paidSats,
-            kind: "pool-donation",
-            ref: paymentHash,
-          }], now);
+          await post(tx, [poolDonation({ paymentHash, sats: paidSats })], now);
           tx.event({ type: "pool_donation", handle: ref, amountSats: paidSats });
         },
         /** It may still be paid for a day: until then the row must stand. */

@@ -6,11 +6,12 @@ import {
   decide,
   type Decision,
   type FreeTierConfig,
-  poolCredit,
+  poolCredit as shareOf,
   subsidyOf,
   utcDay,
 } from "./free-tier.rules.ts";
-import { type Account, nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { type Account, POOL, type RevenueAccount } from "@/lib/ledger/accounts.ts";
+import { nonZero, poolCredit, poolSeed, subsidy as subsidyPosting, subsidyReturned } from "@/lib/ledger/postings.ts";
 import type { TrustConfig } from "@/lib/identity/trust.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
 import { balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
@@ -69,8 +70,6 @@ export interface PoolRow {
   since: number;
 }
 
-const POOL: Account = "pool";
-const SEED_ID = "pool-seed";
 export const POOL_ROW: Key = ["pool"];
 /** How long a reservation may stand (ms): longer than every attempt of the slowest model takes. */
 const SUBSIDY_MS = 6 * 3_600_000;
@@ -174,10 +173,9 @@ export async function takeSubsidy(
 }
 
 async function reserve(tx: Tx, recipient: Recipient, sats: number, account: Account, now: number): Promise<void> {
-  const { id, pubkey, requestHash } = recipient;
+  const { id, pubkey } = recipient;
   if (await getSubsidy(tx, id)) throw new Error("a request takes from the pool once");
-  const ref = `${id} ${pubkey} ${requestHash}`;
-  await post(tx, [{ id: `subsidy:${id}`, from: POOL, to: account, sats, kind: "subsidy", ref }], now);
+  await post(tx, [subsidyPosting(id, account, sats, recipient)], now);
   const day = utcDay(now);
   tx.set<Subsidy>(subsidyKey(id), {
     v: 1,
@@ -206,7 +204,7 @@ export async function closeSubsidy(tx: Tx, id: string, subsidySats: number, now:
   const { account, pubkey, day } = subsidy;
   await post(
     tx,
-    nonZero([{ id: `returned:${id}`, from: account, to: POOL, sats: returned, kind: "subsidy-returned", ref: id }]),
+    nonZero([subsidyReturned(id, account, returned)]),
     now,
   );
   tx.set<Subsidy>(subsidyKey(id), { ...subsidy, subsidySats, state: "settled" });
@@ -231,13 +229,13 @@ async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: 
 export async function creditPool(
   tx: Tx,
   rules: FreeTier,
-  input: { id: string; from: Account; chargeSats: number; now: number },
+  input: { id: string; from: RevenueAccount; chargeSats: number; now: number },
 ): Promise<void> {
   const { id, from, chargeSats, now } = input;
   if (chargeSats === 0) return;
   const { poolCreditPct } = rules.config;
   const before = await tx.get<PoolRow>(POOL_ROW) ?? { v: 1, carry: 0, chargedSats: 0, hundredths: 0, since: now };
-  const { sats, carry } = poolCredit(chargeSats, poolCreditPct, before.carry);
+  const { sats, carry } = shareOf(chargeSats, poolCreditPct, before.carry);
   tx.set<PoolRow>(POOL_ROW, {
     v: 1,
     carry,
@@ -245,11 +243,12 @@ export async function creditPool(
     hundredths: before.hundredths + chargeSats * poolCreditPct,
     since: Math.min(before.since, now),
   });
-  await post(tx, nonZero([{ id: `pool-credit:${id}`, from, to: POOL, sats, kind: "pool-credit", ref: id }]), now);
+  await post(tx, nonZero([poolCredit(id, from, sats)]), now);
 }
 
 /** The operator's gift that the pool begins with, once in the life of an instance. */
 export async function seedPool(tx: Tx, sats: number, now: number): Promise<void> {
-  if (sats === 0 || await tx.get(entryKey(SEED_ID))) return;
-  await post(tx, [{ id: SEED_ID, from: "operator", to: POOL, sats, kind: "pool-seed", ref: SEED_ID }], now);
+  const seed = poolSeed(sats);
+  if (sats === 0 || await tx.get(entryKey(seed.id))) return;
+  await post(tx, [seed], now);
 }

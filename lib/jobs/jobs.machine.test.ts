@@ -1,6 +1,7 @@
+import type { Posting } from "@/lib/ledger/postings.ts";
 import assert from "node:assert/strict";
 import type { Usage } from "@/lib/ai/port.ts";
-import { applyPostings, balanceOf, checkPosting, type Counters, type Posting } from "@/lib/ledger/ledger.rules.ts";
+import { applyPostings, balanceOf, checkPosting, type Counters } from "@/lib/ledger/ledger.rules.ts";
 import { price } from "@/lib/metering/pricing.rules.ts";
 import { TEST_SETTINGS } from "@/tests/harness/world.ts";
 import {

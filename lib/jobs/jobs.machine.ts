@@ -4,9 +4,22 @@
  */
 import type { Usage } from "@/lib/ai/port.ts";
 import type { BtcPrice } from "@/lib/btc-price/port.ts";
-import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
+import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
+import {
+  charge,
+  evalFee,
+  evalFeeReturned,
+  nonZero,
+  overpaid,
+  overpaidUnclaimed,
+  type Posting,
+  refundDust,
+  refundOwed,
+  subsidyUsed,
+  workPayment,
+} from "@/lib/ledger/postings.ts";
 import { price, type PriceConfig, type Rates, settle } from "@/lib/metering/pricing.rules.ts";
-import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
@@ -108,7 +121,6 @@ export interface RefundTerms {
 }
 
 const REPLAYED: NoStep = { outcome: "replayed" };
-const jobAccount = (handle: string) => `job:${handle}`;
 
 const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): Step => ({
   outcome: "applied",
@@ -170,26 +182,8 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
   const { paymentHash, paidSats, now } = input;
   const fee = Math.min(paidSats, job.evalInvoice.amountSats);
   const surplus = paidSats - fee;
-  const account = jobAccount(job.handle);
   return applied({ ...job, state: "evaluating", evalPaid: true, evalFeeSats: fee, paidSats: job.paidSats + surplus }, {
-    postings: [
-      {
-        id: `settle:${paymentHash}`,
-        from: "lightning",
-        to: "revenue:eval",
-        sats: fee,
-        kind: "eval-fee",
-        ref: paymentHash,
-      },
-      {
-        id: `settle-surplus:${paymentHash}`,
-        from: "lightning",
-        to: account,
-        sats: surplus,
-        kind: "overpaid",
-        ref: paymentHash,
-      },
-    ],
+    postings: [evalFee({ paymentHash, sats: fee }), overpaid(job.handle, { paymentHash, sats: surplus })],
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: now }],
   });
 }
@@ -265,14 +259,7 @@ export function evaluationFailed(
   const { message, usage, causedByRequest = false, terms, now } = input;
   const fee = job.evalFeeSats;
   const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
-  const back: Posting = {
-    id: `eval-failed:${job.handle}`,
-    from: "revenue:eval",
-    to: jobAccount(job.handle),
-    sats: fee,
-    kind: "eval-fee-returned",
-    ref: job.handle,
-  };
+  const back = evalFeeReturned(job.handle, fee);
   return { ...giveBack(next, [back], fee, "evaluate", terms, now), trust: blame(causedByRequest) };
 }
 
@@ -296,14 +283,7 @@ export function workPaid(
   const next = { ...job, paidSats: job.paidSats + paidSats, grantedSats: job.grantedSats + grantedSats };
   return applied({ ...next, state: "executing" }, {
     adviceSats: endedAdvice(job),
-    postings: [{
-      id: `settle:${paymentHash}`,
-      from: "lightning",
-      to: jobAccount(job.handle),
-      sats: paidSats,
-      kind: "work-payment",
-      ref: paymentHash,
-    }],
+    postings: [workPayment(job.handle, { paymentHash, sats: paidSats })],
     tasks: [{ kind: "work", id: job.handle, dueAt: now }],
   });
 }
@@ -329,10 +309,9 @@ export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; no
     ...parts,
   };
   const from = jobAccount(job.handle);
-  const about = { from, to: "revenue:work", ref: job.handle };
-  const earned: Posting[] = [
-    { id: `earned:${job.handle}`, sats: parts.chargeSats, kind: "work", ...about },
-    { id: `subsidy-used:${job.handle}`, sats: parts.subsidySats, kind: "work-subsidy", ...about },
+  const earned = [
+    charge(job.handle, from, REVENUE.work, parts.chargeSats),
+    subsidyUsed(job.handle, from, REVENUE.work, parts.subsidySats),
   ];
   const next = { ...job, state: "complete" as const, costSheet };
   return {
@@ -362,14 +341,7 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
     ? job.workInvoice
     : null;
   if (awaited?.paymentHash !== input.paymentHash) return REPLAYED;
-  const surplus: Posting = {
-    id: `overpaid:${job.handle}`,
-    from: jobAccount(job.handle),
-    to: "pool",
-    sats: job.paidSats,
-    kind: "overpaid-unclaimed",
-    ref: job.handle,
-  };
+  const surplus = overpaidUnclaimed(job.handle, job.paidSats);
   return applied({ ...job, state: "expired", paidSats: 0 }, { postings: [surplus], adviceSats: endedAdvice(job) });
 }
 
@@ -388,16 +360,7 @@ function giveBack(
   const owed = taskKind === "evaluate" ? owedSats + job.paidSats : owedSats;
   const refund = newRefund({ id: job.handle, source: { kind: "job", handle: job.handle }, sats: owed, ...terms, now });
   const from = jobAccount(job.handle);
-  const rest: Posting = refund
-    ? {
-      id: `refund:${job.handle}`,
-      from,
-      to: refundAccount(refund.id),
-      sats: owed,
-      kind: "refund-owed",
-      ref: job.handle,
-    }
-    : { id: `dust:${job.handle}`, from, to: "pool", sats: owed, kind: "refund-dust", ref: job.handle };
+  const rest = refund ? refundOwed(refund.id, from, owed, job.handle) : refundDust(job.handle, from, owed, job.handle);
   return applied({ ...job, refundId: refund?.id ?? null }, {
     postings: [...postings, rest],
     tasks: [{ kind: taskKind, id: job.handle, dueAt: null }],

@@ -2,6 +2,7 @@ import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { addToIdentity, jobKey } from "./job-index.rows.ts";
+import { REVENUE } from "@/lib/ledger/accounts.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { closeSubsidy, countAdvice, creditPool, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
 import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
@@ -55,7 +56,7 @@ export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, no
   await post(tx, step.postings, now);
   if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
   if (step.absorbed !== null) await closeSubsidy(tx, handle, step.absorbed, now);
-  await creditPool(tx, rules, { id: handle, from: "revenue:work", chargeSats: step.earnedSats, now });
+  await creditPool(tx, rules, { id: handle, from: REVENUE.work, chargeSats: step.earnedSats, now });
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);
   if (step.refund) await putRefund(tx, step.refund, true);

@@ -1,3 +1,4 @@
+import { jobAccount } from "@/lib/ledger/accounts.ts";
 import type { Usage, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import type { Services } from "@/lib/services.ts";
@@ -149,7 +150,7 @@ export function jobTasks(services: Services): {
         await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
         return { serve: "free", sats: 0 };
       }
-      const account = `job:${job.handle}`;
+      const account = jobAccount(job.handle);
       const decision = await decideAndReserve(tx, rules, recipientOf(job), {
         estimateSats: input.quote.sats,
         account,
@@ -229,7 +230,7 @@ export function jobTasks(services: Services): {
   async function takeAdvised(tx: Tx, job: Job, paymentHash: string, now: number): Promise<number> {
     if (job.adviceSats === 0 || !awaitsWork(job, paymentHash)) return 0;
     const { adviceSats, handle } = job;
-    return await takeSubsidy(tx, rules, recipientOf(job), { adviceSats, account: `job:${handle}`, now });
+    return await takeSubsidy(tx, rules, recipientOf(job), { adviceSats, account: jobAccount(handle), now });
   }
 
   const settled =

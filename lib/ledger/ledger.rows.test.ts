@@ -1,5 +1,6 @@
+import type { Posting } from "./postings.ts";
 import assert from "node:assert/strict";
-import { type Entry, LedgerError, type Posting } from "./ledger.rules.ts";
+import { type Entry, LedgerError } from "./ledger.rules.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { balance, post } from "./ledger.rows.ts";
 

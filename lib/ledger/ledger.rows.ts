@@ -1,6 +1,6 @@
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import type { Account } from "./accounts.ts";
 import {
-  type Account,
   applyPostings,
   balanceOf,
   checkPosting,
@@ -8,9 +8,9 @@ import {
   type Entry,
   LedgerError,
   NO_COUNTERS,
-  type Posting,
   samePosting,
 } from "./ledger.rules.ts";
+import type { Posting } from "./postings.ts";
 
 export const entryKey = (id: string): Key => ["entry", id];
 export const accountKey = (account: Account): Key => ["account", account];

@@ -1,3 +1,5 @@
+import { mayBeNegative } from "./accounts.ts";
+import { nonZero, type Posting } from "./postings.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -7,9 +9,6 @@ import {
   type Counters,
   type Entry,
   LedgerError,
-  mayBeNegative,
-  nonZero,
-  type Posting,
   samePosting,
 } from "./ledger.rules.ts";
 

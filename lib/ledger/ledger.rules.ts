@@ -1,19 +1,6 @@
 /** Pure rules of the ledger (economy.md §2). Amounts are whole satoshis. */
-
-/** `lightning`, `operator`, `fees:routing`, `revenue:…`, `pool`, `job:<handle>`, `session:<handle>`, `reserved:<requestId>`, `refund:<id>` */
-export type Account = string;
-
-/** Money moves from one account to another. `id` says what the posting is for: the same id can apply only once. */
-export interface Posting {
-  id: string;
-  from: Account;
-  to: Account;
-  /** Whole, positive. */
-  sats: number;
-  kind: string;
-  /** What it is about: a payment hash, a job's handle, … Never a capability. */
-  ref: string;
-}
+import { type Account, classOf, mayBeNegative } from "./accounts.ts";
+import type { Posting } from "./postings.ts";
 
 /** A posting as it stands in the ledger, append-only. `at`: ms since the epoch. */
 export interface Entry extends Posting {
@@ -31,13 +18,6 @@ export interface Counters {
 export const NO_COUNTERS: Counters = { v: 1, in: 0, out: 0 };
 export const balanceOf = (counters: Counters): number => counters.in - counters.out;
 
-const MAY_BE_NEGATIVE: ReadonlySet<Account> = new Set(["lightning", "operator", "fees:routing"]);
-const ACCOUNT =
-  /^(lightning|operator|pool|fees:routing|revenue:(eval|work|session)|(job|session|reserved|refund):[0-9a-z-]{1,64})$/;
-
-/** Only the wallet's own account, the operator's and the fees may go below zero. */
-export const mayBeNegative = (account: Account): boolean => MAY_BE_NEGATIVE.has(account);
-
 export class LedgerError extends Error {
   override name = "LedgerError";
   constructor(readonly code: "overdraft" | "conflict" | "malformed", message: string) {
@@ -51,7 +31,7 @@ export function checkPosting(posting: Posting): void {
     throw new LedgerError("malformed", `posting ${posting.id}: ${posting.sats} is no whole, positive number of sats`);
   }
   for (const account of [posting.from, posting.to]) {
-    if (!ACCOUNT.test(account)) {
+    if (classOf(account) === null) {
       throw new LedgerError("malformed", `posting ${posting.id}: there is no account ${account}`);
     }
   }
@@ -91,6 +71,3 @@ export function applyPostings(
   }
   return after;
 }
-
-/** The postings that posting something: rules may write down all they could make and leave out the empty ones here. */
-export const nonZero = (postings: readonly Posting[]): Posting[] => postings.filter((posting) => posting.sats !== 0);

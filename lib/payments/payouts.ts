@@ -2,7 +2,7 @@ import type { Clock } from "@/lib/clock.ts";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import type { PaymentState, PaymentWallet } from "@/lib/lightning/port.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
-import { nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { nonZero } from "@/lib/ledger/postings.ts";
 import {
   claim,
   expireRefund,

@@ -2,7 +2,7 @@
  * A refund from the moment it is owed until it is paid or given up (economy.md §5). Pure: every function returns the next
  * record and its ledger postings, or says why nothing changes.
  */
-import type { Posting } from "@/lib/ledger/ledger.rules.ts";
+import { payout, type Posting, refundUnclaimed, routingFee } from "@/lib/ledger/postings.ts";
 
 export type RefundState = "pending" | "paying" | "paid" | "expired";
 
@@ -32,8 +32,6 @@ export interface Refund {
   /** Why the last payout failed, for the payer. */
   lastFailure: string | null;
 }
-
-export const refundAccount = (id: string): string => `refund:${id}`;
 
 /**
  * A "failed" is believed this long after the last call whose outcome nobody knows: an earlier call may still be under way
@@ -88,23 +86,9 @@ export function payoutPaid(
 ): { refund: Refund; postings: Posting[] } | null {
   if (refund.state !== "paying" || refund.payout?.paymentHash !== input.paymentHash) return null;
   const { paymentHash, preimage, feeSats, now } = input;
-  const postings: Posting[] = [
-    {
-      id: `payout:${paymentHash}`,
-      from: refundAccount(refund.id),
-      to: "lightning",
-      sats: refund.sats,
-      kind: "payout",
-      ref: paymentHash,
-    },
-    {
-      id: `payout-fee:${paymentHash}`,
-      from: "fees:routing",
-      to: "lightning",
-      sats: feeSats,
-      kind: "routing-fee",
-      ref: paymentHash,
-    },
+  const postings = [
+    payout(refund.id, { paymentHash, sats: refund.sats }),
+    routingFee({ paymentHash, sats: feeSats }),
   ];
   return { refund: { ...refund, state: "paid", paid: { at: now, preimage, feeSats } }, postings };
 }
@@ -142,17 +126,9 @@ export function expireRefund(
 ): { outcome: "expired"; refund: Refund; postings: Posting[] } | { outcome: "wait" | "over" } {
   if (refund.state === "paid" || refund.state === "expired") return { outcome: "over" };
   if (refund.state === "paying" || now < refund.claimUntil) return { outcome: "wait" };
-  const from = refundAccount(refund.id);
   return {
     outcome: "expired",
     refund: { ...refund, state: "expired" },
-    postings: [{
-      id: `unclaimed:${refund.id}`,
-      from,
-      to: "pool",
-      sats: refund.sats,
-      kind: "refund-unclaimed",
-      ref: refund.id,
-    }],
+    postings: [refundUnclaimed(refund.id, refund.sats)],
   };
 }

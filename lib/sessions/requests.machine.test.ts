@@ -1,3 +1,4 @@
+import { reservedAccount } from "@/lib/ledger/accounts.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Usage } from "@/lib/ai/port.ts";
@@ -9,7 +10,6 @@ import {
   outputLimit,
   type RequestEnd,
   type RequestQuote,
-  reservedAccount,
   type SessionRequest,
   worstCase,
 } from "./requests.machine.ts";

@@ -4,7 +4,15 @@
  */
 import type { Usage } from "@/lib/ai/port.ts";
 import type { BtcPrice } from "@/lib/btc-price/port.ts";
-import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
+import { reservedAccount, REVENUE } from "@/lib/ledger/accounts.ts";
+import {
+  charge,
+  evaluationCharge,
+  nonZero,
+  type Posting,
+  reservationReleased,
+  subsidyUsed,
+} from "@/lib/ledger/postings.ts";
 import {
   affordableOutputTokens,
   modelUsd,
@@ -13,7 +21,6 @@ import {
   type Rates,
   settle,
 } from "@/lib/metering/pricing.rules.ts";
-import { sessionAccount } from "./sessions.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 
 /** `interrupted`: broken off by either side after something was used; that much is paid. `failed`: nothing was, nothing is. */
@@ -75,8 +82,6 @@ export interface SessionRequest {
   /** It failed because of what was asked: asking the same again would fail again. */
   causedByRequest: boolean;
 }
-
-export const reservedAccount = (requestId: string): string => `reserved:${requestId}`;
 
 const evaluationUsd = (quote: RequestQuote): number =>
   quote.evaluation ? modelUsd(quote.evaluation, quote.evaluation.rates) : 0;
@@ -180,8 +185,6 @@ export function endRequest(
   const { reservedSats: paidSats, grantedSats } = request;
   const { chargeSats, subsidySats, refundSats } = settle({ actualSats: actual, paidSats, grantedSats });
   const from = reservedAccount(request.id);
-  const ref = request.id;
-  const kind = end.state === "rejected" ? "session-evaluation" : "session-request";
   return {
     request: {
       ...request,
@@ -199,16 +202,11 @@ export function endRequest(
       causedByRequest: end.state === "failed" && end.causedByRequest,
     },
     postings: nonZero([
-      { id: `earned:${ref}`, from, to: "revenue:session", sats: chargeSats, kind, ref },
-      { id: `subsidy-used:${ref}`, from, to: "revenue:session", sats: subsidySats, kind: "session-subsidy", ref },
-      {
-        id: `released:${ref}`,
-        from,
-        to: sessionAccount(request.session),
-        sats: refundSats,
-        kind: "reservation-released",
-        ref,
-      },
+      end.state === "rejected"
+        ? evaluationCharge(request.id, from, chargeSats)
+        : charge(request.id, from, REVENUE.session, chargeSats),
+      subsidyUsed(request.id, from, REVENUE.session, subsidySats),
+      reservationReleased(request.id, request.session, refundSats),
     ]),
   };
 }

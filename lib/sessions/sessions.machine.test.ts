@@ -1,6 +1,8 @@
+import type { Posting } from "@/lib/ledger/postings.ts";
+import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { applyPostings, balanceOf, type Counters, type Posting } from "@/lib/ledger/ledger.rules.ts";
+import { applyPostings, balanceOf, type Counters } from "@/lib/ledger/ledger.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import {
   closeSession,
@@ -14,7 +16,6 @@ import {
   requestBegan,
   requestEnded,
   type Session,
-  sessionAccount,
   type SessionStep,
   stateFor,
   topupExpired,

@@ -5,8 +5,9 @@
  */
 import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
-import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
-import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { sessionAccount } from "@/lib/ledger/accounts.ts";
+import { nonZero, type Posting, refundDust, refundOwed, sessionDeposit, sessionTopup } from "@/lib/ledger/postings.ts";
+import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
 
@@ -87,7 +88,6 @@ export interface NoStep {
 }
 
 const REPLAYED: NoStep = { outcome: "replayed" };
-export const sessionAccount = (handle: string): string => `session:${handle}`;
 
 /** How long an expiry that finds requests running waits before it looks again (ms). */
 const EXPIRY_AGAIN_MS = 60_000;
@@ -145,7 +145,7 @@ export function depositPaid(
   input: { paymentHash: string; paidSats: number; terms: SessionTerms; now: number },
 ): SessionStep | NoStep {
   if (session.depositPaid || input.paymentHash !== session.deposit.paymentHash) return REPLAYED;
-  return received({ ...session, depositPaid: true }, { ...input, balanceSats: 0, kind: "session-deposit" });
+  return received({ ...session, depositPaid: true }, { ...input, balanceSats: 0, posting: sessionDeposit });
 }
 
 /**
@@ -158,7 +158,7 @@ export function topupPaid(
 ): SessionStep {
   const paid = pendingTopup(session, input.paymentHash);
   const next = paid ? { ...without(session, paid), topupTokens: [...session.topupTokens, paid.token] } : session;
-  return received(next, { ...input, kind: "session-topup" });
+  return received(next, { ...input, posting: sessionTopup });
 }
 
 function received(
@@ -167,23 +167,16 @@ function received(
     paymentHash: string;
     paidSats: number;
     balanceSats: number;
-    kind: string;
+    posting: typeof sessionDeposit;
     terms: SessionTerms;
     now: number;
   },
 ): SessionStep {
-  const { paymentHash, paidSats, balanceSats, kind, terms, now } = input;
+  const { paymentHash, paidSats, balanceSats, posting, terms, now } = input;
   const state = stateFor(balanceSats + paidSats, session.reservedSats, terms);
   const expiresAt = now + terms.expiryMs;
   return applied({ ...session, state, expiresAt }, {
-    postings: [{
-      id: `settle:${paymentHash}`,
-      from: "lightning",
-      to: sessionAccount(session.handle),
-      sats: paidSats,
-      kind,
-      ref: paymentHash,
-    }],
+    postings: [posting(session.handle, { paymentHash, sats: paidSats })],
     tasks: [{ kind: "session-expiry", id: session.handle, dueAt: expiresAt }],
   });
 }
@@ -305,9 +298,7 @@ function ended(
   const id = `${handle}-${ends}`;
   const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
   const from = sessionAccount(handle);
-  const rest: Posting = refund
-    ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }
-    : { id: `dust:${id}`, from, to: "pool", sats: balanceSats, kind: "refund-dust", ref: handle };
+  const rest = refund ? refundOwed(id, from, balanceSats, handle) : refundDust(id, from, balanceSats, handle);
   const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
   return applied({ ...session, state, refundIds, ends }, {
     postings: [rest],

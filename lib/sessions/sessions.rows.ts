@@ -1,7 +1,8 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import type { SessionRequest } from "./requests.machine.ts";
-import { type NoStep, type Session, sessionAccount, type SessionStep } from "./sessions.machine.ts";
+import { sessionAccount } from "@/lib/ledger/accounts.ts";
+import type { NoStep, Session, SessionStep } from "./sessions.machine.ts";
 import { accountKey, balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { putRefund } from "@/lib/payments/refunds.rows.ts";
 

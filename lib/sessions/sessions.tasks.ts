@@ -16,6 +16,7 @@ import {
 import { tokensOf } from "./open.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { lateUnclaimed } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
 import { dropSession, getSession, spendable, writeSessionStep } from "./sessions.rows.ts";
@@ -44,8 +45,7 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
 
   /** Its session went long ago, unpaid: nobody can be given the money, and it must not be missing in the books either. */
   async function bookToPool(tx: Tx, paymentHash: string, paidSats: number, now: number): Promise<void> {
-    const about = { from: "lightning", to: "pool", kind: "late-unclaimed", ref: paymentHash };
-    await post(tx, [{ id: `settle:${paymentHash}`, sats: paidSats, ...about }], now);
+    await post(tx, [lateUnclaimed({ paymentHash, sats: paidSats })], now);
   }
 
   async function expire(lease: Lease): Promise<void> {

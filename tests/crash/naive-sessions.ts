@@ -6,6 +6,7 @@
  * - forgets which Idempotency-Key was asked what, and asks and charges again;
  * - books a deposit after its invoice was marked as settled, and nobody looks for the difference.
  */
+import { reservedAccount, sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { Model, WorkResult } from "@/lib/ai/port.ts";
 import { ModelError } from "@/lib/ai/port.ts";
 import { systemClock as clock } from "@/lib/clock.ts";
@@ -17,7 +18,6 @@ import {
   decideReservation,
   endRequest,
   type RequestEnd,
-  reservedAccount,
   type SessionRequest,
 } from "@/lib/sessions/requests.machine.ts";
 import {
@@ -28,7 +28,6 @@ import {
   requestBegan,
   requestEnded,
   type Session,
-  sessionAccount,
   topupPaid,
 } from "@/lib/sessions/sessions.machine.ts";
 import { addInvoice, type Invoice, type InvoiceSummary } from "@/lib/payments/invoices.rows.ts";

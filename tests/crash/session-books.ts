@@ -1,7 +1,8 @@
+import { reservedAccount, sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import { type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { type Session } from "@/lib/sessions/sessions.machine.ts";
 import { handleOf, type ReportViolation, type SessionRecord } from "./session-witness.ts";
 
 export interface SessionBooks {

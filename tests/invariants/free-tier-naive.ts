@@ -2,12 +2,13 @@
  * Controls: the mistakes that were made with free tiers before, put back. Each gives away sats, or forgets where they are,
  * in a way that a rule must see.
  */
+import { nonZero } from "@/lib/ledger/postings.ts";
+import { refundAccount } from "@/lib/ledger/accounts.ts";
 import type { Services } from "@/lib/services.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
-import { nonZero } from "@/lib/ledger/ledger.rules.ts";
 import { quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
-import { newRefund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { newRefund } from "@/lib/payments/refunds.machine.ts";
 import { createSessionRequests } from "@/lib/sessions/requests.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { holdsLease, type Lease } from "@/lib/tasks/due.ts";

@@ -3,6 +3,7 @@
  * that others drain and fill, a model that fails, days that change, and deaths at any commit. After each step the rules of
  * economy.md §4, §7 and §8 are held against the rows of the program's database. The same case gives the same history.
  */
+import { reservedAccount } from "@/lib/ledger/accounts.ts";
 import fc from "fast-check";
 import type { Model } from "@/lib/ai/port.ts";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
@@ -10,7 +11,7 @@ import type { Services, Settings } from "@/lib/services.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
 import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import { balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { type BudgetRow, decideDryRun, getSubsidy, type Subsidy } from "@/lib/free-tier/pool.rows.ts";

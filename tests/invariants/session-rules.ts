@@ -1,8 +1,9 @@
 /** The rules of economy.md §6, as questions to the rows of a database and to what clients of sessions were told. */
+import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import { type Session } from "@/lib/sessions/sessions.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
 import type { RequestResult } from "@/lib/sessions/sessions.rows.ts";

@@ -1,9 +1,10 @@
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Versioned } from "@/lib/store/store.ts";
-import { type Counters, type Entry, mayBeNegative } from "@/lib/ledger/ledger.rules.ts";
-import { type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
-import { reservedAccount, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import { type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import { type Account, mayBeNegative, refundAccount, reservedAccount, sessionAccount } from "@/lib/ledger/accounts.ts";
+import type { Counters, Entry } from "@/lib/ledger/ledger.rules.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import type { Session } from "@/lib/sessions/sessions.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import type { Invoice } from "@/lib/payments/invoices.rows.ts";
 import {
@@ -116,7 +117,7 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   check("every counter equals its entries", wrongCounter, `${seen.size} accounts`);
 
   const balance = (account: string) => (sums.get(account)?.in ?? 0) - (sums.get(account)?.out ?? 0);
-  const negative = [...sums.keys()].find((account) => !mayBeNegative(account) && balance(account) < 0);
+  const negative = [...sums.keys()].find((account) => !mayBeNegative(account as Account) && balance(account) < 0);
   check("no account is overdrawn", negative ? `account ${negative} holds ${balance(negative)} sats` : null, "none");
 
   let jobs = 0;
@@ -383,9 +384,9 @@ function addToGiven({ bySubsidy, credits, earned }: Given, entry: Entry): void {
   };
   if (kind === "subsidy") of(ref.split(" ")[0] ?? "").reserved.push(entry);
   else if (kind === "subsidy-returned") of(ref).returned.push(entry);
-  else if (kind === "work-subsidy" || kind === "session-subsidy") of(ref).absorbed.push(entry);
+  else if (kind === "subsidy-used") of(ref).absorbed.push(entry);
   else if (kind === "pool-credit") credits.set(ref, entry);
-  else if (kind === "work" || kind === "session-request") earned.set(ref, entry);
+  else if (kind === "charge") earned.set(ref, entry);
 }
 
 /** A job or a session's request, as far as subsidies go. */

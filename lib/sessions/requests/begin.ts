@@ -7,16 +7,16 @@ import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
-import { nonZero } from "@/lib/ledger/ledger.rules.ts";
+import { reservedAccount } from "@/lib/ledger/accounts.ts";
+import { nonZero, reservation } from "@/lib/ledger/postings.ts";
 import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import {
   decideReservation,
   type RequestQuote,
-  reservedAccount,
   type SessionRequest,
   worstCase,
 } from "@/lib/sessions/requests.machine.ts";
-import { isOpen, requestBegan, type Session, sessionAccount } from "@/lib/sessions/sessions.machine.ts";
+import { isOpen, requestBegan, type Session } from "@/lib/sessions/sessions.machine.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { decideAndReserve } from "@/lib/free-tier/pool.rows.ts";
 import {
@@ -195,12 +195,7 @@ export function createBegin(services: Services, chats: Chats): Begin {
     now: number,
   ): Promise<Begun> {
     const { id, reservedSats } = request;
-    const [from, to] = [sessionAccount(session.handle), reservedAccount(id)];
-    await post(
-      tx,
-      nonZero([{ id: `reserved:${id}`, from, to, sats: reservedSats, kind: "reservation", ref: id }]),
-      now,
-    );
+    await post(tx, nonZero([reservation(id, session.handle, reservedSats)]), now);
     await countUnder(tx, request.allowances, { reservedSats: reservedSats, spentSats: 0 });
     await putSession(tx, requestBegan(session, reservedSats), session);
     putRequest(tx, request);

@@ -1,11 +1,11 @@
 /** How a request of a session ends: charged, the rest given back, in one commit; and how callers learn of it. */
 import type { Services } from "@/lib/services.ts";
+import { reservedAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import {
   actualSats,
   endRequest,
   type RequestEnd,
-  reservedAccount,
   type SessionRequest,
   trustOf,
 } from "@/lib/sessions/requests.machine.ts";
@@ -78,7 +78,7 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
     const earnedSats = step.request.state === "rejected" ? 0 : chargeSats;
     await creditPool(tx, settings.freeTier, {
       id: request.id,
-      from: "revenue:session",
+      from: REVENUE.session,
       chargeSats: earnedSats,
       now,
     });
