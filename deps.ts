@@ -216,6 +216,7 @@ function settingsOf(env: Env): Settings {
     payoutTimeoutMs: env.payouts.timeoutMs,
     sessions: env.sessions,
     freeTier: env.freeTier,
+    freeFailures: { satsPerHour: 1_000 },
     poolSeedSats: env.poolSeedSats,
     demoDailyLimit: env.demoDailyLimit,
     l402DepositSats: env.sessions.l402DepositSats,

@@ -84,3 +84,10 @@ export function equalText(a: string, b: string): boolean {
 export function sha256Hex(text: string): string {
   return bytesToHex(sha256(utf8ToBytes(text)));
 }
+
+/**
+ * The name a client address is counted under. It is made with the instance's secret, so that a copy of the store tells nobody
+ * who asked: there are few enough addresses to try them all against a plain hash.
+ */
+export const callerName = (recordIds: RecordIds, clientAddress: string): string =>
+  sha256Hex(recordIds.idOf("caller", clientAddress));

@@ -35,6 +35,8 @@ export interface Settings {
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
   freeTier: FreeTier;
+  /** What the instance bears in an hour for failures before any text (sats). */
+  freeFailures: { satsPerHour: number };
   /** What the operator gives the pool at the first start (sats). */
   poolSeedSats: number;
   /** Demo answers a UTC day in all; 0: none. */

@@ -1,10 +1,6 @@
-import type { RecordIds } from "@/lib/ids.ts";
-import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Tx } from "@/lib/store/store.ts";
 import { dayEnd, utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
-import { demoAnswer } from "@/lib/ledger/postings.ts";
-import { post } from "@/lib/ledger/ledger.rows.ts";
 import { countDemo, type Counted, HOUR_MS } from "./demo.rules.ts";
 
 interface AddressRow {
@@ -16,13 +12,6 @@ interface DayRow {
   v: 1;
   used: number;
 }
-
-/**
- * The name an address is counted under. It is made with the instance's secret, so that a copy of the store tells nobody who
- * asked: there are few enough addresses to try them all against a plain hash.
- */
-export const demoCaller = (recordIds: RecordIds, clientAddress: string): string =>
-  sha256Hex(recordIds.idOf("demo", clientAddress));
 
 const addressKey = (caller: string): Key => ["demo_address", caller];
 const dayKey = (day: string): Key => ["demo_day", day];
@@ -45,13 +34,4 @@ export async function countOne(
   // An hour more, for a clock that is set back over midnight.
   else await setExpiring(tx, day, row, dayEndsAt + HOUR_MS);
   return counted;
-}
-
-/** Books what a demo answer cost: the operator pays for it as anybody does for work. */
-export async function bookDemo(
-  tx: Tx,
-  { id, state, sats, now }: { id: string; state: "complete" | "rejected"; sats: number; now: number },
-): Promise<void> {
-  await post(tx, [demoAnswer(id, sats)], now);
-  tx.event({ type: "demo", handle: id, state, sats });
 }

@@ -1,6 +1,4 @@
 /** How many demo answers there are (economy.md §1, wire.md §1). Pure. */
-import type { Usage } from "@/lib/ai/port.ts";
-import { modelUsd, price, type PriceConfig, type Rates } from "@/lib/metering/pricing.rules.ts";
 
 /** Answers an address gets in any hour. */
 export const DEMO_PER_HOUR = 5;
@@ -41,27 +39,4 @@ export function countDemo(
     remainingThisHour: DEMO_PER_HOUR - use.times.length,
     remainingToday: dailyLimit - use.usedToday,
   };
-}
-
-/**
- * What a demo answer costs the operator (sats): the price of any work, its evaluation included, with one rounding. A refused
- * request has no work, and no infrastructure share then, as in a session (economy.md §6).
- * @param input.work null: the request was refused.
- */
-export function demoSats(input: {
-  evaluation: { usage: Usage; rates: Rates };
-  work: { usage: Usage; rates: Rates } | null;
-  config: PriceConfig;
-  btcUsd: number;
-}): number {
-  const { evaluation, work, config, btcUsd } = input;
-  return price({
-    inputTokens: work?.usage.inputTokens ?? 0,
-    outputTokens: work?.usage.outputTokens ?? 0,
-    rates: work?.rates ?? evaluation.rates,
-    config,
-    btcUsd,
-    evaluationUsd: modelUsd(evaluation.usage, evaluation.rates),
-    withInfra: work !== null,
-  }).sats;
 }

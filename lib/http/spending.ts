@@ -1,5 +1,5 @@
 /** What a session answers when it cannot serve a request: the same for its own routes and for /api/v1. */
-import { ApiError, paymentRequired, unauthorized } from "./errors.ts";
+import { ApiError, paymentRequired, unauthorized, unavailable } from "./errors.ts";
 import { keyTaken } from "@/lib/tasks/idempotency.ts";
 import { caveatFailed, type VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { Begun } from "@/lib/sessions/requests.ts";
@@ -17,11 +17,13 @@ export function allowModel(token: VerifiedToken, model: string): void {
  * The error of a request that did not begin.
  * @param sessionId its capability, for the way to top up
  * @param deposits what a top-up may be (sats)
+ * @param now ms since the epoch
  */
 export function notBegun(
   begun: Exclude<Begun, { outcome: "begun" | "known" }>,
   sessionId: string,
   { minDepositSats, maxDepositSats }: { minDepositSats: number; maxDepositSats: number },
+  now: number,
 ): ApiError {
   switch (begun.outcome) {
     case "conflict":
@@ -32,6 +34,8 @@ export function notBegun(
         "This session has expired or was closed, so its token buys nothing more. Open a new one; a balance that is left is " +
           "claimed with POST /api/sessions/{id}/close.",
       );
+    case "exhausted":
+      return failuresExhausted(begun.until - now);
     case "capped": {
       const { status, code, message: publicMessage, details } = caveatFailed(
         "max_sats",
@@ -64,3 +68,12 @@ export function notBegun(
     }
   }
 }
+
+/** 503: so much was given away for failures of the last hour that nothing more is begun. @param waitMs until it is again */
+export const failuresExhausted = (waitMs: number): ApiError =>
+  unavailable(
+    "failures_exhausted",
+    "The model behind this instance failed too often in the last hour, at the instance's cost. Nothing was charged; try again as " +
+      "Retry-After says.",
+    waitMs / 1_000,
+  );

@@ -3,10 +3,8 @@
  * transaction writes, or says that nothing changes. Money that reached a job leaves it in the same step that ends it.
  */
 import type { Usage } from "@/lib/ai/port.ts";
-import type { BtcPrice } from "@/lib/btc-price/port.ts";
-import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
+import { jobAccount } from "@/lib/ledger/accounts.ts";
 import {
-  charge,
   evalFee,
   evalFeeReturned,
   nonZero,
@@ -15,10 +13,11 @@ import {
   type Posting,
   refundDust,
   refundOwed,
-  subsidyUsed,
   workPayment,
 } from "@/lib/ledger/postings.ts";
-import { price, type PriceConfig, type Rates, settle } from "@/lib/metering/pricing.rules.ts";
+import type { CostSheet, Outcome } from "@/lib/metering/close.rules.ts";
+import type { FreeTierView } from "@/lib/metering/metering.ts";
+import type { Quote } from "@/lib/metering/quote.rules.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import type { TaskOrder } from "@/lib/tasks/due.ts";
@@ -29,32 +28,6 @@ export type { JobState };
 
 export const TERMINAL: ReadonlySet<JobState> = new Set(["complete", "rejected", "failed", "expired"]);
 
-/** The price of the work, with everything it was made from: the same figures convert the actual cost. */
-export interface Quote {
-  inputTokens: number;
-  outputTokens: number;
-  /** Hard limit handed to the model: what the price pays for. */
-  maxOutputTokens: number;
-  rates: Rates;
-  config: PriceConfig;
-  btc: BtcPrice;
-  /** The whole quote: model and infrastructure, margin included (USD). */
-  usd: number;
-  sats: number;
-}
-
-/** What the work really cost and where every sat went. */
-export interface CostSheet {
-  usage: Usage;
-  modelCostUsd: number;
-  infraUsd: number;
-  actualSats: number;
-  chargeSats: number;
-  subsidySats: number;
-  refundSats: number;
-  returnedSats: number;
-}
-
 export interface Job {
   v: 1;
   handle: string;
@@ -62,6 +35,8 @@ export interface Job {
   createdAt: number;
   /** The Nostr key that asked, hex; null: nobody in particular. */
   pubkey: string | null;
+  /** The client address it came from, under a name that tells nobody the address; null: not known. */
+  caller: string | null;
   request: string;
   evalModel: string;
   workModel: string;
@@ -76,22 +51,18 @@ export interface Job {
   /** Sats that came into the job's account from the payer, and from the pool. */
   paidSats: number;
   grantedSats: number;
-  /** What the free tier advised for the work invoice: taken from the pool, as far as it is there, when that is paid. */
+  /** The subsidy that was advised with the work invoice: taken from the pool, as far as it is there, when that is paid. */
   adviceSats: number;
   freeTier: FreeTierView | null;
   evalUsage: Usage | null;
   /** The evaluator's words: why it accepted or refused. */
   reason: string | null;
   errorMessage: string | null;
+  /** What the work cost and where every sat went, once it has ended. */
   costSheet: CostSheet | null;
+  /** Complete, and broken off by the provider: the text that had been delivered is the answer. */
+  interrupted: boolean;
   refundId: string | null;
-}
-
-/** What was decided about serving it from the pool. */
-export interface FreeTierView {
-  serve: "free" | "partial" | "gate";
-  absorbSats: number;
-  chargeSats: number;
 }
 
 /** All that one transition writes. */
@@ -101,13 +72,9 @@ export interface Step {
   postings: Posting[];
   tasks: TaskOrder[];
   refund: Refund | null;
-  /** The subsidy's end: what of it the work used; the rest goes back to the pool. null: it goes on, or there is none. */
-  absorbed: number | null;
-  /** A charge for work that was just earned: the pool has its share of it. */
-  earnedSats: number;
   /** Advice given to the key, or (below 0) come to its end, with or without payment (sats). */
   adviceSats: number;
-  /** What this means to the key that asked. */
+  /** What the end of the evaluation means to the key that asked; that of the work is metered. */
   trust: TrustEvent | null;
 }
 /** The fact is known already, or came too late to mean anything: nothing is written. */
@@ -128,8 +95,6 @@ const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): S
   postings: nonZero(rest.postings ?? []),
   tasks: rest.tasks ?? [],
   refund: rest.refund ?? null,
-  absorbed: rest.absorbed ?? null,
-  earnedSats: rest.earnedSats ?? 0,
   adviceSats: rest.adviceSats ?? 0,
   trust: rest.trust ?? null,
 });
@@ -138,6 +103,7 @@ const applied = (job: Job, rest: Partial<Omit<Step, "outcome" | "job">> = {}): S
 export function createJob(input: {
   handle: string;
   pubkey?: string | null;
+  caller?: string | null;
   request: string;
   evalModel: string;
   workModel: string;
@@ -145,13 +111,14 @@ export function createJob(input: {
   evalInvoice: InvoiceSummary;
   now: number;
 }): Job {
-  const { handle, pubkey = null, request, evalModel, workModel, simulated, evalInvoice, now } = input;
+  const { handle, pubkey = null, caller = null, request, evalModel, workModel, simulated, evalInvoice, now } = input;
   return {
     v: 1,
     handle,
     state: "awaiting_eval_payment",
     createdAt: now,
     pubkey,
+    caller,
     request,
     evalModel,
     workModel,
@@ -169,6 +136,7 @@ export function createJob(input: {
     reason: null,
     errorMessage: null,
     costSheet: null,
+    interrupted: false,
     refundId: null,
   };
 }
@@ -250,21 +218,31 @@ export function rejected(
   return { ...giveBack(next, [], 0, "evaluate", terms, now), trust: { kind: "failure" } };
 }
 
-/** The evaluation failed for good: it was not delivered, so the fee goes back. */
-export function evaluationFailed(
+/** The provider refused to evaluate the request, which is to blame: the fee stays earned, as when the evaluator refuses. */
+export function evaluationRefused(
   job: Job,
-  input: { message: string; usage: Usage | null; causedByRequest?: boolean; terms: RefundTerms; now: number },
+  input: { reason: string; usage: Usage | null; terms: RefundTerms; now: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { message, usage, causedByRequest = false, terms, now } = input;
-  const fee = job.evalFeeSats;
-  const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
-  const back = evalFeeReturned(job.handle, fee);
-  return { ...giveBack(next, [back], fee, "evaluate", terms, now), trust: blame(causedByRequest) };
+  const { reason, usage, terms, now } = input;
+  const next = { ...job, state: "rejected" as const, reason, evalUsage: usage };
+  return { ...giveBack(next, [], 0, "evaluate", terms, now), trust: { kind: "failure" } };
 }
 
-/** A failure counts against a key only when what it asked caused it. */
-const blame = (causedByRequest: boolean): TrustEvent | null => causedByRequest ? { kind: "failure" } : null;
+/**
+ * The evaluation failed for good, and the request is not to blame: the fee goes back.
+ * @param input.keptSats what of it stays: 0, but for a payer whose free failures of the hour are used up.
+ */
+export function evaluationFailed(
+  job: Job,
+  input: { message: string; usage: Usage | null; keptSats: number; terms: RefundTerms; now: number },
+): Step | NoStep {
+  if (job.state !== "evaluating") return REPLAYED;
+  const { message, usage, keptSats, terms, now } = input;
+  const backSats = job.evalFeeSats - Math.min(job.evalFeeSats, keptSats);
+  const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
+  return giveBack(next, [evalFeeReturned(job.handle, backSats)], backSats, "evaluate", terms, now);
+}
 
 /** Whether a settlement of this hash is the one that {@link workPaid} waits for. */
 export const awaitsWork = (job: Job, paymentHash: string): boolean =>
@@ -288,49 +266,39 @@ export function workPaid(
   });
 }
 
-/** The work is done: what it cost is earned, the rest is owed back. */
-export function workDone(job: Job, input: { usage: Usage; terms: RefundTerms; now: number }): Step | NoStep {
-  if (job.state !== "executing" || !job.quote) return REPLAYED;
-  const { usage, terms, now } = input;
-  const { rates, config, btc } = job.quote;
-  const cost = price({
-    inputTokens: usage.inputTokens,
-    outputTokens: usage.outputTokens,
-    rates,
-    config,
-    btcUsd: btc.usd,
-  });
-  const parts = settle({ actualSats: cost.sats, paidSats: job.paidSats, grantedSats: job.grantedSats });
-  const costSheet: CostSheet = {
-    usage,
-    modelCostUsd: cost.modelCostUsd,
-    infraUsd: cost.infraUsd,
-    actualSats: cost.sats,
-    ...parts,
-  };
-  const from = jobAccount(job.handle);
-  const earned = [
-    charge(job.handle, from, REVENUE.work, parts.chargeSats),
-    subsidyUsed(job.handle, from, REVENUE.work, parts.subsidySats),
-  ];
-  const next = { ...job, state: "complete" as const, costSheet };
-  return {
-    ...giveBack(next, earned, parts.refundSats, "work", terms, now),
-    absorbed: parts.subsidySats,
-    earnedSats: parts.chargeSats,
-    trust: { kind: "success", paidSats: parts.chargeSats },
-  };
-}
-
-/** The work failed for good: everything that was paid for it goes back; the evaluation was delivered and stays earned. */
-export function workFailed(
+/**
+ * The work has ended, and its account was charged by economy.md §4a: the rest is owed back. Text that was delivered makes the
+ * job complete, though it was broken off; without any it has failed.
+ */
+export function workEnded(
   job: Job,
-  input: { message: string; causedByRequest?: boolean; terms: RefundTerms; now: number },
+  input: { outcome: Outcome; costSheet: CostSheet; grantedSats: number; terms: RefundTerms; now: number },
 ): Step | NoStep {
   if (job.state !== "executing") return REPLAYED;
-  const next = { ...job, state: "failed" as const, errorMessage: input.message };
-  const step = giveBack(next, [], job.paidSats, "work", input.terms, input.now);
-  return { ...step, absorbed: 0, trust: blame(input.causedByRequest ?? false) };
+  const { outcome, costSheet, grantedSats, terms, now } = input;
+  const interrupted = outcome.end === "broken" || ("delivered" in outcome && outcome.delivered);
+  const complete = outcome.end === "complete" || interrupted;
+  const next: Job = {
+    ...job,
+    state: complete ? "complete" : "failed",
+    interrupted,
+    grantedSats,
+    costSheet,
+    reason: outcome.end === "refused" ? outcome.reason : job.reason,
+    errorMessage: messageOf(outcome, costSheet),
+  };
+  return giveBack(next, [], costSheet.refundSats, "work", terms, now);
+}
+
+/** What the payer reads of work that did not come to its end. */
+function messageOf(outcome: Outcome, { chargeSats, refundSats }: CostSheet): string | null {
+  if (outcome.end === "complete") return null;
+  const why = outcome.end === "refused" ? outcome.reason : outcome.errorMessage;
+  const charged = chargeSats > 0 ? `${chargeSats} sats were charged. ` : "";
+  const back = refundSats > 0
+    ? "What is left of what was paid can be taken back with a POST to this job's /refund."
+    : "";
+  return `${why} ${charged}${back}`.trim();
 }
 
 /** An invoice ran out unpaid. A settlement that still comes revives the job. */

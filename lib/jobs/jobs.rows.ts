@@ -2,9 +2,8 @@ import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { addToIdentity, jobKey } from "./job-index.rows.ts";
-import { REVENUE } from "@/lib/ledger/accounts.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { closeSubsidy, countAdvice, creditPool, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
+import { countAdvice, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
 import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
 import type { Job, NoStep, Step } from "./jobs.machine.ts";
@@ -47,16 +46,14 @@ export function putNewJob(tx: Tx, job: Job): void {
 }
 
 /**
- * Writes everything one transition brings: the job, its postings, what it owes, the end of its subsidy, the pool's share of
- * what was earned, the key's trust, its next task, its event.
+ * Writes everything one transition brings: the job, its postings, what it owes, the key's advice and trust, its next task, its
+ * event.
  */
 export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
   if (step.outcome === "replayed") return false;
-  const { handle, pubkey } = step.job;
+  const { pubkey } = step.job;
   await post(tx, step.postings, now);
   if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
-  if (step.absorbed !== null) await closeSubsidy(tx, handle, step.absorbed, now);
-  await creditPool(tx, rules, { id: handle, from: REVENUE.work, chargeSats: step.earnedSats, now });
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);
   if (step.refund) await putRefund(tx, step.refund, true);

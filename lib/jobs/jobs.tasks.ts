@@ -1,34 +1,39 @@
-import { jobAccount } from "@/lib/ledger/accounts.ts";
-import type { Usage, WorkResult } from "@/lib/ai/port.ts";
-import { ModelError } from "@/lib/ai/port.ts";
-import type { Services } from "@/lib/services.ts";
-import { sha256Hex } from "@/lib/ids.ts";
-import type { Tx } from "@/lib/store/store.ts";
-import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
-import type { TaskSpec } from "@/lib/tasks/queue.ts";
+/** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
+import { ModelError, type Usage } from "@/lib/ai/port.ts";
 import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";
-import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
-import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
-import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
-import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { decideAndReserve, decideDryRun, type Recipient, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
+import { sha256Hex } from "@/lib/ids.ts";
+import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
+import { charge } from "@/lib/ledger/postings.ts";
+import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
+import { borneSats, type Outcome } from "@/lib/metering/close.rules.ts";
+import { bearFailure } from "@/lib/metering/free-failures.ts";
+import { type Books, close as closeMetered } from "@/lib/metering/metering.ts";
+import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
+import { failedBy, type Ran, run } from "@/lib/metering/run.ts";
+import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
+import type { Services } from "@/lib/services.ts";
+import type { Tx } from "@/lib/store/store.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import type { TaskSpec } from "@/lib/tasks/queue.ts";
+import { quoteJob } from "./job-quote.ts";
 import {
   accepted,
   acceptedFree,
   awaitsWork,
   evalPaid,
   evaluationFailed,
+  evaluationRefused,
   invoiceExpired,
   type Job,
   keepVerdict,
   keptVerdict,
   type NoStep,
-  type Quote,
   type RefundTerms,
   rejected,
   type Step,
-  workDone,
-  workFailed,
+  workEnded,
   workPaid,
 } from "./jobs.machine.ts";
 import { getJob, putResult, writeStep } from "./jobs.rows.ts";
@@ -38,10 +43,7 @@ const MODEL_ATTEMPTS = 4;
 const LEASE_MS = 60_000;
 /** How long until a wallet that made no invoice for an accepted job is asked again (ms). */
 const WALLET_AGAIN_MS = 5_000;
-/** No answer is longer than so many times the expected length, whatever it costs. */
-const FREE_OUTPUT_FACTOR = 4;
 
-/** Background work of jobs: what a settled invoice starts, and what settlements and expiries mean to a job. */
 export function jobTasks(services: Services): {
   tasks: TaskSpec[];
   handlers: { "job-eval": InvoiceHandler; "job-work": InvoiceHandler };
@@ -95,12 +97,40 @@ export function jobTasks(services: Services): {
     await offerWork(lease, job, reason, usage);
   }
 
+  /** The evaluation failed for good: who is to blame decides what becomes of the fee. */
+  async function giveUpEvaluation(lease: Lease, cause: unknown): Promise<void> {
+    const usage = cause instanceof ModelError ? cause.usage ?? null : null;
+    if (cause instanceof ModelError && cause.causedByRequest) {
+      const reason = `The model's provider refused to judge it: ${cause.message}.`;
+      return await close(lease, (job, _tx, now) => evaluationRefused(job, { reason, usage, terms, now }));
+    }
+    const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
+    const message =
+      `The evaluation failed: ${why}. What was paid for it can be taken back with a POST to this job's /refund.`;
+    const rates = await settings.ratesFor(settings.evalModel);
+    await close(lease, async (job, tx, now) => {
+      const keptSats = await notBorne(tx, job, failedBy(cause, { evaluation: usage, work: null }), rates, now);
+      return evaluationFailed(job, { message, usage, keptSats, terms, now });
+    });
+  }
+
+  /** What a payer pays of an evaluation that failed: nothing, while the instance bears it (sats). */
+  async function notBorne(tx: Tx, job: Job, outcome: Outcome, rates: Quote["rates"], now: number): Promise<number> {
+    const evaluation = { inputTokens: 0, outputTokens: 0, rates };
+    const none = { inputTokens: 0, mostInputTokens: 0, outputTokens: 0, maxOutputTokens: 0 };
+    const quote = quoteOf({ ...none, rates, evaluation, config: settings.price, btc: services.btcPrice.current() });
+    const sats = borneSats(quote, outcome);
+    const payers = { session: null, pubkey: job.pubkey, caller: job.caller };
+    const free = await bearFailure(tx, payers, { sats, satsPerHour: settings.freeFailures.satsPerHour, now });
+    return free ? 0 : sats;
+  }
+
   /**
    * Prices the work. Served free it starts at once; else the wallet makes the invoice, and only then both are committed
    * together with the new state.
    */
   async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage): Promise<void> {
-    const quote = await quoteFor(job);
+    const quote = await quoteJob(services, job); // locked into the job with the invoice
     const look = { pubkey: job.pubkey, estimateSats: quote.sats, now: clock.now() };
     let decision = await decideDryRun(store, rules, look);
     if (decision.serve === "free") {
@@ -150,10 +180,9 @@ export function jobTasks(services: Services): {
         await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
         return { serve: "free", sats: 0 };
       }
-      const account = jobAccount(job.handle);
       const decision = await decideAndReserve(tx, rules, recipientOf(job), {
         estimateSats: input.quote.sats,
-        account,
+        account: jobAccount(job.handle),
         now,
       });
       if (decision.serve === "free") await writeStep(tx, step, rules, now);
@@ -161,72 +190,62 @@ export function jobTasks(services: Services): {
     });
   }
 
-  /** The price of a job's work now; it is locked into the job with the invoice. */
-  async function quoteFor(job: Pick<Job, "request" | "workModel">): Promise<Quote> {
-    const rates = await settings.ratesFor(job.workModel);
-    const btc = services.btcPrice.current();
-    const config = settings.price;
-    const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({
-      request: job.request,
-      rates,
-      config,
-      btcUsd: btc.usd,
-    });
-    // A model whose output is free gets a limit too: its time is not.
-    const max = outputTokens * FREE_OUTPUT_FACTOR;
-    const maxOutputTokens = affordableOutputTokens({
-      paidSats: sats,
-      inputTokens,
-      rates,
-      config,
-      btcUsd: btc.usd,
-      max,
-    });
-    return { inputTokens, outputTokens, maxOutputTokens, rates, config, btc, usd: totalUsd, sats };
-  }
-
-  async function work(lease: Lease, signal: AbortSignal): Promise<void> {
+  async function work(lease: Lease, stopped: AbortSignal): Promise<void> {
     const job = await getJob(store, lease.id);
     if (job?.state !== "executing" || !job.quote) return await nothingToDo(lease);
-    const { text, usage, finish } = await write(job, outputLimit(job, job.quote), signal);
-    await close(lease, (job, tx, now) => {
-      const step = workDone(job, { usage, terms, now });
-      if (step.outcome === "applied") putResult(tx, job.handle, { text, finish });
+    await endWork(lease, await write(job, job.quote, stopped));
+  }
+
+  /** Asks the model, and lets whoever follows the job see the text as it comes: that much is delivered. */
+  async function write(job: Job, quote: Quote, stopped: AbortSignal): Promise<Ran> {
+    const { handle, request, workModel } = job;
+    liveText.begin(handle);
+    try {
+      return await run({
+        evaluate: null,
+        work: (limit) =>
+          noted(model.work({ model: workModel, request, deadlineMs: settings.modelDeadlineMs, ...limit })),
+        // Some servers count no tokens in a stream, and a count is worth more than a show without an audience.
+        ...(liveText.followed(handle) && { deliver: (piece) => liveText.append(handle, piece) }),
+        prompt: () => request,
+      }, {
+        quote,
+        fundsSats: job.paidSats + job.grantedSats,
+        minOutputTokens: settings.minOutputTokens,
+        gone: NEVER, // whoever paid for a job may close the laptop
+        stopped,
+        triedAgain: true,
+      });
+    } finally {
+      liveText.end(handle);
+    }
+  }
+
+  async function endWork(lease: Lease, { outcome, text }: Ran): Promise<void> {
+    await close(lease, async (job, tx, now) => {
+      const step = await concludeWork(tx, job, outcome, now);
+      if (step.outcome === "applied" && step.job.state === "complete") {
+        putResult(tx, job.handle, { text, finish: outcome.end === "complete" ? outcome.finish : "length" });
+      }
       return step;
     });
   }
 
-  /**
-   * What the price paid for, or, when the pool had less than it advised, what was paid and granted. It never falls below the
-   * smallest useful answer: the payer was promised one for what they paid, so the operator bears that difference.
-   */
-  function outputLimit(job: Job, quote: Quote): number {
-    const { inputTokens, rates, config, btc, maxOutputTokens: max } = quote;
-    const paidSats = job.paidSats + job.grantedSats;
-    if (paidSats >= quote.sats) return max;
-    const affordable = affordableOutputTokens({ paidSats, inputTokens, rates, config, btcUsd: btc.usd, max });
-    return Math.max(affordable, Math.min(max, settings.minOutputTokens));
+  /** Charges what the work cost and gives the rest back, whoever ended it. */
+  async function concludeWork(tx: Tx, job: Job, outcome: Outcome, now: number): Promise<Step | NoStep> {
+    if (job.state !== "executing" || !job.quote) return { outcome: "replayed" };
+    const { handle, quote, paidSats, grantedSats, pubkey, caller } = job;
+    const account = jobAccount(handle);
+    const books: Books = { subsidyAccount: account, revenue: REVENUE.work, feedsPool: true };
+    const payer = { earned: (sats: number) => [charge(handle, account, REVENUE.work, sats)] };
+    const requestHash = pubkey === null ? "" : sha256Hex(job.request);
+    const about = { id: handle, session: null, pubkey, caller, requestHash };
+    const metered = { ...about, quote, paidSats, grantedSats, adviceSats: 0 };
+    const closed = await closeMetered(tx, settings, payer, metered, { outcome, books, now });
+    return workEnded(job, { outcome, ...closed, terms, now });
   }
 
-  /** Asks the model, and lets whoever follows the job see the text as it comes. */
-  async function write(job: Job, maxOutputTokens: number, signal: AbortSignal): Promise<WorkResult> {
-    liveText.begin(job.handle);
-    try {
-      return await noted(model.work({
-        model: job.workModel,
-        request: job.request,
-        maxOutputTokens,
-        signal,
-        deadlineMs: settings.modelDeadlineMs,
-        // Some servers count no tokens in a stream, and a count is worth more than a show without an audience.
-        ...(liveText.followed(job.handle) && { onText: (piece) => liveText.append(job.handle, piece) }),
-      }));
-    } finally {
-      liveText.end(job.handle);
-    }
-  }
-
-  /** The advised help is taken now that the payer has paid, as far as pool and budget still have it. */
+  /** The advised subsidy is taken now that the payer has paid, as far as pool and budget still have it. */
   async function takeAdvised(tx: Tx, job: Job, paymentHash: string, now: number): Promise<number> {
     if (job.adviceSats === 0 || !awaitsWork(job, paymentHash)) return 0;
     const { adviceSats, handle } = job;
@@ -249,12 +268,10 @@ export function jobTasks(services: Services): {
     if (job) await writeStep(tx, invoiceExpired(job, { paymentHash }), rules, now);
   };
 
-  /** A reservation whose time is over ends its job: nothing may hold the pool's sats for ever. */
+  /** A subsidy whose time is over ends its job: nothing may keep the pool's sats for ever. */
   async function subsidyExpired(tx: Tx, handle: string, now: number): Promise<void> {
     const job = await getJob(tx, handle);
-    if (!job) return;
-    const message = "The work took too long. What was paid for it can be taken back with a POST to this job's /refund.";
-    await writeStep(tx, workFailed(job, { message, terms, now }), rules, now);
+    if (job) await writeStep(tx, await concludeWork(tx, job, TOO_LONG, now), rules, now);
   }
 
   const base = { leaseMs: LEASE_MS, maxAttempts: MODEL_ATTEMPTS, maxDelayMs: 60_000 };
@@ -265,29 +282,14 @@ export function jobTasks(services: Services): {
         kind: "evaluate",
         concurrency: 32,
         run: evaluate,
-        giveUp: (lease, cause) =>
-          close(lease, (job, _tx, now) => {
-            const usage = cause instanceof ModelError ? cause.usage ?? null : null;
-            const causedByRequest = isBlamed(cause);
-            return evaluationFailed(job, {
-              message: messageOf("evaluation", cause),
-              usage,
-              causedByRequest,
-              terms,
-              now,
-            });
-          }),
+        giveUp: giveUpEvaluation,
       },
       {
         ...base,
         kind: "work",
         concurrency: 32,
         run: work,
-        giveUp: (lease, cause) =>
-          close(lease, (job, _tx, now) => {
-            const causedByRequest = isBlamed(cause);
-            return workFailed(job, { message: messageOf("work", cause), causedByRequest, terms, now });
-          }),
+        giveUp: (lease, cause) => endWork(lease, { outcome: failedBy(cause), text: "" }),
       },
     ],
     modelError: () => modelError,
@@ -299,20 +301,15 @@ export function jobTasks(services: Services): {
   };
 }
 
+const NEVER = new AbortController().signal;
+const TOO_LONG: Outcome = { ...failedBy(null), end: "failed", by: "us", errorMessage: "The work took too long." };
+
 /** What a decision would take from the pool (sats). */
 const helpIn = (decision: Decision): number =>
   decision.serve === "free" ? decision.sats : decision.serve === "partial" ? decision.adviceSats : 0;
-
-const isBlamed = (cause: unknown): boolean => cause instanceof ModelError && cause.causedByRequest;
 
 /** Who takes from the pool, and for what; only a job of a key does. */
 function recipientOf(job: Job): Recipient {
   if (job.pubkey === null) throw new Error("nobody in particular takes nothing from the pool");
   return { id: job.handle, session: null, pubkey: job.pubkey, requestHash: sha256Hex(job.request) };
-}
-
-/** What the payer reads: that it failed and that the money comes back, nothing of the backend's inside. */
-function messageOf(what: "evaluation" | "work", cause: unknown): string {
-  const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
-  return `The ${what} failed: ${why}. What was paid for it can be taken back with a POST to this job's /refund.`;
 }

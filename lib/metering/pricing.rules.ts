@@ -38,7 +38,7 @@ export interface Price {
   sats: number;
 }
 
-export interface PriceInput {
+export interface CostInput {
   /** Whole tokens. */
   inputTokens: number;
   /** Whole tokens. */
@@ -54,7 +54,7 @@ export interface PriceInput {
 }
 
 /** What tokens of a model take, USD before infrastructure and margin. */
-export const modelUsd = (tokens: { inputTokens: number; outputTokens: number }, rates: Rates): number =>
+export const usdOfTokens = (tokens: { inputTokens: number; outputTokens: number }, rates: Rates): number =>
   (tokens.inputTokens * rates.inputUsdPer1k + tokens.outputTokens * rates.outputUsdPer1k) / 1000;
 
 /** The most output tokens ever asked of a model, whatever was paid: what bounds a model that costs nothing. */
@@ -112,7 +112,7 @@ export function priorOutputTokens(
  * @throws {RangeError} for token counts that are not whole and non-negative, for rates, costs or BTC/USD that are not
  * finite or below 0 (BTC/USD and the request volume: not above 0), and for a price above all the bitcoin there is.
  */
-export function price(input: PriceInput): Price {
+export function price(input: CostInput): Price {
   const { inputTokens, outputTokens, rates, config, btcUsd, withInfra = true, evaluationUsd = 0 } = input;
   assertAmount(evaluationUsd, "evaluationUsd");
   assertTokens(inputTokens, "inputTokens");
@@ -124,7 +124,7 @@ export function price(input: PriceInput): Price {
   assertPositive(config.doMonthlyRequestVolume, "doMonthlyRequestVolume");
   assertPositive(btcUsd, "btcUsd");
 
-  const modelCostUsd = evaluationUsd + modelUsd({ inputTokens, outputTokens }, rates);
+  const modelCostUsd = evaluationUsd + usdOfTokens({ inputTokens, outputTokens }, rates);
   const infraUsd = withInfra ? config.doMonthlyCostUsd / config.doMonthlyRequestVolume : 0;
   const totalUsd = (modelCostUsd + infraUsd) * (1 + config.marginPct / 100);
   const sats = Math.max(1, roundUp((totalUsd / btcUsd) * SATS_PER_BTC));
@@ -132,44 +132,19 @@ export function price(input: PriceInput): Price {
   return { modelCostUsd, infraUsd, totalUsd, sats };
 }
 
-/** What a request is expected to take, and the price of that. */
-export interface Quote extends Price {
-  inputTokens: number;
-  outputTokens: number;
-}
-
 /**
- * The price of a request before any model has seen it, from its length alone.
- * @param input.outputTokens overrides the prior, e.g. by a quantile of what such requests really took.
- * @throws {RangeError} as {@link price} does.
- */
-export function quote(input: {
-  request: string;
-  rates: Rates;
-  config: PriceConfig;
-  btcUsd: number;
-  outputTokens?: number;
-  withInfra?: boolean;
-}): Quote {
-  const { request, rates, config, btcUsd, withInfra = true } = input;
-  const inputTokens = estimateInputTokens(request, config);
-  const outputTokens = input.outputTokens ?? priorOutputTokens(request, config);
-  return { inputTokens, outputTokens, ...price({ inputTokens, outputTokens, rates, config, btcUsd, withInfra }) };
-}
-
-/**
- * The most output tokens that what is held can pay for, which is the limit to hand to the model so that the actual
- * price stays within the hold: `price(n) ≤ paidSats < price(n + 1)`, or `max` when even that many are covered (always
+ * The most output tokens that the sats set aside can pay for, which is the limit to hand to the model so that the actual
+ * price stays within the reservation: `price(n) ≤ paidSats < price(n + 1)`, or `max` when even that many are covered (always
  * so for a model whose output is free).
  *
- * @param input.paidSats satoshis held for this request: what was paid and what was granted.
+ * @param input.paidSats satoshis set aside for this request: what was paid and what was granted.
  * @param input.max upper limit in tokens, default {@link MAX_OUTPUT_TOKENS}.
  * @returns whole tokens from 0 to `max`. 0 means that no call may start: no output is covered, perhaps not even the
  * input alone.
  * @throws {RangeError} as {@link price} does, and for a `paidSats` that is no amount.
  */
 export function affordableOutputTokens(
-  input: Omit<PriceInput, "outputTokens"> & { paidSats: number; max?: number },
+  input: Omit<CostInput, "outputTokens"> & { paidSats: number; max?: number },
 ): number {
   const { paidSats, max = MAX_OUTPUT_TOKENS, ...rest } = input;
   assertSats(paidSats, "paidSats");
@@ -186,34 +161,6 @@ export function affordableOutputTokens(
     else high = middle;
   }
   return low;
-}
-
-/** Where the satoshis of a finished job go. `paid + granted = charge + absorbed + refund + returned`, exactly. */
-export interface Settlement {
-  /** Earned from the payer. */
-  chargeSats: number;
-  /** Earned from the pool. */
-  subsidySats: number;
-  /** Owed back to the payer. */
-  refundSats: number;
-  /** Goes back to the pool. */
-  returnedSats: number;
-}
-
-/**
- * Divides what was paid and granted for a job by what the work really cost (economy.md §4). The subsidy is used up
- * before the payer's money; a cost above both is the operator's loss, never a debt of the payer. All in satoshis.
- * @throws {RangeError} for an amount that is not whole or out of range.
- */
-export function settle(
-  { actualSats, paidSats, grantedSats }: { actualSats: number; paidSats: number; grantedSats: number },
-): Settlement {
-  assertSats(actualSats, "actualSats");
-  assertSats(paidSats, "paidSats");
-  assertSats(grantedSats, "grantedSats");
-  const subsidySats = Math.min(actualSats, grantedSats);
-  const chargeSats = Math.min(paidSats, Math.max(0, actualSats - subsidySats));
-  return { chargeSats, subsidySats, refundSats: paidSats - chargeSats, returnedSats: grantedSats - subsidySats };
 }
 
 function roundUp(value: number): number {

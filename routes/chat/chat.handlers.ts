@@ -5,6 +5,7 @@ import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { Ask } from "@/lib/sessions/requests.ts";
+import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
 import { getResult } from "@/lib/sessions/sessions.rows.ts";
@@ -43,10 +44,10 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   const begun = await deps.sessionRequests.begin(
     token,
     { ...asked, gone: gone.signal, ...(live && { onText: live.onText }) },
-    { scope, pubkey: await identityOf(c) },
+    { scope, pubkey: await identityOf(c), caller: callerName(deps.recordIds, c.get("clientAddress")) },
   );
   if (!("request" in begun)) {
-    throw notBegun(begun, deps.recordIds.idOf("session", token.session), deps.settings.sessions);
+    throw notBegun(begun, deps.recordIds.idOf("session", token.session), deps.settings.sessions, deps.clock.now());
   }
   const { request } = begun;
   c.header("X-Timmy-Request-Id", request.id);

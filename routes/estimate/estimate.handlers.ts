@@ -2,7 +2,7 @@ import type { AppDeps } from "@/lib/services.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest } from "@/lib/http/errors.ts";
 import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";
-import { quote } from "@/lib/metering/pricing.rules.ts";
+import { quoteJob } from "@/lib/jobs/job-quote.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import { decideDryRun, poolBalance } from "@/lib/free-tier/pool.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
@@ -14,19 +14,15 @@ const PRIOR_CONFIDENCE = 10;
 
 export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { settings, btcPrice, clock, model, wallet } = deps;
+  const { settings, clock, model, wallet } = deps;
   const { request } = c.req.valid("query");
   const wrong = checkRequest(request, settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
   const pubkey = await identityOf(c);
 
-  const btc = btcPrice.current();
-  const rates = await settings.ratesFor(settings.workModel);
-  const { inputTokens, outputTokens, totalUsd, sats } = quote({
+  const { inputTokens, outputTokens, usd, sats, btc } = await quoteJob(deps, {
     request,
-    rates,
-    config: settings.price,
-    btcUsd: btc.usd,
+    workModel: settings.workModel,
   });
   return c.json({
     estimatedSats: sats,
@@ -34,7 +30,7 @@ export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c)
     p90Sats: sats,
     confidence: PRIOR_CONFIDENCE,
     sampleCount: 0,
-    estimatedCostUsd: totalUsd,
+    estimatedCostUsd: usd,
     evalFeeSats: settings.evalFeeSats,
     tokenEstimate: { inputTokens, outputTokens },
     model: settings.workModel,

@@ -34,6 +34,7 @@ export function jobBody(
     ...(job.reason !== null && { reason: job.reason }),
     ...(result && { result: result.text, finishReason: result.finish }),
     ...(job.errorMessage !== null && { errorMessage: job.errorMessage }),
+    ...(job.interrupted && { interrupted: true as const }),
     ...(costLedger && { costLedger }),
   };
 }

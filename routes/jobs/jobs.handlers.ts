@@ -3,7 +3,9 @@ import { claimRefund } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest, conflict, notFound, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
-import { newHandle } from "@/lib/ids.ts";
+import { callerName, newHandle } from "@/lib/ids.ts";
+import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
+import { failuresExhausted } from "@/lib/http/spending.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
@@ -30,9 +32,10 @@ export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => 
   const scope = key === undefined
     ? null
     : idempotencyScope({ route: "POST /api/jobs", credential, key, body: { request } });
+  const asked = { request, pubkey, caller: callerName(deps.recordIds, c.get("clientAddress")) };
   const job = scope
-    ? await deps.oneAtATime(scope.id, () => makeJob(deps, { request, pubkey }, scope))
-    : await makeJob(deps, { request, pubkey }, null);
+    ? await deps.oneAtATime(scope.id, () => makeJob(deps, asked, scope))
+    : await makeJob(deps, asked, null);
   return c.json({
     jobId: deps.recordIds.idOf("job", job.handle),
     state: job.state,
@@ -47,13 +50,15 @@ export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => 
 /** The invoice first, since the wallet is outside the transaction: one that nobody ever saw expires and costs nothing. */
 async function makeJob(
   deps: AppDeps,
-  { request, pubkey }: { request: string; pubkey: string | null },
+  { request, pubkey, caller }: { request: string; pubkey: string | null; caller: string },
   scope: IdempotencyScope | null,
 ): Promise<Job> {
   const { store, clock, settings } = deps;
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
   if (before?.outcome === "conflict") throw keyTaken("job");
+  const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
+  if (until !== null) throw failuresExhausted(until - clock.now());
   const amountSats = settings.evalFeeSats;
   const created = await deps.wallet.createInvoice({
     amountSats,
@@ -70,7 +75,7 @@ async function makeJob(
   const { evalModel, workModel } = settings;
   const simulated = simulatedParts(deps);
   const handle = newHandle(deps.random);
-  const job = newJob({ handle, pubkey, request, evalModel, workModel, simulated, evalInvoice, now });
+  const job = newJob({ handle, pubkey, caller, request, evalModel, workModel, simulated, evalInvoice, now });
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, now);
     if (taken && taken.outcome !== "new") return taken;

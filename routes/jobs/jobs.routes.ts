@@ -87,6 +87,9 @@ const jobSchema = z.object({
   result: z.string().optional(),
   finishReason: z.enum(["stop", "length"]).optional(),
   errorMessage: z.string().optional(),
+  interrupted: z.literal(true).optional().openapi({
+    description: "The provider broke off: the answer is what had been delivered, and that alone was charged",
+  }),
   costLedger: costLedgerSchema.optional(),
 }).openapi("Job");
 

@@ -3,6 +3,7 @@ import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import { idempotencyScope, keyTaken } from "@/lib/tasks/idempotency.ts";
+import { callerName } from "@/lib/ids.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
 import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/sessions/tokens.ts";
 import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
@@ -54,7 +55,10 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
     body: { amountSats },
   });
   const opened = scope
-    ? await deps.oneAtATime(scope.id, () => openSession(deps, amountSats, { scope, pubkey }))
+    ? await deps.oneAtATime(
+      scope.id,
+      () => openSession(deps, amountSats, { scope, pubkey }),
+    )
     : await openSession(deps, amountSats, { pubkey });
   if (opened.outcome === "conflict") throw keyTaken("session");
   if (opened.outcome === "full") {
@@ -104,8 +108,9 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     key,
     body: { request: text },
   });
-  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope, pubkey });
-  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions);
+  const caller = callerName(deps.recordIds, c.get("clientAddress"));
+  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope, pubkey, caller });
+  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions, deps.clock.now());
   const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
 };

@@ -51,6 +51,7 @@ export const TEST_SETTINGS: Settings = {
     config: { dailySats: { new: 0, established: 50, trusted: 200, elite: 1_000 }, poolCreditPct: 10 },
     trust: { established: 10, trusted: 50, elite: 200, decayAfterDays: 30, decayPointsPerDay: 1 },
   },
+  freeFailures: { satsPerHour: 1_000 },
   poolSeedSats: 10_000,
   demoDailyLimit: 50,
   sessions: { minDepositSats: 100, maxDepositSats: 10_000, minBalanceSats: 50, expiryMs: 86_400_000 },

@@ -1,33 +1,19 @@
-/** How a request of a session begins: priced, held or granted, and planned, in one commit. */
-import { plan } from "@/lib/tasks/due.ts";
+/** How a request of a session begins: quoted, reserved and planned, in one commit. */
 import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
-import type { Services } from "@/lib/services.ts";
-import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
-import type { Tx } from "@/lib/store/store.ts";
-import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
-import { reservedAccount } from "@/lib/ledger/accounts.ts";
-import { nonZero, reservation } from "@/lib/ledger/postings.ts";
+import { reserve } from "@/lib/metering/metering.ts";
 import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
-import {
-  decideReservation,
-  type RequestQuote,
-  type SessionRequest,
-  worstCase,
-} from "@/lib/sessions/requests.machine.ts";
-import { isOpen, requestBegan, type Session } from "@/lib/sessions/sessions.machine.ts";
-import { post } from "@/lib/ledger/ledger.rows.ts";
-import { decideAndReserve } from "@/lib/free-tier/pool.rows.ts";
-import {
-  countUnder,
-  getRequest,
-  getSession,
-  leftOf,
-  putRequest,
-  putSession,
-  spendable,
-} from "@/lib/sessions/sessions.rows.ts";
+import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
+import type { Services } from "@/lib/services.ts";
+import type { Tx } from "@/lib/store/store.ts";
+import { plan } from "@/lib/tasks/due.ts";
+import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { requestBooks, sessionPayer } from "../payer.ts";
+import { newRequest, type SessionRequest } from "../requests.machine.ts";
+import { isOpen, requestBegan, type Session } from "../sessions.machine.ts";
+import { countUnder, getRequest, getSession, putRequest, putSession, spendable } from "../sessions.rows.ts";
+import type { VerifiedToken } from "../tokens.ts";
 import { type Ask, type Chats, textOf } from "./ask.ts";
 import { taskIdOf } from "./task-id.ts";
 
@@ -36,14 +22,18 @@ export type Begun =
   | { outcome: "conflict" }
   | { outcome: "ended"; session: Session | null }
   | { outcome: "short"; paused: boolean; balanceSats: number; priceSats: number; minimumBalanceSats: number }
-  | { outcome: "capped"; leftSats: number; priceSats: number };
+  | { outcome: "capped"; leftSats: number; priceSats: number }
+  | { outcome: "exhausted"; until: number };
+
+/** Who asks, beside the token: the caller's Idempotency-Key, the key that signed the request, the client's address by name. */
+export interface Asking {
+  scope?: IdempotencyScope | null;
+  pubkey?: string | null;
+  caller?: string | null;
+}
 
 /** See `SessionRequests.begin`. */
-export type Begin = (
-  token: VerifiedToken,
-  ask: Ask,
-  about?: { scope?: IdempotencyScope | null; pubkey?: string | null },
-) => Promise<Begun>;
+export type Begin = (token: VerifiedToken, ask: Ask, about?: Asking) => Promise<Begun>;
 
 /** No answer to a `request` is longer than so many times the expected length, whatever it costs. */
 const FREE_OUTPUT_FACTOR = 4;
@@ -52,14 +42,16 @@ const FREE_OUTPUT_FACTOR = 4;
 export function createBegin(services: Services, chats: Chats): Begin {
   const { store, clock, random, settings } = services;
 
-  async function quoteFor(ask: Ask, text: string): Promise<RequestQuote> {
+  async function quoteFor(ask: Ask, text: string): Promise<Quote> {
     const config = settings.price;
     const chat = ask.mode === "chat";
     const evaluated = !chat || settings.chatEvaluation;
     const prior = priorOutputTokens(text, config);
     const outputTokens = chat ? ask.maxTokens ?? settings.chatOutputTokens : prior;
-    return {
-      inputTokens: mostTokens(text) + config.systemPromptTokens,
+    const inputTokens = mostTokens(text) + config.systemPromptTokens;
+    return quoteOf({
+      inputTokens,
+      mostInputTokens: inputTokens,
       outputTokens,
       maxOutputTokens: chat ? outputTokens : prior * FREE_OUTPUT_FACTOR,
       rates: await settings.ratesFor(chat ? ask.model : settings.workModel),
@@ -72,53 +64,33 @@ export function createBegin(services: Services, chats: Chats): Begin {
         : null,
       config,
       btc: services.btcPrice.current(),
-    };
+    });
   }
 
-  async function begin(
-    token: VerifiedToken,
-    ask: Ask,
-    { scope = null, pubkey = null }: { scope?: IdempotencyScope | null; pubkey?: string | null } = {},
-  ): Promise<Begun> {
+  async function begin(token: VerifiedToken, ask: Ask, about: Asking = {}): Promise<Begun> {
+    const { scope = null, pubkey = null, caller = null } = about;
     const text = textOf(ask);
     const quote = await quoteFor(ask, text);
     const now = clock.now();
-    const fresh: SessionRequest = {
-      v: 1,
+    const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: ask.mode,
-      state: "running",
-      at: now,
-      endedAt: null,
       model: ask.mode === "chat" ? ask.model : settings.workModel,
       evalModel: quote.evaluation ? settings.evalModel : null,
       text: ask.mode === "request" ? ask.text : null,
       quote,
-      reservedSats: 0,
       pubkey,
+      caller,
       requestHash: sha256Hex(text),
-      grantedSats: 0,
-      adviceSats: 0,
-      freeTier: null,
       token: token.name,
       allowances: token.allowances.map(({ name }) => name),
-      evalUsage: null,
-      usage: null,
-      actualSats: 0,
-      chargeSats: 0,
-      subsidySats: 0,
-      balanceSats: null,
-      finish: null,
-      reason: null,
-      errorMessage: null,
-      causedByRequest: false,
-    };
+    }, now);
     // Before the commit, since the task starts with it.
     if (ask.mode === "chat") chats.set(fresh.id, ask);
     let begun = false;
     try {
-      const result = await store.transact((tx) => hold(tx, fresh, token, scope, now));
+      const result = await store.transact((tx) => reserveFor(tx, fresh, token, scope, now));
       begun = result.outcome === "begun";
       return result;
     } finally {
@@ -127,7 +99,7 @@ export function createBegin(services: Services, chats: Chats): Begin {
   }
 
   /** The transaction that begins a request. */
-  async function hold(
+  async function reserveFor(
     tx: Tx,
     fresh: SessionRequest,
     token: VerifiedToken,
@@ -146,47 +118,22 @@ export function createBegin(services: Services, chats: Chats): Begin {
     // Whoever paid for a top-up, or was handed a narrowed token, has what that is worth: not the help that the session's key
     // has earned, nor its name.
     const pubkey = token.owner ? session.pubkey ?? fresh.pubkey : fresh.pubkey;
-    const served = await decideFree(tx, { ...fresh, pubkey }, now);
-    if (served.freeTier?.serve === "free") return await start(tx, session, served, scope, now);
-
-    const balanceSats = await spendable(tx, session.handle);
-    let allowanceSats = Infinity;
-    for (const allowance of token.allowances) allowanceSats = Math.min(allowanceSats, await leftOf(tx, allowance));
-
-    const { quote } = fresh;
-    const { minOutputTokens } = settings;
-    const decision = decideReservation({ quote, balanceSats, allowanceSats, minOutputTokens });
-    const minimumBalanceSats = settings.sessions.minBalanceSats;
+    const { id, quote, requestHash } = fresh;
     const paused = session.state === "paused";
-    if (paused || decision.outcome !== "reserved") {
-      const priceSats = decision.outcome === "reserved" ? decision.reservedSats : decision.priceSats;
-      return decision.outcome === "capped" && !paused
-        ? { outcome: "capped", leftSats: allowanceSats, priceSats }
-        : { outcome: "short", paused, balanceSats, priceSats, minimumBalanceSats };
+    const payer = sessionPayer({ session: session.handle, requestId: id, allowances: token.allowances, paused, now });
+    const about = { id, session: session.handle, pubkey, requestHash };
+    const reserved = await reserve(tx, settings, payer, about, { quote, books: requestBooks(id), now });
+    if (reserved.outcome === "capped" || reserved.outcome === "exhausted") return reserved;
+    if (reserved.outcome === "short") {
+      const balanceSats = await spendable(tx, session.handle);
+      const minimumBalanceSats = settings.sessions.minBalanceSats;
+      return { ...reserved, paused, balanceSats, minimumBalanceSats };
     }
-    return await start(tx, session, { ...served, reservedSats: decision.reservedSats }, scope, now);
+    const { outcome: _, ...parts } = reserved;
+    return await start(tx, session, { ...fresh, pubkey, ...parts }, scope, now);
   }
 
-  /** The free tier comes before the balance: what it serves whole is reserved here and now. */
-  async function decideFree(
-    tx: Tx,
-    request: SessionRequest,
-    now: number,
-  ): Promise<SessionRequest> {
-    const { pubkey, id, session, requestHash } = request;
-    if (pubkey === null) return request;
-    const estimateSats = worstCase(request.quote, settings.minOutputTokens).wantedSats;
-    const recipient = { id, session, pubkey, requestHash };
-    const account = reservedAccount(id);
-    const decision = await decideAndReserve(tx, settings.freeTier, recipient, { estimateSats, account, now });
-    const grantedSats = decision.serve === "free" ? decision.sats : 0;
-    const adviceSats = decision.serve === "partial" ? decision.adviceSats : 0;
-    const absorbSats = grantedSats + adviceSats;
-    const freeTier = { serve: decision.serve, absorbSats, chargeSats: estimateSats - absorbSats };
-    return { ...request, grantedSats, adviceSats, freeTier };
-  }
-
-  /** Writes a request that begins, and its hold. */
+  /** Writes a request that begins; its sats were set aside before. */
   async function start(
     tx: Tx,
     session: Session,
@@ -195,12 +142,11 @@ export function createBegin(services: Services, chats: Chats): Begin {
     now: number,
   ): Promise<Begun> {
     const { id, reservedSats } = request;
-    await post(tx, nonZero([reservation(id, session.handle, reservedSats)]), now);
-    await countUnder(tx, request.allowances, { reservedSats: reservedSats, spentSats: 0 });
+    await countUnder(tx, request.allowances, { reservedSats, spentSats: 0 });
     await putSession(tx, requestBegan(session, reservedSats), session);
     putRequest(tx, request);
-    if (scope) await remember(tx, scope, request.id, now);
-    await plan(tx, { kind: "session-request", id: taskIdOf(request.session, request.id), dueAt: now });
+    if (scope) await remember(tx, scope, id, now);
+    await plan(tx, { kind: "session-request", id: taskIdOf(request.session, id), dueAt: now });
     return { outcome: "begun", request };
   }
 

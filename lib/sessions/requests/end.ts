@@ -1,44 +1,22 @@
 /** How a request of a session ends: charged, the rest given back, in one commit; and how callers learn of it. */
-import type { Services } from "@/lib/services.ts";
-import { reservedAccount, REVENUE } from "@/lib/ledger/accounts.ts";
-import type { Tx } from "@/lib/store/store.ts";
-import {
-  actualSats,
-  endRequest,
-  type RequestEnd,
-  type SessionRequest,
-  trustOf,
-} from "@/lib/sessions/requests.machine.ts";
-import { requestEnded } from "@/lib/sessions/sessions.machine.ts";
-import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { nonZero, reservationReleased } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { closeSubsidy, creditPool, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
-import {
-  countUnder,
-  getRequest,
-  getSession,
-  putRequest,
-  putResult,
-  putSession,
-  spendable,
-} from "@/lib/sessions/sessions.rows.ts";
-import { recordTrust } from "@/lib/identity/trust.rows.ts";
+import { close } from "@/lib/metering/metering.ts";
+import { MAX_TEXT, type Ran } from "@/lib/metering/run.ts";
+import type { Services } from "@/lib/services.ts";
+import type { Tx } from "@/lib/store/store.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { earnedBy, requestBooks } from "../payer.ts";
+import { endedRequest, type SessionRequest } from "../requests.machine.ts";
+import { requestEnded } from "../sessions.machine.ts";
+import { countUnder, getRequest, getSession, putRequest, putResult, putSession, spendable } from "../sessions.rows.ts";
 import { namesIn } from "./task-id.ts";
 
-/** How a run ended, and the text it leaves. */
-export interface Ended {
-  end: RequestEnd;
-  text?: string;
-}
-
-/** Characters of one answer that are told and kept: some ten for each token that may be asked for; a commit has a limit. */
-export const MAX_TEXT = 100_000;
-
 export interface Ending {
-  /** Ends the task, and with `ended` its request; what another process took over meanwhile is left alone. */
-  settle(lease: Lease, ended: Ended | null): Promise<void>;
+  /** Ends the task, and with `ran` its request; what another process took over meanwhile is left alone. */
+  close(lease: Lease, ran: Ran | null): Promise<void>;
   /** Ends a request within a transaction; one that has ended stays as it is. @param now ms since the epoch */
-  conclude(tx: Tx, names: [session: string, request: string], ended: Ended, now: number): Promise<void>;
+  conclude(tx: Tx, names: [session: string, request: string], ran: Ran, now: number): Promise<void>;
   /** See `SessionRequests.ended`. */
   ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
 }
@@ -51,65 +29,43 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
     for (const wake of waiting.get(String(event.request)) ?? []) wake();
   });
 
-  /** Charges what it cost, gives the rest of the hold back and ends the task, in one commit. `ended` null: nothing to do. */
-  async function settle(lease: Lease, ended: Ended | null): Promise<void> {
+  async function closeTask(lease: Lease, ran: Ran | null): Promise<void> {
     const now = clock.now();
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
       await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
-      if (!ended) return;
-      await conclude(tx, namesIn(lease), ended, now);
+      if (ran) await conclude(tx, namesIn(lease), ran, now);
     });
   }
 
   /** The transaction that ends a request, whoever ends it. */
-  async function conclude(tx: Tx, names: [session: string, request: string], ended: Ended, now: number): Promise<void> {
+  async function conclude(
+    tx: Tx,
+    names: [session: string, request: string],
+    { outcome, text }: Ran,
+    now: number,
+  ): Promise<void> {
     const running = await getRequest(tx, ...names);
     if (running?.state !== "running") return;
     const session = await getSession(tx, running.session);
     if (!session) throw new Error("a request belongs to no session");
-    const request = await withSubsidy(tx, running, ended.end, now);
-    const step = endRequest(request, ended.end, await spendable(tx, session.handle), now);
-    if (!step) return;
-    const { reservedSats, chargeSats, subsidySats, allowances } = step.request;
-    await post(tx, step.postings, now);
-    if (request.grantedSats > 0) await closeSubsidy(tx, request.id, subsidySats, now);
-    // What a refused one pays is its evaluation: that feeds no pool.
-    const earnedSats = step.request.state === "rejected" ? 0 : chargeSats;
-    await creditPool(tx, settings.freeTier, {
-      id: request.id,
-      from: REVENUE.session,
-      chargeSats: earnedSats,
-      now,
-    });
-    await recordTrust(tx, request.pubkey, trustOf(step.request), settings.freeTier.trust, now);
+    const { id, reservedSats } = running;
+    const payer = { earned: (sats: number, evaluationOnly: boolean) => [earnedBy(id, sats, evaluationOnly)] };
+    const metered = { ...running, paidSats: reservedSats };
+    const books = requestBooks(id);
+    const { costSheet, grantedSats } = await close(tx, settings, payer, metered, { outcome, books, now });
+    await post(tx, nonZero([reservationReleased(id, session.handle, costSheet.refundSats)]), now);
+    const balanceSats = await spendable(tx, session.handle);
+    const ended = endedRequest(running, { outcome, costSheet, grantedSats, balanceSats, now });
+    const { chargeSats, allowances, state } = ended;
     await countUnder(tx, allowances, { reservedSats: -reservedSats, spentSats: chargeSats });
-    const next = requestEnded(session, {
-      reservedSats,
-      chargeSats,
-      balanceSats: step.request.balanceSats as number,
-      succeeded: step.request.state === "complete",
-      terms: settings.sessions,
-      now,
-    });
+    const succeeded = state === "complete";
+    const terms = settings.sessions;
+    const next = requestEnded(session, { reservedSats, chargeSats, balanceSats, succeeded, terms, now });
     await putSession(tx, next, session);
-    putRequest(tx, step.request);
-    if (ended.text) putResult(tx, request.id, ended.text.slice(0, MAX_TEXT));
-    tx.event({ type: "session_request", handle: session.handle, request: request.id, state: step.request.state });
-  }
-
-  /** Advised help is taken once it is known what was used: `min(actual, advice, pool)` (economy.md §6). */
-  async function withSubsidy(tx: Tx, request: SessionRequest, end: RequestEnd, now: number): Promise<SessionRequest> {
-    const { adviceSats: advised, pubkey, id, session, requestHash } = request;
-    const adviceSats = Math.min(advised, actualSats(request.quote, end), request.reservedSats);
-    if (pubkey === null || adviceSats === 0) return request;
-    const recipient = { id, session, pubkey, requestHash };
-    const taken = await takeSubsidy(tx, settings.freeTier, recipient, {
-      adviceSats,
-      account: reservedAccount(id),
-      now,
-    });
-    return { ...request, grantedSats: request.grantedSats + taken };
+    putRequest(tx, ended);
+    if (text) putResult(tx, id, text.slice(0, MAX_TEXT));
+    tx.event({ type: "session_request", handle: session.handle, request: id, state });
   }
 
   async function ended(request: SessionRequest, waitMs: number): Promise<SessionRequest> {
@@ -130,5 +86,5 @@ export function createEnding({ store, clock, settings }: Pick<Services, "store" 
     }
   }
 
-  return { settle, conclude, ended };
+  return { close: closeTask, conclude, ended };
 }

@@ -1,0 +1,71 @@
+/**
+ * Failures before any text that cost the instance something (economy.md §4a): a payer has a few an hour free, and the instance
+ * bears so much an hour in all. Without the first, failing on purpose would spend the operator's money; without the second,
+ * many payers together would.
+ */
+import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import { setExpiring } from "@/lib/tasks/expiring.ts";
+
+/** Free failures that a payer has in any hour: by session, by key and by address, each counted on its own. */
+export const FREE_FAILURES_PER_HOUR = 5;
+const HOUR_MS = 3_600_000;
+
+/** One that was borne: when, and what it cost (sats). */
+type Failure = [at: number, sats: number];
+interface FailuresRow {
+  v: 1;
+  /** Those of the last hour, oldest first. */
+  failures: readonly Failure[];
+}
+
+/** Whose failures are counted together. `caller` is a client address under a name that tells nobody the address. */
+export interface Payers {
+  session: string | null;
+  pubkey: string | null;
+  caller: string | null;
+}
+
+const IN_ALL: Key = ["free_failures", "all"];
+const keysOf = ({ session, pubkey, caller }: Payers): Key[] =>
+  Object.entries({ session, pubkey, caller }).flatMap(([kind, name]) =>
+    name === null ? [] : [["free_failures", kind, name]]
+  );
+
+async function recent(reader: Reader, key: Key, now: number): Promise<readonly Failure[]> {
+  const row = await reader.get<FailuresRow>(key);
+  return row ? row.failures.filter(([at]) => at > now - HOUR_MS) : [];
+}
+
+const sum = (failures: readonly Failure[]): number => failures.reduce((sats, [, cost]) => sats + cost, 0);
+
+/**
+ * When the instance bears failures again (ms since the epoch); null while it does.
+ * @param satsPerHour FREE_FAILURES_SATS_PER_HOUR
+ */
+export async function failuresBorneAgainAt(reader: Reader, satsPerHour: number, now: number): Promise<number | null> {
+  const failures = await recent(reader, IN_ALL, now);
+  if (sum(failures) < satsPerHour || failures.length === 0) return null;
+  return (failures[0] as Failure)[0] + HOUR_MS;
+}
+
+/**
+ * Counts a failure that cost the instance `sats`, in the transaction that ends the request, unless the payer has had its share
+ * or the instance bears no more.
+ * @returns whether it is free.
+ */
+export async function bearFailure(
+  tx: Tx,
+  payers: Payers,
+  { sats, satsPerHour, now }: { sats: number; satsPerHour: number; now: number },
+): Promise<boolean> {
+  const keys = keysOf(payers);
+  if (sats === 0 || keys.length === 0) return true; // nobody in particular: the operator pays himself
+  const inAll = await recent(tx, IN_ALL, now);
+  if (sum(inAll) + sats > satsPerHour) return false;
+  const counts = await Promise.all(keys.map(async (key) => ({ key, failures: await recent(tx, key, now) })));
+  if (counts.some(({ failures }) => failures.length >= FREE_FAILURES_PER_HOUR)) return false;
+  for (const { key, failures } of [...counts, { key: IN_ALL, failures: inAll }]) {
+    await setExpiring<FailuresRow>(tx, key, { v: 1, failures: [...failures, [now, sats]] }, now + HOUR_MS);
+  }
+  return true;
+}
