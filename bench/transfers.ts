@@ -1,4 +1,5 @@
-import type { Posting } from "@/lib/ledger/postings.ts";
+import { jobAccount } from "@/lib/ledger/accounts.ts";
+import { type Posting, refundOwed, workPayment } from "@/lib/ledger/postings.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
@@ -13,9 +14,8 @@ const RUNS = [
   { atOnce: 64, total: 20_000 },
 ];
 const NAIVE = { atOnce: 64, total: 500 };
-const SOURCE = "job:bench";
+const SOURCE = jobAccount("bench");
 const FUNDS = 1_000_000_000;
-const target = (i: number) => `refund:${i % 100}`;
 
 interface Result {
   perSecond: number;
@@ -57,21 +57,12 @@ export const transfers: Bench = {
   },
 };
 
-const posting = (i: number): Posting => ({
-  id: `t:${i}`,
-  from: SOURCE,
-  to: target(i),
-  sats: 1,
-  kind: "bench",
-  ref: `${i}`,
-});
+const posting = (i: number): Posting => ({ ...refundOwed(`${i % 100}`, SOURCE, 1, `${i}`), id: `t:${i}` });
 
 async function serial(path: string, { atOnce, total }: { atOnce: number; total: number }): Promise<Result> {
   const engine = await openDenoEngine(path, { exclusive: true });
   const store = await createStore({ engine, clock: systemClock, random: systemRandom });
-  await store.transact((tx) =>
-    post(tx, [{ id: "funds", from: "operator", to: SOURCE, sats: FUNDS, kind: "bench", ref: "funds" }], 0)
-  );
+  await store.transact((tx) => post(tx, [workPayment("bench", { paymentHash: "funds", sats: FUNDS })], 0));
   const before = store.stats().commits;
   const took = await timedCalls(total, atOnce, (i) => transfer(store, i));
   const commits = store.stats().commits - before;

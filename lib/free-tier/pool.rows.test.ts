@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import { poolCredit } from "./free-tier.rules.ts";
+import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import { type Entry, LedgerError } from "@/lib/ledger/ledger.rules.ts";
+import { charge, nonZero, subsidy, subsidyUsed, workPayment } from "@/lib/ledger/postings.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { balance, entryKey, post } from "@/lib/ledger/ledger.rows.ts";
@@ -47,17 +49,14 @@ const helping = (id: string, adviceSats: number, now = NOW) => (tx: Tx) =>
 /** Ends a request: what it absorbed is earned, and its subsidy settled, as the machines do it. */
 const ending = (id: string, subsidySats: number, now = NOW) => async (tx: Tx) => {
   if (subsidySats > 0) {
-    await post(tx, [{
-      id: `subsidy-used:${id}`,
-      from: `job:${id}`,
-      to: "revenue:work",
-      sats: subsidySats,
-      kind: "work-subsidy",
-      ref: id,
-    }], now);
+    await post(tx, [subsidyUsed(id, jobAccount(id), REVENUE.work, subsidySats)], now);
   }
   return await closeSubsidy(tx, id, subsidySats, now);
 };
+
+/** Work that was paid and charged whole. */
+const earned = (id: string, sats: number) =>
+  nonZero([workPayment(id, { paymentHash: id, sats }), charge(id, jobAccount(id), REVENUE.work, sats)]);
 
 /** A store with so much in the pool, and ALICE and BOB with their scores. */
 async function poolOf(sats: number, alice: keyof typeof SCORE = "trusted"): Promise<Store> {
@@ -231,8 +230,7 @@ Deno.test("creditPool: the share of every charge, small ones by their sum, under
   const store = await poolOf(0);
   const earn = (id: string, sats: number, rules = RULES, now = NOW) =>
     store.transact(async (tx) => {
-      const earned = { id: `earned:${id}`, from: "lightning", to: "revenue:work", sats, kind: "work", ref: id };
-      await post(tx, sats > 0 ? [earned] : [], now);
+      await post(tx, earned(id, sats), now);
       await creditPool(tx, rules, { id, from: "revenue:work", chargeSats: sats, now });
     });
   await earn("j1", 125);
@@ -318,7 +316,7 @@ Deno.test("pool: after any history the pool has what it gave less what came back
           for (const name of [`${pubkey} ${dayOf.get(id)}`, dayOf.get(id) ?? ""]) count(name, -returned);
         } else {
           const [id, pubkey] = [`j${n++}`, act.who === 0 ? ALICE : BOB];
-          const input = { account: `job:${id}`, now };
+          const input = { account: jobAccount(id), now };
           const taken = await store.transact(async (tx) => {
             if (act.act === "help") {
               return await takeSubsidy(tx, RULES, recipient(id, pubkey), { ...input, adviceSats: act.sats });
@@ -360,8 +358,7 @@ Deno.test("creditPool: any charges give the pool floor(per cent of their sum), a
       const earn = (chargeSats: number, i: number) =>
         store.transact(async (tx) => {
           const id = `j${i}`;
-          const earned = { id: `earned:${id}`, from: "lightning", to: "revenue:work", kind: "work", ref: id };
-          await post(tx, chargeSats > 0 ? [{ ...earned, sats: chargeSats }] : [], NOW);
+          await post(tx, earned(id, chargeSats), NOW);
           await creditPool(tx, rules, { id, from: "revenue:work", chargeSats, now: NOW });
         });
       if (atOnce) await Promise.all(all.map(earn));
@@ -376,7 +373,10 @@ Deno.test("creditPool: any charges give the pool floor(per cent of their sum), a
 
 Deno.test("pool: an overdraft is refused by the ledger too, whoever asks", async () => {
   const store = await poolOf(10);
-  const steal = { id: "steal", from: "pool", to: "operator", sats: 11, kind: "steal", ref: "x" };
-  await assert.rejects(store.transact((tx) => post(tx, [steal], NOW)), LedgerError);
+  const about = { pubkey: ALICE, requestHash: HASH };
+  await assert.rejects(
+    store.transact((tx) => post(tx, [subsidy("j1", jobAccount("j1"), 11, about)], NOW)),
+    LedgerError,
+  );
   assert.equal(await poolBalance(store), 10);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { jobAccount, reservedAccount } from "@/lib/ledger/accounts.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { collectingLogger } from "@/lib/http/logger.ts";
 import { createQueue } from "@/lib/tasks/queue.ts";
@@ -39,7 +40,7 @@ async function bench(ends: Partial<SubsidyEnds> = {}) {
   const take = (id: string, session: string | null, adviceSats = 100) =>
     store.transact((tx) => {
       const recipient = { id, session, pubkey: KEY, requestHash: "00" };
-      const account = session === null ? `job:${id}` : `reserved:${id}`;
+      const account = session === null ? jobAccount(id) : reservedAccount(id);
       return takeSubsidy(tx, RULES, recipient, { adviceSats, account, now: clock.now() });
     });
   let started = false;

@@ -1,4 +1,5 @@
 import type { Posting } from "@/lib/ledger/postings.ts";
+import { type Account, jobAccount, refundAccount } from "@/lib/ledger/accounts.ts";
 import assert from "node:assert/strict";
 import type { Usage } from "@/lib/ai/port.ts";
 import { applyPostings, balanceOf, checkPosting, type Counters } from "@/lib/ledger/ledger.rules.ts";
@@ -70,7 +71,7 @@ const fresh = (): Job =>
 /** A job after these facts, and the accounts after all its postings: an overdraft or a malformed posting throws. */
 function after(...facts: Fact[]) {
   let job = fresh();
-  let accounts: Map<string, Counters> = new Map();
+  let accounts: Map<Account, Counters> = new Map();
   let last: Step | null = null;
   for (const fact of facts) {
     const step = FACTS[fact](job);
@@ -80,15 +81,15 @@ function after(...facts: Fact[]) {
     job = step.job;
     last = step;
   }
-  const sats = (account: string) => {
+  const sats = (account: Account) => {
     const counters = accounts.get(account);
     return counters ? balanceOf(counters) : 0;
   };
   return { job, sats, step: last as Step, accounts };
 }
 
-const JOB = `job:${HANDLE}`;
-const REFUND = `refund:${HANDLE}`;
+const JOB = jobAccount(HANDLE);
+const REFUND = refundAccount(HANDLE);
 
 Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or owed", () => {
   assert.deepEqual(fresh(), {

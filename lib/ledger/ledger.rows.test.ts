@@ -1,4 +1,5 @@
-import type { Posting } from "./postings.ts";
+import { jobAccount } from "./accounts.ts";
+import { type Posting, refundOwed, workPayment } from "./postings.ts";
 import assert from "node:assert/strict";
 import { type Entry, LedgerError } from "./ledger.rules.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
@@ -6,14 +7,11 @@ import { balance, post } from "./ledger.rows.ts";
 
 const NOW = 1_700_000_000_000;
 const posting = (part: Partial<Posting> = {}): Posting => ({
+  ...workPayment("abc", { paymentHash: "r", sats: 10 }),
   id: "m1",
-  from: "lightning",
-  to: "job:abc",
-  sats: 10,
-  kind: "test",
-  ref: "r",
   ...part,
 });
+const refunding = (sats: number, id: string): Posting => ({ ...refundOwed("abc", jobAccount("abc"), sats, "abc"), id });
 const withCode = (code: LedgerError["code"]) => (error: unknown) => error instanceof LedgerError && error.code === code;
 
 Deno.test("post: an entry and both accounts are written in one commit", async () => {
@@ -45,7 +43,7 @@ Deno.test("post: an id that stands for another posting is a conflict, and nothin
   const { store } = await createMemoryStore();
   await store.transact((tx) => post(tx, [posting()], NOW));
   const version = await store.version();
-  for (const part of [{ sats: 11 }, { to: "job:xyz" }, { ref: "other" }]) {
+  for (const part of [{ sats: 11 }, { to: jobAccount("xyz") }, { ref: "other" }]) {
     await assert.rejects(
       store.transact((tx) => post(tx, [posting({ id: "m2" }), posting(part)], NOW)),
       withCode("conflict"),
@@ -58,7 +56,7 @@ Deno.test("post: an overdraft or a malformed posting leaves no trace of its tran
   const { store } = await createMemoryStore();
   await store.transact((tx) => post(tx, [posting()], NOW));
   const version = await store.version();
-  const out = (sats: number) => posting({ id: "m2", from: "job:abc", to: "refund:abc", sats });
+  const out = (sats: number) => refunding(sats, "m2");
   await assert.rejects(
     store.transact(async (tx) => {
       tx.set(["x"], { v: 1 });
@@ -76,8 +74,7 @@ Deno.test("post: transactions at once never overdraw an account: of 20 that take
   const results = await Promise.allSettled(
     Array.from(
       { length: 20 },
-      (_, i) =>
-        store.transact((tx) => post(tx, [posting({ id: `out${i}`, from: "job:abc", to: "refund:abc", sats: 1 })], NOW)),
+      (_, i) => store.transact((tx) => post(tx, [refunding(1, `out${i}`)], NOW)),
     ),
   );
   assert.equal(results.filter(({ status }) => status === "fulfilled").length, 10);

@@ -1,6 +1,6 @@
 /** Pure rules of the ledger (economy.md §2). Amounts are whole satoshis. */
-import { type Account, classOf, mayBeNegative } from "./accounts.ts";
-import type { Posting } from "./postings.ts";
+import { type Account, type AccountClass, classOf, mayBeNegative } from "./accounts.ts";
+import { KINDS, type Posting } from "./postings.ts";
 
 /** A posting as it stands in the ledger, append-only. `at`: ms since the epoch. */
 export interface Entry extends Posting {
@@ -25,19 +25,32 @@ export class LedgerError extends Error {
   }
 }
 
-/** @throws {LedgerError} `malformed` unless the posting is between two known accounts and of a whole, positive amount. */
+/** @throws {LedgerError} `malformed` unless the posting is of a whole, positive amount and goes where its kind goes. */
 export function checkPosting(posting: Posting): void {
-  if (!Number.isSafeInteger(posting.sats) || posting.sats <= 0) {
-    throw new LedgerError("malformed", `posting ${posting.id}: ${posting.sats} is no whole, positive number of sats`);
-  }
-  for (const account of [posting.from, posting.to]) {
-    if (classOf(account) === null) {
-      throw new LedgerError("malformed", `posting ${posting.id}: there is no account ${account}`);
-    }
-  }
-  if (posting.from === posting.to) {
-    throw new LedgerError("malformed", `posting ${posting.id}: both accounts are ${posting.from}`);
-  }
+  const wrong = wrongAmount(posting.sats) ?? wrongWay(posting);
+  if (wrong !== null) throw new LedgerError("malformed", `posting ${posting.id}: ${wrong}`);
+}
+
+/** @returns what is wrong with an amount of sats, or null. */
+export const wrongAmount = (sats: number): string | null =>
+  Number.isSafeInteger(sats) && sats > 0 ? null : `${sats} is no whole, positive number of sats`;
+
+const WAYS: ReadonlyMap<string, { from: readonly AccountClass[]; to: readonly AccountClass[] }> = new Map(
+  Object.entries(KINDS),
+);
+
+/**
+ * @param posting one that is to be written, or one that was read and may be anything.
+ * @returns what is wrong with its kind and its accounts by the chart of accounts, or null.
+ */
+export function wrongWay({ kind, from, to }: { kind: string; from: string; to: string }): string | null {
+  const [source, target] = [classOf(from), classOf(to)];
+  if (source === null || target === null) return `there is no account ${source === null ? from : to}`;
+  if (from === to) return `both accounts are ${from}`;
+  const way = WAYS.get(kind);
+  if (!way) return `there is no kind of posting ${kind}`;
+  if (way.from.includes(source) && way.to.includes(target)) return null;
+  return `no ${kind} goes from ${from} to ${to}`;
 }
 
 /** True when `entry` records this very posting; `at` may differ. */

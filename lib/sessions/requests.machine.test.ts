@@ -212,7 +212,7 @@ Deno.test("endRequest: what it cost is earned and the rest of the hold goes back
   const end = complete(used(60, 100), used(500, 200));
   const cost = actualSats(quoteOf(), end);
   assert.deepEqual(movesOf(end), [
-    ["earned:r1", "reserved:r1", "revenue:session", cost],
+    ["charge:r1", "reserved:r1", "revenue:session", cost],
     ["released:r1", "reserved:r1", "session:s1", 200 - cost],
   ]);
   const { request } = endRequest(running(), end, 300, NOW + 5) ?? {};
@@ -251,7 +251,7 @@ Deno.test("endRequest: a cost above the hold is the operator's: the hold is all 
   const request = endRequest(running(), end, 0, NOW)?.request;
   assert.equal(request?.chargeSats, 200);
   assert.ok((request?.actualSats ?? 0) > 200);
-  assert.deepEqual(movesOf(end), [["earned:r1", "reserved:r1", "revenue:session", 200]]);
+  assert.deepEqual(movesOf(end), [["charge:r1", "reserved:r1", "revenue:session", 200]]);
 });
 
 Deno.test("endRequest: one that has ended ends once", () => {

@@ -1,5 +1,5 @@
-import type { Posting } from "@/lib/ledger/postings.ts";
-import { sessionAccount } from "@/lib/ledger/accounts.ts";
+import { charge, nonZero, type Posting, reservation, reservationReleased } from "@/lib/ledger/postings.ts";
+import { type Account, reservedAccount, REVENUE, sessionAccount } from "@/lib/ledger/accounts.ts";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { applyPostings, balanceOf, type Counters } from "@/lib/ledger/ledger.rules.ts";
@@ -296,7 +296,7 @@ const facts: fc.Arbitrary<Fact> = fc.oneof(
 /** A session with its money, moved by facts as the program moves it. */
 class Life {
   session = fresh;
-  books: ReadonlyMap<string, Counters> = new Map();
+  books: ReadonlyMap<Account, Counters> = new Map();
   readonly ids = new Set<string>();
   readonly refunds: Refund[] = [];
   readonly running: { id: string; reservedSats: number }[] = [];
@@ -312,7 +312,7 @@ class Life {
 
   constructor(readonly dustSats: number, readonly depositSats: number) {}
 
-  balance = (account: string): number => balanceOf(this.books.get(account) ?? { v: 1, in: 0, out: 0 });
+  balance = (account: Account): number => balanceOf(this.books.get(account) ?? { v: 1, in: 0, out: 0 });
   get balanceSats(): number {
     return this.balance(sessionAccount("s1"));
   }
@@ -371,14 +371,7 @@ class Life {
         const reservedSats = Math.ceil(balanceSats * one.part);
         if (!isOpen(session, now) || reservedSats === 0) return;
         const id = `r${++this.#ids}`;
-        this.#post([{
-          id: `reserved:${id}`,
-          from: "session:s1",
-          to: `reserved:${id}`,
-          sats: reservedSats,
-          kind: "",
-          ref: id,
-        }]);
+        this.#post([reservation(id, "s1", reservedSats)]);
         this.session = requestBegan(session, reservedSats);
         this.running.push({ id, reservedSats });
         return;
@@ -388,11 +381,10 @@ class Life {
         if (!request) return;
         const { id, reservedSats } = request;
         const chargeSats = Math.floor(reservedSats * one.part);
-        const from = `reserved:${id}`;
-        this.#post([
-          { id: `earned:${id}`, from, to: "revenue:session", sats: chargeSats, kind: "", ref: id },
-          { id: `released:${id}`, from, to: "session:s1", sats: reservedSats - chargeSats, kind: "", ref: id },
-        ].filter(({ sats }) => sats > 0));
+        this.#post(nonZero([
+          charge(id, reservedAccount(id), REVENUE.session, chargeSats),
+          reservationReleased(id, "s1", reservedSats - chargeSats),
+        ]));
         this.chargedSats += chargeSats;
         this.session = requestEnded(session, {
           reservedSats,

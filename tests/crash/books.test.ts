@@ -1,4 +1,5 @@
 import { deepStrictEqual } from "node:assert/strict";
+import { evalFee, payout, workPayment } from "@/lib/ledger/postings.ts";
 import { type Books, compareBooks } from "./books.ts";
 import { createWitness, type JobRecord, type ViolationKind } from "./witness.ts";
 
@@ -8,14 +9,6 @@ const summary = (paymentHash: string, amountSats: number) => ({
   amountSats,
   paymentRequest: "lnbcrt1",
   expiresAt: 0,
-});
-const entry = (from: string, to: string, sats: number, ref: string, id = `${from}>${to}:${ref}`) => ({
-  id,
-  from,
-  to,
-  sats,
-  kind: "test",
-  ref,
 });
 
 /** A job that was paid, done and refunded, in all three books. */
@@ -33,9 +26,9 @@ function settledBooks(): Books {
     results: new Set(),
     refunds: [{ id: HANDLE, state: "paid", payout: null }],
     entries: [
-      entry("lightning", "revenue:eval", 10, "e"),
-      entry("lightning", `job:${HANDLE}`, 150, "w"),
-      entry(`refund:${HANDLE}`, "lightning", 20, "out"),
+      evalFee({ paymentHash: "e", sats: 10 }),
+      workPayment(HANDLE, { paymentHash: "w", sats: 150 }),
+      payout(HANDLE, { paymentHash: "out", sats: 20 }),
     ],
     tasks: [{ kind: "idempotency-expiry", id: "x" }],
     wallet: {
@@ -73,7 +66,7 @@ Deno.test("compareBooks: each way in which the books can differ is found", () =>
     ["a receipt that is not booked", ({ entries }) => void entries.shift(), ["books"]],
     [
       "a receipt booked twice",
-      ({ entries }) => void entries.push(entry("lightning", "revenue:eval", 10, "e", "again")),
+      ({ entries }) => void entries.push({ ...entries[0]!, id: "again" }),
       ["books"],
     ],
     ["a booking that the wallet never received", ({ wallet }) => void wallet.received.delete("e"), ["books"]],
@@ -83,12 +76,12 @@ Deno.test("compareBooks: each way in which the books can differ is found", () =>
     ["two payments for one refund", (books) => {
       books.wallet.sent.set("second", { amountSats: 20, feeSats: 0 });
       books.wallet.balanceSats -= 20;
-      books.entries.push(entry(`refund:${HANDLE}`, "lightning", 20, "second"));
+      books.entries.push(payout(HANDLE, { paymentHash: "second", sats: 20 }));
     }, ["paid twice"]],
     ["a payment to a stranger", (books) => {
       books.wallet.sent.set("stranger", { amountSats: 1, feeSats: 0 });
       books.wallet.balanceSats -= 1;
-      books.entries.push(entry(`refund:${HANDLE}`, "lightning", 1, "stranger"));
+      books.entries.push(payout(HANDLE, { paymentHash: "stranger", sats: 1 }));
     }, ["unexpected"]],
     ["a payout under way", ({ wallet }) => void wallet.pending.push("x"), ["stuck"]],
     ["a refund still being paid", ({ refunds }) => void (refunds[0]!.state = "paying"), ["stuck"]],

@@ -1,4 +1,15 @@
 import { deepStrictEqual } from "node:assert/strict";
+import { reservedAccount, REVENUE, sessionAccount } from "@/lib/ledger/accounts.ts";
+import {
+  charge,
+  type Posting,
+  refundDust,
+  refundOwed,
+  reservation,
+  reservationReleased,
+  sessionDeposit,
+  sessionTopup,
+} from "@/lib/ledger/postings.ts";
 import { compareSessions, type SessionBooks } from "./session-books.ts";
 import { createSessionWitness, type SessionRecord } from "./session-witness.ts";
 import type { ViolationKind } from "./witness.ts";
@@ -11,10 +22,9 @@ const summary = (paymentHash: string, amountSats: number) => ({
   paymentRequest: "lnbcrt1",
   expiresAt: 0,
 });
-const entry = (from: string, to: string, sats: number, kind: string, ref: string) => ({ from, to, sats, kind, ref });
 
 /** A session that was paid and topped up, asked once, closed and paid out, as its holder and its books have it. */
-function settled(): { books: SessionBooks & { entries: ReturnType<typeof entry>[] }; record: SessionRecord } {
+function settled(): { books: SessionBooks & { entries: Posting[] }; record: SessionRecord } {
   const witness = createSessionWitness(() => {});
   const record = witness.planned("payer1-0");
   record.sessionId = `${HANDLE}-00`;
@@ -63,12 +73,12 @@ function settled(): { books: SessionBooks & { entries: ReturnType<typeof entry>[
         payout: { paymentHash: "out" } as NonNullable<SessionBooks["refunds"][number]["payout"]>,
       }],
       entries: [
-        entry("lightning", `session:${HANDLE}`, 500, "session-deposit", "d"),
-        entry("lightning", `session:${HANDLE}`, 300, "session-topup", "t"),
-        entry(`session:${HANDLE}`, "reserved:r1", 139, "reservation", "r1"),
-        entry("reserved:r1", "revenue:session", 126, "session-request", "r1"),
-        entry("reserved:r1", `session:${HANDLE}`, 13, "reservation-released", "r1"),
-        entry(`session:${HANDLE}`, `refund:${ID}`, 674, "refund-owed", HANDLE),
+        sessionDeposit(HANDLE, { paymentHash: "d", sats: 500 }),
+        sessionTopup(HANDLE, { paymentHash: "t", sats: 300 }),
+        reservation("r1", HANDLE, 139),
+        charge("r1", reservedAccount("r1"), REVENUE.session, 126),
+        reservationReleased("r1", HANDLE, 13),
+        refundOwed(ID, sessionAccount(HANDLE), 674, HANDLE),
       ],
       received: new Map([["d", 500], ["t", 300]]),
       sent: new Set(["out"]),
@@ -99,7 +109,7 @@ Deno.test("compareSessions: books that agree, and every single thing that may be
     ]],
     ["a top-up that was booked twice", ({ books, record }) => {
       books.entries.push(books.entries[1]!);
-      books.entries.push(entry(`session:${HANDLE}`, "elsewhere", 300, "test", "x"));
+      books.entries.push(refundDust(ID, sessionAccount(HANDLE), 300, HANDLE));
       record.seen = { ...record.seen!, balanceSats: 0 };
     }, ["paid twice"]],
     ["a payment that the wallet does not know", ({ books }) => void (books.received = new Map([["d", 500]])), ["lost"]],

@@ -130,7 +130,7 @@ function compareHold(
   if (state === "running") report("stuck", `a ${mode} is still running at the end`);
   // What a pool grants is not the session's: only its own sats are counted here.
   const held = sumOf(entries.in.filter(({ from }) => from.startsWith("session:")));
-  const charged = sumOf(entries.out.filter(({ kind }) => kind === "session-request" || kind === "session-evaluation"));
+  const charged = sumOf(entries.out.filter(({ kind }) => kind === "charge" || kind === "evaluation-charge"));
   if (held !== reservedSats) report("books", `a ${mode} says it held ${reservedSats} sats, the ledger ${held}`);
   if (charged !== chargeSats) report("books", `a ${mode} says it cost ${chargeSats} sats, the ledger ${charged}`);
   if (state === "complete" && !results.has(id)) report("lost", `a ${mode} was charged and its answer is gone`);

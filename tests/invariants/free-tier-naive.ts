@@ -2,8 +2,8 @@
  * Controls: the mistakes that were made with free tiers before, put back. Each gives away sats, or forgets where they are,
  * in a way that a rule must see.
  */
-import { nonZero } from "@/lib/ledger/postings.ts";
-import { refundAccount } from "@/lib/ledger/accounts.ts";
+import { charge, nonZero, refundOwed, subsidyUsed } from "@/lib/ledger/postings.ts";
+import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import type { Services } from "@/lib/services.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
@@ -28,7 +28,7 @@ const recipientOf = (job: Job) => ({
   pubkey: job.pubkey ?? "",
   requestHash: sha256Hex(job.request),
 });
-const accountOf = (job: Job) => `job:${job.handle}`;
+const accountOf = (job: Job) => jobAccount(job.handle);
 
 /** The price of a job as it stands before anything was decided. */
 async function quoteOf({ settings, btcPrice }: Services, job: Job): Promise<Quote> {
@@ -212,23 +212,11 @@ const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts):
             ...terms,
             now,
           });
-          const about = { from: accountOf(job), ref: handle };
+          const from = accountOf(job);
           const postings = nonZero([
-            { id: `earned:${handle}`, to: "revenue:work", sats: costSheet.chargeSats, kind: "work", ...about },
-            {
-              id: `subsidy-used:${handle}`,
-              to: "revenue:work",
-              sats: costSheet.subsidySats,
-              kind: "work-subsidy",
-              ...about,
-            },
-            {
-              id: `refund:${handle}`,
-              to: refundAccount(handle),
-              sats: costSheet.refundSats,
-              kind: "refund-owed",
-              ...about,
-            },
+            charge(handle, from, REVENUE.work, costSheet.chargeSats),
+            subsidyUsed(handle, from, REVENUE.work, costSheet.subsidySats),
+            refundOwed(handle, from, costSheet.refundSats, handle),
           ]);
           const next = { ...step.job, costSheet, refundId: refund?.id ?? null };
           const { subsidySats: absorbed, chargeSats: earnedSats } = costSheet;

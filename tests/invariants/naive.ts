@@ -15,6 +15,7 @@ import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
 import { type Invoice, invoiceKey } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
+import { evalFee, sessionDeposit, workPayment } from "@/lib/ledger/postings.ts";
 import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/payments/refunds.rows.ts";
 import { createBackground } from "@/queue.ts";
 import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
@@ -117,18 +118,11 @@ export const chargesEachHint: Naive = (services) => {
   const stopper = new AbortController();
   let hints = 0;
   const book = async (tx: Tx, invoice: Invoice) => {
-    const { paymentHash, amountSats: sats } = invoice;
-    const to = invoice.purpose === "job-eval"
-      ? "revenue:eval"
-      : `${invoice.purpose === "job-work" ? "job" : "session"}:${invoice.ref}`;
-    await post(tx, [{
-      id: `hint:${++hints}:${paymentHash}`,
-      from: "lightning",
-      to,
-      sats,
-      kind: "hint",
-      ref: paymentHash,
-    }], clock.now());
+    const paid = { paymentHash: invoice.paymentHash, sats: invoice.amountSats };
+    const posting = invoice.purpose === "job-eval"
+      ? evalFee(paid)
+      : (invoice.purpose === "job-work" ? workPayment : sessionDeposit)(invoice.ref, paid);
+    await post(tx, [{ ...posting, id: `hint:${++hints}:${paid.paymentHash}` }], clock.now());
   };
   return {
     ...real,
@@ -176,8 +170,7 @@ export const moneyInASecondCommit: Naive = (services) => {
       const stop = store.onEvent((event) => {
         if (event.type !== "invoice_settled" || event.handle !== invoice.ref) return;
         stop();
-        const entry = { id: `late:${invoice.paymentHash}`, kind: "late", ref: invoice.paymentHash };
-        const posting = { ...entry, from: "lightning", to: `job:${invoice.ref}`, sats: paidSats };
+        const posting = workPayment(invoice.ref, { paymentHash: invoice.paymentHash, sats: paidSats });
         store.transact((second) => post(second, [posting], now));
       });
       return handler.settled(withoutMoney(tx), invoice, paidSats, now);

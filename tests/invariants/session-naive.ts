@@ -7,7 +7,9 @@ import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import { actualSats, endRequest, type RequestQuote, type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { isOpen, requestBegan, requestEnded } from "@/lib/sessions/sessions.machine.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
+import { REVENUE, sessionAccount } from "@/lib/ledger/accounts.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
+import { charge, nonZero } from "@/lib/ledger/postings.ts";
 import { balanceKey, getSession, putRequest, putResult, putSession, spendable } from "@/lib/sessions/sessions.rows.ts";
 import { createBackground } from "@/queue.ts";
 import { type Naive, withTasks } from "./naive.ts";
@@ -76,10 +78,7 @@ export const chargesAfter: Naive = (services) => {
       const step = endRequest(fresh, end, 0, now);
       if (!step) throw new Error("a new request cannot have ended");
       const { chargeSats } = step.request;
-      const charge = { from: `session:${token.session}`, to: "revenue:session", kind: "session-request" };
-      if (chargeSats > 0) {
-        await post(tx, [{ id: `after:${fresh.id}`, ...charge, sats: chargeSats, ref: fresh.id }], now);
-      }
+      await post(tx, nonZero([charge(fresh.id, sessionAccount(token.session), REVENUE.session, chargeSats)]), now);
       const left = await spendable(tx, token.session);
       const request = { ...step.request, reservedSats: 0, balanceSats: left };
       const ended = { reservedSats: 0, chargeSats: chargeSats, balanceSats: left, succeeded: true, now };

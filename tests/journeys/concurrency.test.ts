@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { PostingKind } from "@/lib/ledger/postings.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
@@ -21,7 +22,7 @@ function countingModel() {
   return { model: counting, calls };
 }
 
-const entriesOf = async (world: World, kind: string) =>
+const entriesOf = async (world: World, kind: PostingKind) =>
   (await world.rows<{ v: 1; kind: string; sats: number }>(["entry"])).filter(({ value }) => value.kind === kind);
 
 /** What left the wallet, by its own books. */
@@ -47,7 +48,7 @@ Deno.test("at once: 200 clients that pay and poll one job cause one evaluation, 
     const done = await everybody(offered.body.workInvoice.paymentHash, "complete");
 
     assert.deepEqual(calls, { evaluate: 1, work: 1 });
-    const charges = await entriesOf(world, "work");
+    const charges = await entriesOf(world, "charge");
     assert.deepEqual(charges.map(({ value }) => value.sats), [done.body.costLedger.chargedSats]);
     assert.equal((await entriesOf(world, "eval-fee")).length, 1);
     assert.equal((await entriesOf(world, "work-payment")).length, 1);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import type { Account } from "@/lib/ledger/accounts.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import {
@@ -36,7 +37,7 @@ const reach = ({ clock, world }: FakeWorld, jobId: string, ...states: string[]) 
   clock.drive(untilState(world, world.call, jobId, states, 10 * 60_000));
 
 const readJob = async (fake: FakeWorld, jobId: string) => (await fake.call("GET", `/api/jobs/${jobId}`)).body;
-const sats = (fake: FakeWorld, account: string) => balance(fake.world.store, account);
+const sats = (fake: FakeWorld, account: Account) => balance(fake.world.store, account);
 
 journey("from question to refund, every figure adds up", async (fake) => {
   const { world, call } = fake;

@@ -670,16 +670,16 @@ caught("a credit that another account's revenue gave", CREDITS, /is the share of
 Deno.test("audit: charges from before there was a pool gave it nothing, and that is no error", async () => {
   const earned = {
     v: 1,
-    id: "earned:old",
+    id: "charge:old",
     at: 1,
     from: "lightning",
     to: "revenue:work",
     sats: 7,
-    kind: "work",
+    kind: "charge",
     ref: "old",
   };
   const change: Change = (rows) => {
-    rows.get("entry")?.push({ key: ["entry", "earned:old"], value: earned });
+    rows.get("entry")?.push({ key: ["entry", "charge:old"], value: earned });
     add(account(rows, "lightning"), "out", 7);
     add(account(rows, "revenue:work"), "in", 7);
     const settled = { v: 1, paymentHash: "old", purpose: "job-work", settled: { at: 1, paidSats: 7 } };
