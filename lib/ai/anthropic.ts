@@ -60,17 +60,34 @@ const errorBodyShape = z.object({
   error: z.object({ type: z.string().nullish(), message: z.string().nullish() }),
 });
 
-/** The events of a stream that matter here; all others (pings, thinking, block starts) do not parse and are skipped. */
+/** The stop reasons that end an answer; `refusal` is a failure of its own, and any other reason is a broken answer. */
+const FINISHES = new Map<string, WorkResult["finish"]>([
+  ["end_turn", "stop"],
+  ["stop_sequence", "stop"],
+  ["tool_use", "stop"],
+  ["pause_turn", "stop"],
+  ["max_tokens", "length"],
+  ["model_context_window_exceeded", "length"],
+]);
+
+/** The events of a stream that matter here; all others (pings, block starts) do not parse and are skipped. */
 const eventShape = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("message_start"), message: z.object({ usage: usageShape.partial().nullish() }) }),
+  z.object({
+    type: z.literal("message_start"),
+    message: z.object({ usage: usageShape.partial().nullish().catch(null) }),
+  }),
   z.object({
     type: z.literal("content_block_delta"),
-    delta: z.object({ type: z.literal("text_delta"), text: z.string() }),
+    delta: z.discriminatedUnion("type", [
+      z.object({ type: z.literal("text_delta"), text: z.string() }),
+      z.object({ type: z.literal("thinking_delta"), thinking: z.string() }),
+      z.object({ type: z.literal("input_json_delta"), partial_json: z.string() }),
+    ]),
   }),
   z.object({
     type: z.literal("message_delta"),
     delta: z.object({ stop_reason: z.string().nullish() }),
-    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).nullish(),
+    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).nullish().catch(null),
   }),
   z.object({ type: z.literal("message_stop") }),
 ]);
@@ -121,6 +138,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     );
     current.usage = meter.soFar;
     let stopReason: string | undefined;
+    let isOver = false;
 
     await orProviderError(clock, current, async () => {
       const stream = await client.messages.create({
@@ -129,33 +147,34 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         ...conversation,
         stream: true,
       }, requestOptions(current.signal, input.deadlineMs));
-      try {
-        for await (const unread of stream) {
-          const parsed = eventShape.safeParse(unread);
-          if (!parsed.success) continue;
-          const event = parsed.data;
-          if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
-          else if (event.type === "content_block_delta") {
-            meter.add(event.delta.text);
-            tell(event.delta.text);
-          } else if (event.type === "message_delta") {
-            stopReason = event.delta.stop_reason ?? stopReason;
-            meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
-          } else stopReason ??= "end_turn";
+      for await (const unread of stream) {
+        const parsed = eventShape.safeParse(unread);
+        if (!parsed.success) continue;
+        const event = parsed.data;
+        if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
+        else if (event.type === "content_block_delta") {
+          const { delta } = event;
+          if (delta.type === "text_delta") {
+            meter.add(delta.text);
+            tell(delta.text);
+          } else meter.addHidden(delta.type === "thinking_delta" ? delta.thinking : delta.partial_json);
+        } else if (event.type === "message_delta") {
+          stopReason ??= event.delta.stop_reason ?? undefined;
+          meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
+        } else {
+          isOver = true;
+          break; // what follows is no part of the answer
         }
-      } catch (error) {
-        if (stopReason === undefined) throw error; // else all was said, and only the end of the stream is missing
       }
     }, (message) => refusedChoice(conversation, message));
 
-    if (stopReason === undefined) {
-      throw new ModelError(`the stream of ${PROVIDER} ended before the answer did`, {
-        permanent: false,
-        usage: meter.soFar(),
-      });
-    }
     if (stopReason === "refusal") throw refusedByProvider(PROVIDER, meter.total());
-    return { text: meter.text, usage: meter.total(), finish: finishOf(stopReason) };
+    const finish = isOver && stopReason !== undefined ? FINISHES.get(stopReason) : undefined;
+    if (finish) return { text: meter.text, usage: meter.total(), finish };
+    const what = isOver && stopReason !== undefined
+      ? "ended for a reason that is no natural end"
+      : "ended before the answer did";
+    throw new ModelError(`the stream of ${PROVIDER} ${what}`, { kind: "broken", usage: meter.soFar() });
   }
 
   return {
@@ -180,7 +199,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         const parsed = answerShape.safeParse(answer);
         if (!parsed.success) {
           throw new ModelError(`${PROVIDER} sent an answer that is not a message of the Messages API`, {
-            permanent: false,
+            kind: "broken",
           });
         }
         const { content, stop_reason } = parsed.data;
@@ -196,7 +215,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         const verdict = calls.length === 1 && only?.name === VERDICT_TOOL ? parseVerdict(only.input) : null;
         if (!verdict) {
           throw new ModelError(`${PROVIDER} gave no verdict: its answer holds no single, well-formed tool call`, {
-            permanent: false,
+            kind: "broken",
             usage,
           });
         }
@@ -228,10 +247,6 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
       );
     },
   };
-}
-
-function finishOf(stopReason: string): "stop" | "length" {
-  return stopReason === "max_tokens" || stopReason === "model_context_window_exceeded" ? "length" : "stop";
 }
 
 /** Undefined when it is not a usage, or counts no input, which cannot be. */
@@ -277,7 +292,7 @@ async function orProviderError<T>(
     const said = body.success ? body.data.error : undefined;
     if (error.status === undefined && said === undefined) {
       throw new ModelError(`${PROVIDER} could not be reached, or the connection broke`, {
-        permanent: false,
+        kind: "broken",
         usage: current.usage(),
       });
     }
@@ -286,8 +301,8 @@ async function orProviderError<T>(
     throw providerError({
       provider: PROVIDER,
       status: error.status,
-      type: said?.type,
-      message: said?.message,
+      types: said?.type ? [said.type] : [],
+      message: said?.message ?? "",
       headers: error.headers,
       nowMs: clock.now(),
       usage: current.usage(),
