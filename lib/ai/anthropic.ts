@@ -3,16 +3,9 @@ import { z } from "zod";
 import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody } from "./bounded-body.ts";
+import { countOf, FINISHES, readEvent, usageOf } from "./anthropic-answer.ts";
 import { type AnthropicConversation, refusedChoice, toAnthropicConversation } from "./anthropic-conversation.ts";
-import {
-  type ChatInput,
-  type EvaluateInput,
-  type Model,
-  ModelError,
-  type Usage,
-  type WorkInput,
-  type WorkResult,
-} from "./port.ts";
+import { type ChatInput, type EvaluateInput, type Model, ModelError, type WorkInput, type WorkResult } from "./port.ts";
 import {
   encodeRequest,
   EVALUATION_TOOL_PROMPT,
@@ -43,13 +36,6 @@ const DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024;
 const SDK_TIMEOUT_MARGIN_MS = 5_000;
 const SDK_TIMEOUT_MAX_MS = 2_147_483_647; // the longest a timer can be set to
 
-const usageShape = z.object({
-  input_tokens: z.int().nonnegative(),
-  output_tokens: z.int().nonnegative(),
-  cache_creation_input_tokens: z.int().nonnegative().nullish(),
-  cache_read_input_tokens: z.int().nonnegative().nullish(),
-});
-
 const answerShape = z.object({
   content: z.array(z.object({ type: z.string(), name: z.unknown().optional(), input: z.unknown().optional() })),
   stop_reason: z.string().nullish(),
@@ -59,38 +45,6 @@ const answerShape = z.object({
 const errorBodyShape = z.object({
   error: z.object({ type: z.string().nullish(), message: z.string().nullish() }),
 });
-
-/** The stop reasons that end an answer; `refusal` is a failure of its own, and any other reason is a broken answer. */
-const FINISHES = new Map<string, WorkResult["finish"]>([
-  ["end_turn", "stop"],
-  ["stop_sequence", "stop"],
-  ["tool_use", "stop"],
-  ["pause_turn", "stop"],
-  ["max_tokens", "length"],
-  ["model_context_window_exceeded", "length"],
-]);
-
-/** The events of a stream that matter here; all others (pings, block starts) do not parse and are skipped. */
-const eventShape = z.discriminatedUnion("type", [
-  z.object({
-    type: z.literal("message_start"),
-    message: z.object({ usage: usageShape.partial().nullish().catch(null) }),
-  }),
-  z.object({
-    type: z.literal("content_block_delta"),
-    delta: z.discriminatedUnion("type", [
-      z.object({ type: z.literal("text_delta"), text: z.string() }),
-      z.object({ type: z.literal("thinking_delta"), thinking: z.string() }),
-      z.object({ type: z.literal("input_json_delta"), partial_json: z.string() }),
-    ]),
-  }),
-  z.object({
-    type: z.literal("message_delta"),
-    delta: z.object({ stop_reason: z.string().nullish() }),
-    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).nullish().catch(null),
-  }),
-  z.object({ type: z.literal("message_stop") }),
-]);
 
 /**
  * The Messages API through Anthropic's SDK, one attempt per call: the task owns the retries. The verdict is the input
@@ -148,9 +102,8 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         stream: true,
       }, requestOptions(current.signal, input.deadlineMs));
       for await (const unread of stream) {
-        const parsed = eventShape.safeParse(unread);
-        if (!parsed.success) continue;
-        const event = parsed.data;
+        const event = readEvent(unread);
+        if (!event) continue;
         if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
         else if (event.type === "content_block_delta") {
           const { delta } = event;
@@ -249,31 +202,6 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
   };
 }
 
-/** Undefined when it is not a usage, or counts no input, which cannot be. */
-function usageOf(value: unknown): Usage | undefined {
-  const parsed = usageShape.safeParse(value);
-  if (!parsed.success) return undefined;
-  const inputTokens = inputOf(parsed.data);
-  return inputTokens === 0 ? undefined : { inputTokens, outputTokens: parsed.data.output_tokens, source: "api" };
-}
-
-/** What an event of a stream has counted. */
-function countOf(usage: Parameters<typeof inputOf>[0] & { output_tokens?: number | undefined }) {
-  return {
-    inputTokens: inputOf(usage),
-    ...(usage.output_tokens === undefined ? {} : { outputTokens: usage.output_tokens }),
-  };
-}
-
-/** All input tokens of a usage: what was written to or read from the provider's cache is input too. */
-function inputOf(usage: {
-  input_tokens?: number | null | undefined;
-  cache_creation_input_tokens?: number | null | undefined;
-  cache_read_input_tokens?: number | null | undefined;
-}): number {
-  return (usage.input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
-}
-
 /**
  * Runs a call of the SDK; what it throws becomes a ModelError that quotes nothing of it.
  * @param explain the error for a 400 with this message, where more is known about it.
@@ -287,7 +215,13 @@ async function orProviderError<T>(
   try {
     return await run();
   } catch (error) {
-    if (!(error instanceof Anthropic.APIError)) throw error;
+    if (!(error instanceof Anthropic.APIError)) {
+      const why = error instanceof Error ? error.name : "not an Error";
+      const message = error instanceof ModelError
+        ? error.message
+        : `the answer of ${PROVIDER} broke off or cannot be read (${why})`;
+      throw new ModelError(message, { kind: "broken", usage: current.usage() });
+    }
     const body = errorBodyShape.safeParse(error.error);
     const said = body.success ? body.data.error : undefined;
     if (error.status === undefined && said === undefined) {

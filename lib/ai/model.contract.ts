@@ -251,7 +251,7 @@ export async function failureOf(call: Promise<unknown>): Promise<ModelError> {
 }
 
 /** Asserts that what a failure says of itself fits its kind. */
-function assertConsistent({ kind, permanent, causedByRequest, retryAfterMs, usage }: ModelError): void {
+export function assertConsistent({ kind, permanent, causedByRequest, retryAfterMs, usage }: ModelError): void {
   assert.equal(permanent, ["refused", "too_long", "invalid", "not_found", "own_key"].includes(kind), kind);
   if (kind !== "invalid") assert.equal(causedByRequest, ["refused", "too_long"].includes(kind), kind);
   if (permanent) assert.equal(retryAfterMs, undefined, kind);

@@ -58,7 +58,7 @@ const KIND_OF_WORDS: readonly [RegExp, ModelErrorKind][] = [
   [/content (filtering|management) policy|input was flagged/i, "refused"], // Anthropic, Azure, OpenRouter
   [/prompt is too long|input is too long|too large for model/i, "too_long"], // Anthropic, Mistral
   [/maximum context length|contextwindowexceeded/i, "too_long"], // OpenAI, vLLM, DeepSeek, OpenRouter; LiteLLM
-  [/exceeds? the (available )?context|greater than the context length/i, "too_long"], // llama.cpp, LM Studio
+  [/exceeds? (the )?(available )?context|greater than the context length/i, "too_long"], // Anthropic, llama.cpp; LM Studio
   [/tokens.{0,60}must be <= ?\d+/i, "too_long"], // TGI
 ];
 
