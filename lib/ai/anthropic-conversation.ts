@@ -16,7 +16,7 @@ const MAX_TEMPERATURE = 1;
  * A conversation of the port in the form of Anthropic's Messages API: system messages become one system prompt, turns
  * of the same role one turn, each joined by a blank line; a temperature of 1 is the API's own and is left out, since
  * its newer models refuse any.
- * @throws {ModelError} permanent and by the request's fault, for what the API cannot do: its message names it.
+ * @throws {ModelError} `invalid` and by the request's fault, for what the API cannot do: its message names it.
  */
 export function toAnthropicConversation(
   { messages, temperature, stop = [] }: Pick<ChatInput, "messages" | "temperature" | "stop">,
@@ -71,5 +71,5 @@ function joined(texts: string[]): string {
 }
 
 function refused(message: string): ModelError {
-  return new ModelError(message, { permanent: true, causedByRequest: true });
+  return new ModelError(message, { kind: "invalid", causedByRequest: true });
 }

@@ -271,7 +271,8 @@ streamTests(test, {
   },
   textOf: (frame) => /"text_delta","text":"([^"]*)"/.exec(frame)?.[1] ?? "",
   countsInputFirst: true,
-  isFinish: (frame) => frame.includes("end_turn"),
+  isFinish: (frame) => frame.includes('"message_stop"'),
+  countsAll: (frame) => frame.includes("end_turn"),
 });
 
 test("chat: system messages become one prompt, turns of one role one turn, and nothing of ours is added", async (it) => {

@@ -3,16 +3,9 @@ import { z } from "zod";
 import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody } from "./bounded-body.ts";
+import { countOf, FINISHES, readEvent, usageOf } from "./anthropic-answer.ts";
 import { type AnthropicConversation, refusedChoice, toAnthropicConversation } from "./anthropic-conversation.ts";
-import {
-  type ChatInput,
-  type EvaluateInput,
-  type Model,
-  ModelError,
-  type Usage,
-  type WorkInput,
-  type WorkResult,
-} from "./port.ts";
+import { type ChatInput, type EvaluateInput, type Model, ModelError, type WorkInput, type WorkResult } from "./port.ts";
 import {
   encodeRequest,
   EVALUATION_TOOL_PROMPT,
@@ -43,13 +36,6 @@ const DEFAULT_MAX_BODY_BYTES = 32 * 1024 * 1024;
 const SDK_TIMEOUT_MARGIN_MS = 5_000;
 const SDK_TIMEOUT_MAX_MS = 2_147_483_647; // the longest a timer can be set to
 
-const usageShape = z.object({
-  input_tokens: z.int().nonnegative(),
-  output_tokens: z.int().nonnegative(),
-  cache_creation_input_tokens: z.int().nonnegative().nullish(),
-  cache_read_input_tokens: z.int().nonnegative().nullish(),
-});
-
 const answerShape = z.object({
   content: z.array(z.object({ type: z.string(), name: z.unknown().optional(), input: z.unknown().optional() })),
   stop_reason: z.string().nullish(),
@@ -59,21 +45,6 @@ const answerShape = z.object({
 const errorBodyShape = z.object({
   error: z.object({ type: z.string().nullish(), message: z.string().nullish() }),
 });
-
-/** The events of a stream that matter here; all others (pings, thinking, block starts) do not parse and are skipped. */
-const eventShape = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("message_start"), message: z.object({ usage: usageShape.partial().nullish() }) }),
-  z.object({
-    type: z.literal("content_block_delta"),
-    delta: z.object({ type: z.literal("text_delta"), text: z.string() }),
-  }),
-  z.object({
-    type: z.literal("message_delta"),
-    delta: z.object({ stop_reason: z.string().nullish() }),
-    usage: usageShape.partial().extend({ input_tokens: z.int().nonnegative().nullish() }).nullish(),
-  }),
-  z.object({ type: z.literal("message_stop") }),
-]);
 
 /**
  * The Messages API through Anthropic's SDK, one attempt per call: the task owns the retries. The verdict is the input
@@ -121,6 +92,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
     );
     current.usage = meter.soFar;
     let stopReason: string | undefined;
+    let isOver = false;
 
     await orProviderError(clock, current, async () => {
       const stream = await client.messages.create({
@@ -129,33 +101,33 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         ...conversation,
         stream: true,
       }, requestOptions(current.signal, input.deadlineMs));
-      try {
-        for await (const unread of stream) {
-          const parsed = eventShape.safeParse(unread);
-          if (!parsed.success) continue;
-          const event = parsed.data;
-          if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
-          else if (event.type === "content_block_delta") {
-            meter.add(event.delta.text);
-            tell(event.delta.text);
-          } else if (event.type === "message_delta") {
-            stopReason = event.delta.stop_reason ?? stopReason;
-            meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
-          } else stopReason ??= "end_turn";
+      for await (const unread of stream) {
+        const event = readEvent(unread);
+        if (!event) continue;
+        if (event.type === "message_start") meter.count(countOf(event.message.usage ?? {}));
+        else if (event.type === "content_block_delta") {
+          const { delta } = event;
+          if (delta.type === "text_delta") {
+            meter.add(delta.text);
+            tell(delta.text);
+          } else meter.addHidden(delta.type === "thinking_delta" ? delta.thinking : delta.partial_json);
+        } else if (event.type === "message_delta") {
+          stopReason ??= event.delta.stop_reason ?? undefined;
+          meter.count(countOf(event.usage ?? {})); // some proxies tell the input only here
+        } else {
+          isOver = true;
+          break; // what follows is no part of the answer
         }
-      } catch (error) {
-        if (stopReason === undefined) throw error; // else all was said, and only the end of the stream is missing
       }
     }, (message) => refusedChoice(conversation, message));
 
-    if (stopReason === undefined) {
-      throw new ModelError(`the stream of ${PROVIDER} ended before the answer did`, {
-        permanent: false,
-        usage: meter.soFar(),
-      });
-    }
     if (stopReason === "refusal") throw refusedByProvider(PROVIDER, meter.total());
-    return { text: meter.text, usage: meter.total(), finish: finishOf(stopReason) };
+    const finish = isOver && stopReason !== undefined ? FINISHES.get(stopReason) : undefined;
+    if (finish) return { text: meter.text, usage: meter.total(), finish };
+    const what = isOver && stopReason !== undefined
+      ? "ended for a reason that is no natural end"
+      : "ended before the answer did";
+    throw new ModelError(`the stream of ${PROVIDER} ${what}`, { kind: "broken", usage: meter.soFar() });
   }
 
   return {
@@ -180,7 +152,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         const parsed = answerShape.safeParse(answer);
         if (!parsed.success) {
           throw new ModelError(`${PROVIDER} sent an answer that is not a message of the Messages API`, {
-            permanent: false,
+            kind: "broken",
           });
         }
         const { content, stop_reason } = parsed.data;
@@ -196,7 +168,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
         const verdict = calls.length === 1 && only?.name === VERDICT_TOOL ? parseVerdict(only.input) : null;
         if (!verdict) {
           throw new ModelError(`${PROVIDER} gave no verdict: its answer holds no single, well-formed tool call`, {
-            permanent: false,
+            kind: "broken",
             usage,
           });
         }
@@ -230,35 +202,6 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
   };
 }
 
-function finishOf(stopReason: string): "stop" | "length" {
-  return stopReason === "max_tokens" || stopReason === "model_context_window_exceeded" ? "length" : "stop";
-}
-
-/** Undefined when it is not a usage, or counts no input, which cannot be. */
-function usageOf(value: unknown): Usage | undefined {
-  const parsed = usageShape.safeParse(value);
-  if (!parsed.success) return undefined;
-  const inputTokens = inputOf(parsed.data);
-  return inputTokens === 0 ? undefined : { inputTokens, outputTokens: parsed.data.output_tokens, source: "api" };
-}
-
-/** What an event of a stream has counted. */
-function countOf(usage: Parameters<typeof inputOf>[0] & { output_tokens?: number | undefined }) {
-  return {
-    inputTokens: inputOf(usage),
-    ...(usage.output_tokens === undefined ? {} : { outputTokens: usage.output_tokens }),
-  };
-}
-
-/** All input tokens of a usage: what was written to or read from the provider's cache is input too. */
-function inputOf(usage: {
-  input_tokens?: number | null | undefined;
-  cache_creation_input_tokens?: number | null | undefined;
-  cache_read_input_tokens?: number | null | undefined;
-}): number {
-  return (usage.input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
-}
-
 /**
  * Runs a call of the SDK; what it throws becomes a ModelError that quotes nothing of it.
  * @param explain the error for a 400 with this message, where more is known about it.
@@ -272,12 +215,18 @@ async function orProviderError<T>(
   try {
     return await run();
   } catch (error) {
-    if (!(error instanceof Anthropic.APIError)) throw error;
+    if (!(error instanceof Anthropic.APIError)) {
+      const why = error instanceof Error ? error.name : "not an Error";
+      const message = error instanceof ModelError
+        ? error.message
+        : `the answer of ${PROVIDER} broke off or cannot be read (${why})`;
+      throw new ModelError(message, { kind: "broken", usage: current.usage() });
+    }
     const body = errorBodyShape.safeParse(error.error);
     const said = body.success ? body.data.error : undefined;
     if (error.status === undefined && said === undefined) {
       throw new ModelError(`${PROVIDER} could not be reached, or the connection broke`, {
-        permanent: false,
+        kind: "broken",
         usage: current.usage(),
       });
     }
@@ -286,8 +235,8 @@ async function orProviderError<T>(
     throw providerError({
       provider: PROVIDER,
       status: error.status,
-      type: said?.type,
-      message: said?.message,
+      types: said?.type ? [said.type] : [],
+      message: said?.message ?? "",
       headers: error.headers,
       nowMs: clock.now(),
       usage: current.usage(),

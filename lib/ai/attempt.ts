@@ -10,7 +10,15 @@ export interface Attempt {
    * counting costs nothing while text is told.
    */
   usage: () => Usage | undefined;
+  /**
+   * Says that nothing of the answer is missing and only the provider's count may follow: instead of the deadline,
+   * `stopWaiting` is called {@link USAGE_GRACE_MS} later, for a provider that leaves its connection open.
+   */
+  answered(stopWaiting: () => void): void;
 }
+
+/** How long a finished answer waits for the provider's count, in milliseconds. */
+export const USAGE_GRACE_MS = 2_000;
 
 /**
  * Runs one call with a deadline, and turns every way it can end badly into a {@link ModelError}. It settles at once
@@ -25,27 +33,37 @@ export async function attempt<T>(
   run: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const current: Attempt = { signal: controller.signal, usage: () => undefined };
   const stopped = Promise.withResolvers<never>();
   let stoppedBy: ModelError | undefined;
-  const stop = (what: string) => {
-    stoppedBy ??= new ModelError(what, { permanent: false, usage: current.usage() });
+  const stop = (kind: "aborted" | "timeout", what: string) => {
+    stoppedBy ??= new ModelError(what, { kind, usage: current.usage() });
     stopped.reject(stoppedBy);
     controller.abort();
   };
-  const aborted = () => stop(`the call to ${provider} was aborted`);
-  if (signal.aborted) throw new ModelError(`the call to ${provider} was aborted before it began`, { permanent: false });
+  const aborted = () => stop("aborted", `the call to ${provider} was aborted`);
+  if (signal.aborted) {
+    throw new ModelError(`the call to ${provider} was aborted before it began`, { kind: "aborted" });
+  }
   signal.addEventListener("abort", aborted, { once: true });
-  const cancelDeadline = clock.after(
+  let cancelTimer = clock.after(
     deadlineMs,
-    () => stop(`${provider} did not answer within ${deadlineMs} ms`),
+    () => stop("timeout", `${provider} did not answer within ${deadlineMs} ms`),
   );
+  const current: Attempt = {
+    signal: controller.signal,
+    usage: () => undefined,
+    answered(stopWaiting) {
+      if (controller.signal.aborted) return; // too late: nobody would cancel the timer
+      cancelTimer();
+      cancelTimer = clock.after(USAGE_GRACE_MS, stopWaiting);
+    },
+  };
   try {
     return await Promise.race([run(current), stopped.promise]);
   } catch (error) {
     throw stoppedBy ?? asModelError(error, provider, current.usage());
   } finally {
-    cancelDeadline();
+    cancelTimer();
     signal.removeEventListener("abort", aborted);
     // Whatever still runs below (an unread body, a stream) is of no use to anybody.
     controller.abort();
@@ -56,7 +74,7 @@ export async function attempt<T>(
 function asModelError(error: unknown, provider: string, usage: Usage | undefined): ModelError {
   if (error instanceof ModelError) return error;
   const name = error instanceof Error ? error.name : "not an Error";
-  return new ModelError(`the call to ${provider} failed (${name})`, { permanent: false, usage });
+  return new ModelError(`the call to ${provider} failed (${name})`, { kind: "broken", usage });
 }
 
 /**

@@ -115,7 +115,7 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
         };
         const request = harness.willAnswerLong();
         const error = await failureOf(write(harness, request, { onText, signal: controller.signal }));
-        assert.equal(error.permanent, false);
+        assert.equal(error.kind, "aborted");
         assert.match(error.message, /aborted/);
         assert.equal(pieces.length, last);
         assert.ok(whole.text.startsWith(pieces.join("")));
@@ -181,7 +181,7 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
       await harness.reached();
       controller.abort();
       const error = await failure;
-      assert.equal(error.permanent, false);
+      assert.equal(error.kind, "aborted");
       assert.match(error.message, /aborted/);
       await harness.abandoned();
       assert.equal(harness.clock.pending(), 0);
@@ -189,7 +189,7 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
 
     test(`${method}: a call that is aborted already asks nobody`, async (harness) => {
       const error = await failureOf(run(harness, harness.willHang(method), AbortSignal.abort()));
-      assert.equal(error.permanent, false);
+      assert.equal(error.kind, "aborted");
       assert.equal(harness.asked(), 0);
       assert.equal(harness.clock.pending(), 0);
     });
@@ -201,22 +201,20 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
       assert.equal(harness.clock.pending(), 1);
       await harness.clock.advance(1);
       const error = await failure;
-      assert.equal(error.permanent, false);
-      assert.equal(error.causedByRequest, false);
+      assert.equal(error.kind, "timeout");
       assert.match(error.message, /did not answer within 30000 ms/);
       await harness.abandoned();
     });
 
     test(`${method}: a failure that may pass is not permanent`, async (harness) => {
       const error = await failureOf(run(harness, harness.willFailForNow(method)));
-      assert.equal(error.permanent, false);
-      assert.equal(error.causedByRequest, false);
+      assert.equal(error.kind, "overloaded");
       assert.equal(harness.clock.pending(), 0);
     });
 
     test(`${method}: a failure that would come again is permanent, and tried once`, async (harness) => {
       const error = await failureOf(run(harness, harness.willFailForGood(method)));
-      assert.equal(error.permanent, true);
+      assert.ok(error.permanent, error.kind);
       assert.equal(error.retryAfterMs, undefined);
       assert.equal(harness.asked(), 1);
     });
@@ -248,7 +246,16 @@ export type WritingInput = Pick<ChatInput, "signal" | "deadlineMs" | "maxOutputT
 export async function failureOf(call: Promise<unknown>): Promise<ModelError> {
   const outcome = await call.then(() => "the call succeeded", (error: unknown) => error);
   assert.ok(outcome instanceof ModelError, `expected a ModelError, got: ${outcome}`);
+  assertConsistent(outcome);
   return outcome;
+}
+
+/** Asserts that what a failure says of itself fits its kind. */
+export function assertConsistent({ kind, permanent, causedByRequest, retryAfterMs, usage }: ModelError): void {
+  assert.equal(permanent, ["refused", "too_long", "invalid", "not_found", "own_key"].includes(kind), kind);
+  if (kind !== "invalid") assert.equal(causedByRequest, ["refused", "too_long"].includes(kind), kind);
+  if (permanent) assert.equal(retryAfterMs, undefined, kind);
+  if (usage) assert.ok(usage.inputTokens >= 0 && usage.outputTokens >= 0, kind);
 }
 
 function assertReason(reason: string): void {

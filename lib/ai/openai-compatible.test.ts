@@ -190,12 +190,12 @@ for (const way of WAYS) {
     });
   }
 
-  test(`${way}: only a content policy or the size blames the request, not a context that is too small`, async (it) => {
+  test(`${way}: a content policy, the size and the length blame the request`, async (it) => {
     const policy = await failing(it, way, { kind: "error", status: 400, code: "content_policy_violation" });
     const size = await failing(it, way, { kind: "error", status: 413 });
     const context = await failing(it, way, { kind: "error", status: 400, code: "context_length_exceeded" });
-    assert.deepEqual([policy, size, context].map((error) => error.causedByRequest), [true, true, false]);
-    assert.ok([policy, size, context].every((error) => error.permanent));
+    assert.deepEqual([policy, size, context].map(({ kind }) => kind), ["refused", "too_long", "too_long"]);
+    assert.ok([policy, size, context].every((error) => error.permanent && error.causedByRequest));
   });
 
   test(`${way}: a filtered answer is a failure of the request, with what it cost`, async (it) => {
@@ -280,6 +280,7 @@ streamTests(test, {
   textOf: (frame) => /"content":"([^"]*)"/.exec(frame)?.[1] ?? "",
   countsInputFirst: false,
   isFinish: (frame) => frame.includes(`"finish_reason":"stop"`),
+  countsAll: (frame) => frame.includes(`"usage"`),
 });
 
 test("chat: the messages, the temperature and the stop sequences go as they are, and nothing of ours is added", async (it) => {
@@ -351,7 +352,7 @@ test("a stream that ends without saying why was cut, and costs what came", async
 test("an error inside a stream is a passing error that costs what came", async (it) => {
   const error = await failing(it, "streamed work", { kind: "stream-error", text: "x".repeat(41) });
   assert.equal(error.permanent, false);
-  assert.match(error.message, /error in its stream/);
+  assert.match(error.message, /error in its answer/);
   assert.equal(error.usage?.outputTokens, 11);
 });
 

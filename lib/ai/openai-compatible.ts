@@ -1,8 +1,9 @@
-import { z } from "zod";
 import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody, maxAnswerBytes } from "./bounded-body.ts";
+import { type ChatStreamEvent, createChatStream, type Finish } from "./chat-stream.machine.ts";
 import { LOCAL_PREFIX } from "./model-name.ts";
+import { saidError } from "./openai-error.rules.ts";
 import {
   type ChatInput,
   type ChatMessage,
@@ -15,8 +16,7 @@ import {
 } from "./port.ts";
 import { encodeRequest, EVALUATION_JSON_PROMPT, WORK_PROMPT } from "./prompts.ts";
 import { providerError, refusedByProvider, withText } from "./provider-error.ts";
-import { eventData } from "./server-sent-events.ts";
-import { createUsageMeter, estimatedUsage } from "./usage.ts";
+import { createUsageMeter } from "./usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdictText, VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
 export interface OpenAiCompatibleModelOptions {
@@ -33,46 +33,29 @@ const PROVIDER = "the local model server";
 const ERROR_BODY_MAX_BYTES = 65_536;
 
 /** The two ways servers spell "answer with JSON of this schema". */
-type Format = "json_schema" | "json_object";
-
-const RESPONSE_FORMATS: Record<Format, unknown> = {
+const VERDICT_FORMATS = [
   // OpenAI, vLLM, Ollama, llama.cpp's own server
-  json_schema: { type: "json_schema", json_schema: { name: "verdict", strict: true, schema: VERDICT_JSON_SCHEMA } },
+  { type: "json_schema", json_schema: { name: "verdict", strict: true, schema: VERDICT_JSON_SCHEMA } },
   // llama-cpp-python, which refuses the other with a 500
-  json_object: { type: "json_object", schema: VERDICT_JSON_SCHEMA },
-};
+  { type: "json_object", schema: VERDICT_JSON_SCHEMA },
+] as const;
 
-const usageShape = z.object({ prompt_tokens: z.int().nonnegative(), completion_tokens: z.int().nonnegative() });
+/** How a stream is asked for its usage; some servers (Mistral, older Azure) refuse a field they do not know. */
+const STREAM_COUNTS = [{ stream_options: { include_usage: true } }, {}] as const;
 
-const answerShape = z.object({
-  choices: z.array(z.object({
-    message: z.object({ content: z.string().nullish() }),
-    finish_reason: z.string().nullish(),
-  })).min(1),
-  usage: z.unknown().optional(),
-});
-
-const chunkShape = z.object({
-  choices: z.array(z.object({
-    delta: z.object({ content: z.string().nullish() }).nullish(),
-    finish_reason: z.string().nullish(),
-  })).optional(),
-  usage: z.unknown().optional(),
-  error: z.unknown().optional(),
-});
-
-const errorShape = z.object({
-  error: z.object({
-    message: z.string().nullish(),
-    type: z.string().nullish(),
-    code: z.union([z.string(), z.number()]).nullish(),
-  }),
-});
+/** Two spellings of one wish, of which a server may know only the second. */
+interface Choice<S> {
+  /** The one that has worked; undefined until then. */
+  taken: S | undefined;
+  readonly spellings: readonly [S, S];
+  /** Whether a refusal seems to be about the first spelling. It may quote the request: the price is one more call. */
+  readonly refuses: (posted: { status: number; text: string }) => boolean;
+}
 
 /** One answer, however it came. */
 interface Answer {
   text: string;
-  finishReason: string;
+  finish: Finish;
   usage: Usage;
 }
 
@@ -85,7 +68,8 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
   const { clock, apiKey } = options;
   const endpoint = endpointOf(options.baseURL);
   const call = options.fetch ?? fetch;
-  const memory: FormatMemory = { format: "json_schema", confirmed: false };
+  const format: Choice<unknown> = { taken: undefined, spellings: VERDICT_FORMATS, refuses: refusesFormat };
+  const counting: Choice<object> = { taken: undefined, spellings: STREAM_COUNTS, refuses: refusesStreamOptions };
 
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (apiKey !== undefined && apiKey !== "") headers["authorization"] = `Bearer ${apiKey}`;
@@ -104,19 +88,18 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
       });
     } catch {
       throw new ModelError(`${PROVIDER} could not be reached: see that it runs at LOCAL_MODEL_BASE_URL`, {
-        permanent: false,
+        kind: "broken",
       });
     }
     if (response.ok) {
       return { ok: true, response: boundBody(response, maxAnswerBytes(maxOutputTokens), current.signal) };
     }
     const text = await boundBody(response, ERROR_BODY_MAX_BYTES, current.signal).text().catch(() => "");
-    const said = errorShape.safeParse(parseJson(text));
-    const { message, type, code } = said.success ? said.data.error : { message: text, type: null, code: null };
+    const { types, message } = saidError(parseJson(text) ?? text);
     const error = providerError({
       provider: PROVIDER,
       status: response.status,
-      type: typeof code === "string" ? code : type,
+      types,
       message,
       headers: response.headers,
       nowMs: clock.now(),
@@ -124,30 +107,77 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
     return { ok: false, status: response.status, text, error };
   }
 
-  async function postOrThrow(current: Attempt, body: Record<string, unknown>, maxOutputTokens: number) {
-    const posted = await post(current, body, maxOutputTokens);
-    if (!posted.ok) throw posted.error;
-    return posted.response;
+  /**
+   * Posts a call in the spelling that the server takes: while none has worked, the other one is tried once when the
+   * server seems to refuse the first.
+   */
+  async function postSpelled<S>(
+    current: Attempt,
+    { taken, spellings: [first, second], refuses }: Choice<S>,
+    body: (spelling: S) => Record<string, unknown>,
+    maxOutputTokens: number,
+  ): Promise<Posted & { spelling: S }> {
+    const spelling = taken ?? first;
+    const posted = await post(current, body(spelling), maxOutputTokens);
+    if (posted.ok || taken !== undefined || !refuses(posted)) return { ...posted, spelling };
+    return { ...await post(current, body(second), maxOutputTokens), spelling: second };
+  }
+
+  /** Reads the answer of a response, and tells its text. @throws {ModelError} with what was used, unless it is whole. */
+  async function read(
+    current: Attempt,
+    response: Response,
+    prompt: () => string,
+    tell: (piece: string) => void = () => {},
+  ): Promise<Answer> {
+    const meter = createUsageMeter(prompt);
+    current.usage = meter.soFar;
+    const reader = response.body?.getReader();
+    const stream = createChatStream();
+    let finish: Finish | undefined;
+    const take = (event: ChatStreamEvent) => {
+      if (event.kind === "text") {
+        meter.add(event.text);
+        tell(event.text);
+      } else if (event.kind === "hidden") meter.addHidden(event.text);
+      else if (event.kind === "usage") meter.count(event);
+      else if (event.kind === "broken") throw brokenAnswer(event, clock.now(), meter.soFar());
+      else {
+        finish = event.finish;
+        current.answered(() => void reader?.cancel().catch(() => {}));
+      }
+    };
+    while (reader && !stream.over) {
+      // A connection that breaks is the end of what came; whether that is an answer, the machine knows.
+      const { done, value } = await reader.read().catch(() => ({ done: true as const, value: undefined }));
+      if (done) break;
+      stream.push(value).forEach(take);
+    }
+    stream.end().forEach(take);
+    if (finish === undefined) throw brokenAnswer({ why: "cut" }, clock.now(), meter.soFar());
+    return { text: meter.text, finish, usage: meter.total() };
   }
 
   /** Asks for one answer, streamed when somebody listens. */
   async function complete(current: Attempt, input: ChatInput): Promise<WorkResult> {
     const { messages, temperature, stop = [] } = input;
-    const streamed = input.onText !== undefined;
-    const prompt = () => messages.map(({ text }) => text).join("");
-    const response = await postOrThrow(current, {
+    const asked = (rest: Record<string, unknown>) => ({
       model: localId(input.model),
       messages: messages.map(({ role, text }) => ({ role, content: text })),
       ...(temperature === undefined ? {} : { temperature }),
       ...(stop.length === 0 ? {} : { stop }),
-      stream: streamed,
-      ...(streamed ? { stream_options: { include_usage: true } } : {}),
-    }, input.maxOutputTokens);
-    const { text, usage, finishReason } = streamed
-      ? await readStream(current, response, prompt, textListener(input.onText, current.signal))
-      : await readAnswer(current, response, prompt);
-    if (finishReason === "content_filter") throw refusedByProvider(PROVIDER, usage);
-    return { text, usage, finish: finishReason === "length" ? "length" : "stop" };
+      ...rest,
+    });
+    const posted = input.onText
+      ? await postSpelled(current, counting, (rest) => asked({ stream: true, ...rest }), input.maxOutputTokens)
+      : { ...await post(current, asked({ stream: false }), input.maxOutputTokens), spelling: undefined };
+    if (!posted.ok) throw posted.error;
+    counting.taken ??= posted.spelling;
+    const prompt = () => messages.map(({ text }) => text).join("");
+    const tell = textListener(input.onText, current.signal);
+    const { text, usage, finish } = await read(current, posted.response, prompt, tell);
+    if (finish === "refused") throw refusedByProvider(PROVIDER, usage);
+    return { text, usage, finish };
   }
 
   return {
@@ -156,7 +186,7 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, PROVIDER, input, async (current) => {
-        const asked = (format: Format) => ({
+        const posted = await postSpelled(current, format, (response_format) => ({
           model: localId(input.model),
           messages: [
             { role: "system", content: EVALUATION_JSON_PROMPT },
@@ -164,28 +194,20 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
           ],
           temperature: 0,
           stream: false,
-          response_format: RESPONSE_FORMATS[format],
-        });
-        const first = memory.format;
-        let posted = await post(current, asked(first), EVALUATION_MAX_OUTPUT_TOKENS);
-        let used = first;
-        if (!posted.ok && first === "json_schema" && !memory.confirmed && refusesFormat(posted)) {
-          used = "json_object";
-          posted = await post(current, asked(used), EVALUATION_MAX_OUTPUT_TOKENS);
-        }
+          response_format,
+        }), EVALUATION_MAX_OUTPUT_TOKENS);
         if (!posted.ok) throw posted.error;
-        const answer = await readAnswer(current, posted.response, () => EVALUATION_JSON_PROMPT + input.request);
-        current.usage = () => answer.usage;
-        if (answer.finishReason === "content_filter") throw refusedByProvider(PROVIDER, answer.usage);
+        const answer = await read(current, posted.response, () => EVALUATION_JSON_PROMPT + input.request);
+        if (answer.finish === "refused") throw refusedByProvider(PROVIDER, answer.usage);
         const verdict = parseVerdictText(answer.text);
         if (!verdict) {
           throw new ModelError(`${PROVIDER} gave no verdict: its answer is not JSON of the schema it was given`, {
-            permanent: false,
+            kind: "broken",
             usage: answer.usage,
           });
         }
         // Two calls may run at once: what one has confirmed, the other must not take back.
-        if (!memory.confirmed) Object.assign(memory, { format: used, confirmed: true });
+        format.taken ??= posted.spelling;
         return { ...verdict, usage: answer.usage };
       });
     },
@@ -210,12 +232,6 @@ type Posted =
   | { ok: true; response: Response }
   | { ok: false; status: number; text: string; error: ModelError };
 
-/** Which format the server takes; `confirmed` once a verdict came by it. */
-interface FormatMemory {
-  format: Format;
-  confirmed: boolean;
-}
-
 function endpointOf(baseURL: string): string {
   const parsed = URL.parse(baseURL);
   if (!parsed || !/^https?:$/.test(parsed.protocol)) {
@@ -234,88 +250,31 @@ function localId(model: string): string {
   const id = model.startsWith(LOCAL_PREFIX) ? model.slice(LOCAL_PREFIX.length) : model;
   if (id.trim() !== "") return id;
   throw new ModelError(`the model's name has nothing after ${LOCAL_PREFIX}: name the model of the local server`, {
-    permanent: true,
+    kind: "not_found",
   });
 }
 
-/**
- * True when the server seems not to know `json_schema`. llama-cpp-python says so with a 500 (seen: "Input should be
- * 'text' or 'json_object'"). Bodies may quote the request, so this may be wrong; the price is one more call.
- */
+/** llama-cpp-python refuses `json_schema` with a 500 (seen: "Input should be 'text' or 'json_object'"). */
 function refusesFormat(posted: { status: number; text: string }): boolean {
   return [400, 422, 500, 501].includes(posted.status) && /response_format|json_schema|json_object/.test(posted.text);
 }
 
-/** A whole answer. Usage that is absent, malformed or all zeros is counted from the characters instead. */
-async function readAnswer(current: Attempt, response: Response, prompt: () => string): Promise<Answer> {
-  const parsed = answerShape.safeParse(parseJson(await bodyText(current, response)));
-  if (!parsed.success) {
-    throw new ModelError(`${PROVIDER} sent an answer that is not a chat completion`, {
-      permanent: false,
-      usage: estimatedUsage(prompt(), ""),
-    });
-  }
-  const [choice] = parsed.data.choices;
-  const text = choice?.message.content ?? "";
-  return {
-    text,
-    finishReason: choice?.finish_reason ?? "stop",
-    usage: usageOf(parsed.data.usage, text) ?? estimatedUsage(prompt(), text),
-  };
+function refusesStreamOptions(posted: { status: number; text: string }): boolean {
+  return [400, 422].includes(posted.status) && /stream_options|include_usage/.test(posted.text);
 }
 
-/** A streamed answer. One that ends without a finish reason and without `[DONE]` was cut. */
-async function readStream(
-  current: Attempt,
-  response: Response,
-  prompt: () => string,
-  tell: (piece: string) => void,
-): Promise<Answer> {
-  const meter = createUsageMeter(prompt);
-  current.usage = meter.soFar;
-  let finishReason: string | undefined;
-  const broken = (what: string) => new ModelError(`${PROVIDER} ${what}`, { permanent: false, usage: meter.soFar() });
-  if (!response.body) throw broken("sent no body");
-  try {
-    for await (const data of eventData(response.body)) {
-      if (data === "[DONE]") {
-        finishReason ??= "stop";
-        break;
-      }
-      const chunk = chunkShape.safeParse(parseJson(data));
-      if (!chunk.success) throw broken("sent a piece of a stream that is not a chat completion chunk");
-      if (chunk.data.error !== undefined && chunk.data.error !== null) throw broken("reported an error in its stream");
-      const choice = chunk.data.choices?.[0];
-      finishReason = choice?.finish_reason ?? finishReason;
-      const piece = choice?.delta?.content ?? "";
-      meter.add(piece);
-      const counted = usageOf(chunk.data.usage, meter.text);
-      if (counted) meter.count(counted);
-      tell(piece);
-    }
-  } catch (error) {
-    if (error instanceof ModelError) throw error;
-    if (finishReason === undefined) throw broken("broke its stream off"); // else all was said
-  }
-  if (finishReason === undefined) throw broken("ended its stream before the answer was complete");
-  return { text: meter.text, finishReason, usage: meter.total() };
-}
+type Broken = Pick<Extract<ChatStreamEvent, { kind: "broken" }>, "why" | "said">;
 
-async function bodyText(current: Attempt, response: Response): Promise<string> {
-  try {
-    return await response.text();
-  } catch {
-    throw new ModelError(`${PROVIDER} broke its answer off`, { permanent: false, usage: current.usage() });
-  }
-}
-
-/** Undefined when it is no usage, or one that cannot be: no tokens at all, or none for a text that is there. */
-function usageOf(value: unknown, text: string): Usage | undefined {
-  const parsed = usageShape.safeParse(value);
-  if (!parsed.success) return undefined;
-  const { prompt_tokens, completion_tokens } = parsed.data;
-  if (prompt_tokens === 0 || (completion_tokens === 0 && text !== "")) return undefined;
-  return { inputTokens: prompt_tokens, outputTokens: completion_tokens, source: "api" };
+/** The error for an answer that is not whole. */
+function brokenAnswer({ why, said }: Broken, nowMs: number, usage: Usage | undefined): ModelError {
+  if (said) return providerError({ provider: PROVIDER, ...said, status: said.status, nowMs, usage });
+  const what = {
+    cut: "broke its answer off before it was complete",
+    error: "reported an error in its answer",
+    not_a_chunk: "sent a piece of an answer that is not a chat completion",
+    finish_reason: "ended its answer for a reason that is no natural end",
+  }[why];
+  return new ModelError(`${PROVIDER} ${what}`, { kind: "broken", usage });
 }
 
 function parseJson(text: string): unknown {

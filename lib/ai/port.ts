@@ -52,7 +52,7 @@ export interface ChatInput {
   model: string;
   /** At least one; the roles may come in any order. */
   messages: readonly ChatMessage[];
-  /** 0–2 as on OpenAI's scale; an adapter whose provider knows less of it says so with a permanent ModelError. */
+  /** 0–2 as on OpenAI's scale; an adapter whose provider knows less of it says so with a ModelError `invalid`. */
   temperature?: number;
   /** The answer ends before the first of these; at most 4. */
   stop?: readonly string[];
@@ -79,28 +79,59 @@ export interface Model {
   chat(input: ChatInput): Promise<WorkResult>;
 }
 
+/**
+ * Why a model call gave no usable answer. The first five would fail again the same way, the others may pass.
+ * - `refused`: the provider's filter or the model itself declined to answer. Caused by the request.
+ * - `too_long`: the request, with the output it asks for, does not fit the model. Caused by the request.
+ * - `invalid`: the provider does not take the call as it is made. Caused by the request only where it is sure that the
+ *   payer chose what is not taken; a status 400 alone may as well be our own mistake.
+ * - `not_found`: the provider knows no such model, or nothing is at its configured address.
+ * - `own_key`: the provider refuses our key, what the key may do, or our account's credit.
+ * - `overloaded`: the provider has no room just now, or limits our rate; `retryAfterMs` where it said how long.
+ * - `broken`: the provider could not be reached, failed, or its answer is cut, malformed or empty.
+ * - `timeout`: no whole answer came in the time the call had, by our deadline or by the provider's.
+ * - `aborted`: the caller's own signal ended the call.
+ */
+export type ModelErrorKind =
+  | "refused"
+  | "too_long"
+  | "invalid"
+  | "not_found"
+  | "own_key"
+  | "overloaded"
+  | "broken"
+  | "timeout"
+  | "aborted";
+
+const PERMANENT: ReadonlySet<ModelErrorKind> = new Set(["refused", "too_long", "invalid", "not_found", "own_key"]);
+const CAUSED_BY_REQUEST: ReadonlySet<ModelErrorKind> = new Set(["refused", "too_long"]);
+
 /** A model call that gave no usable answer. `message` is safe to log: no prompt, no key, no provider body. */
 export class ModelError extends Error {
   override name = "ModelError";
+  readonly kind: ModelErrorKind;
+  /** True: the same call would fail again, so it is not retried. Follows from the kind. */
   readonly permanent: boolean;
+  /** True: the request itself is to blame, so it is charged and counts against the identity's trust. */
   readonly causedByRequest: boolean;
+  /** Milliseconds the provider asked to wait, in `retry-after`; never of a permanent failure. */
   readonly retryAfterMs: number | undefined;
+  /** Tokens used although the call failed; undefined when nothing was counted or written. */
   readonly usage: Usage | undefined;
   constructor(message: string, about: {
-    /** True: the same call would fail again (bad request, bad key, unknown model). */
-    permanent: boolean;
-    /** True: the request itself is to blame (the provider refuses it), so it counts against the identity's trust. */
-    causedByRequest?: boolean;
-    /** What the provider asked for in `retry-after`. */
+    kind: ModelErrorKind;
+    /** Only for `invalid`, where it is false when left out; every other kind says it itself. */
+    causedByRequest?: boolean | undefined;
     retryAfterMs?: number | undefined;
-    /** Tokens the provider charged for although the call failed. */
     usage?: Usage | undefined;
     cause?: unknown;
   }) {
     super(message, { cause: about.cause });
-    this.permanent = about.permanent;
-    this.causedByRequest = about.causedByRequest ?? false;
-    this.retryAfterMs = about.retryAfterMs;
+    this.kind = about.kind;
+    this.permanent = PERMANENT.has(about.kind);
+    this.causedByRequest = CAUSED_BY_REQUEST.has(about.kind) ||
+      (about.kind === "invalid" && about.causedByRequest === true);
+    this.retryAfterMs = this.permanent ? undefined : about.retryAfterMs;
     this.usage = about.usage;
   }
 }

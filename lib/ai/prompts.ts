@@ -68,11 +68,6 @@ export function evaluationOverheadTokens(): number {
   return Math.max(hosted, local) + FRAMING_TOKENS;
 }
 
-/** Most input tokens that the work takes beside the request itself: an upper estimate for prices. */
-export function workOverheadTokens(): number {
-  return safeTokens(WORK_PROMPT) + FRAMING_TOKENS;
-}
-
 /** Tokens of an English text, rather too many. */
 function safeTokens(text: string): number {
   return Math.ceil(text.length / SAFE_CHARACTERS_PER_TOKEN);

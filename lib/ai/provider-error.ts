@@ -1,117 +1,141 @@
-import { ModelError, type Usage, type WorkResult } from "./port.ts";
+import { ModelError, type ModelErrorKind, type Usage, type WorkResult } from "./port.ts";
 
 /** What a provider said when it did not do the call. Nothing of `message` is repeated: it may quote the prompt. */
 export interface ProviderRefusal {
   /** Words for messages, e.g. "the model provider". */
   provider: string;
-  /** HTTP status; undefined for an error inside a stream. */
+  /** HTTP status; undefined for an error inside an answer that began as a success. */
   status: number | undefined;
-  /** The provider's own class or code of the error. */
-  type?: string | null | undefined;
+  /** The provider's own codes and types of the error, the most precise first. */
+  types: readonly string[];
   /** Read to classify, never shown. */
-  message?: string | null | undefined;
+  message: string;
   headers?: Headers | undefined;
   /** Milliseconds since the epoch, for a `retry-after` that is a date. */
   nowMs: number;
   usage?: Usage | undefined;
 }
 
-/** Types and codes that may be named in a message: anything else from a provider could be somebody's text. */
-const KNOWN_TYPES = new Set([
-  "invalid_request_error",
-  "authentication_error",
-  "billing_error",
-  "permission_error",
-  "not_found_error",
-  "request_too_large",
-  "rate_limit_error",
-  "timeout_error",
-  "api_error",
-  "overloaded_error",
-  "server_error",
-  "internal_server_error",
-  "context_length_exceeded",
-  "model_not_found",
-  "insufficient_quota",
-  "invalid_api_key",
-  "rate_limit_exceeded",
-  "content_filter",
-  "content_policy_violation",
+/** Codes that say more than the status beside them. */
+const KIND_OF_CODE = new Map<string, ModelErrorKind>([
+  ["content_filter", "refused"],
+  ["content_policy_violation", "refused"],
+  ["ResponsibleAIPolicyViolation", "refused"], // Azure
+  ["context_length_exceeded", "too_long"],
+  ["exceed_context_size_error", "too_long"], // llama.cpp
+  ["request_too_large", "too_long"],
+  ["model_not_found", "not_found"],
+  ["invalid_model", "not_found"], // Mistral
+  ["invalid_api_key", "own_key"],
+  ["insufficient_quota", "own_key"], // OpenAI sends it with a 429
+  ["billing_error", "own_key"],
 ]);
 
-const STATUS_OF_TYPE: Record<string, number> = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  billing_error: 402,
-  permission_error: 403,
-  not_found_error: 404,
-  request_too_large: 413,
-};
-
-const PASSING_STATUSES = new Set([408, 409, 425, 429]);
-const LONGEST_RETRY_AFTER_MS = 3_600_000;
+/** Types that only say what the status says: read where there is none. */
+const STATUS_OF_TYPE = new Map<string, number>([
+  ["invalid_request_error", 400],
+  ["authentication_error", 401],
+  ["permission_error", 403],
+  ["not_found_error", 404],
+  ["rate_limit_error", 429],
+  ["rate_limit_exceeded", 429],
+  ["api_error", 500],
+  ["server_error", 500],
+  ["internal_server_error", 500],
+  ["timeout_error", 504],
+  ["overloaded_error", 529],
+]);
 
 /**
- * Classifies a provider's refusal. Passing: 408, 409, 425, 429, every 5xx (529 too), and errors inside a stream that do
- * not say otherwise. Everything else would fail again the same way: permanent. The request is to blame only where the
- * provider says so by a content policy or by its size; a 400 alone may as well be ours, or an empty account.
+ * Statuses whose wording is read. Others are clear as they are, and the body of a 500 may quote anything: a payer's own
+ * text must not decide what the failure was.
+ */
+const WORDED_STATUSES: readonly (number | undefined)[] = [undefined, 400, 403, 422];
+
+/** What has no code of its own with some provider, by the words it uses. Unknown words: the status alone decides. */
+const KIND_OF_WORDS: readonly [RegExp, ModelErrorKind][] = [
+  [/credit balance/i, "own_key"], // Anthropic
+  [/content (filtering|management) policy|input was flagged/i, "refused"], // Anthropic, Azure, OpenRouter
+  [/prompt is too long|input is too long|too large for model/i, "too_long"], // Anthropic, Mistral
+  [/maximum context length|contextwindowexceeded/i, "too_long"], // OpenAI, vLLM, DeepSeek, OpenRouter; LiteLLM
+  [/exceeds? (the )?(available )?context|greater than the context length/i, "too_long"], // Anthropic, llama.cpp; LM Studio
+  [/tokens.{0,60}must be <= ?\d+/i, "too_long"], // TGI
+];
+
+const LONGEST_RETRY_AFTER_MS = 3_600_000;
+const RETRY_LATER = "try again later";
+
+const ADVICE: Record<ModelErrorKind, string> = {
+  refused: "it declines to answer this request",
+  too_long: "the request, with the output it asks for, is longer than the model takes",
+  invalid: "it does not take the call as it is made, check the model's name and limits",
+  not_found: "check the model's name and the base URL",
+  own_key: "check the API key, what it may do, and the account's credit",
+  overloaded: `it is overloaded or limits the rate, ${RETRY_LATER}`,
+  broken: `it is failing, ${RETRY_LATER}`,
+  timeout: `it took too long, ${RETRY_LATER}`,
+  aborted: RETRY_LATER,
+};
+
+/**
+ * Classifies what a provider said by its codes, its status, and, where providers have no code for it, its wording. An
+ * error inside an answer that says nothing else is `broken`, which may pass.
  */
 export function providerError(refusal: ProviderRefusal): ModelError {
-  const { provider, headers, nowMs, usage } = refusal;
-  const type = refusal.type && KNOWN_TYPES.has(refusal.type) ? refusal.type : undefined;
-  const status = refusal.status ?? (type ? STATUS_OF_TYPE[type] : undefined);
-  const permanent = status !== undefined && status < 500 && !PASSING_STATUSES.has(status);
-  const blamed = permanent && blamesRequest(status, type, refusal.message ?? "");
+  const { provider, types, headers, nowMs, usage } = refusal;
+  const kind = kindOf(refusal);
+  const type = types.find((name) => KIND_OF_CODE.has(name) || STATUS_OF_TYPE.has(name));
   const id = headers?.get("request-id") ?? headers?.get("x-request-id") ?? "";
   const shownId = /^[\w-]{1,64}$/.test(id) ? `, request id ${id}` : "";
-  const said = [refusal.status, type].filter((part) => part !== undefined).join(" ") || "an error";
-  return new ModelError(`${provider} answered ${said}${shownId}: ${advice(status, blamed, refusal.message ?? "")}`, {
-    permanent,
-    causedByRequest: blamed,
-    retryAfterMs: permanent ? undefined : retryAfterMs(headers, nowMs),
+  const said = refusal.status === undefined
+    ? `reported an error in its answer${type ? ` (${type})` : ""}`
+    : `answered ${refusal.status}${type ? ` ${type}` : ""}`;
+  const isRedirect = refusal.status !== undefined && refusal.status < 400;
+  const advice = isRedirect ? "redirects are refused, configure the final address as base URL" : ADVICE[kind];
+  return new ModelError(`${provider} ${said}${shownId}: ${advice}`, {
+    kind,
+    retryAfterMs: retryAfterMs(headers, nowMs),
     usage,
   });
+}
+
+function kindOf({ status, types, message }: ProviderRefusal): ModelErrorKind {
+  for (const type of types) {
+    const kind = KIND_OF_CODE.get(type);
+    if (kind) return kind;
+  }
+  if (WORDED_STATUSES.includes(status)) {
+    const [, kind] = KIND_OF_WORDS.find(([words]) => words.test(message)) ?? [];
+    if (kind) return kind;
+  }
+  const [typed] = types.map((type) => STATUS_OF_TYPE.get(type)).filter((known) => known !== undefined);
+  return kindOfStatus(status ?? typed ?? 500);
+}
+
+function kindOfStatus(status: number): ModelErrorKind {
+  if (status < 400 || status === 404 || status === 405 || status === 410) return "not_found";
+  if (status === 401 || status === 402 || status === 403) return "own_key";
+  if (status === 408 || status === 504 || status === 524) return "timeout";
+  if (status === 413) return "too_long";
+  if (status === 425 || status === 429 || status === 503 || status === 529) return "overloaded";
+  return status === 409 || status >= 500 ? "broken" : "invalid";
 }
 
 /** The error for a request that the provider's own filter declined, as a stop reason of an answer. */
 export function refusedByProvider(provider: string, usage: Usage | undefined): ModelError {
-  return new ModelError(`${provider} declined to answer this request`, {
-    permanent: true,
-    causedByRequest: true,
-    usage,
-  });
+  return new ModelError(`${provider} declined to answer this request`, { kind: "refused", usage });
 }
 
 /**
  * An answer of the work, which must have some text: a payer is not given nothing.
- * @throws {ModelError} passing, when there is none.
+ * @throws {ModelError} `broken`, when there is none.
  */
 export function withText(provider: string, result: WorkResult): WorkResult {
   if (result.text.trim() !== "") return result;
   throw new ModelError(`${provider} ended its answer (${result.finish}) without any text`, {
-    permanent: false,
+    kind: "broken",
     usage: result.usage,
   });
-}
-
-function blamesRequest(status: number, type: string | undefined, message: string): boolean {
-  if (status === 413 || type === "content_filter" || type === "content_policy_violation") return true;
-  // Anthropic gives these two the same status and type as a mistake of ours, so the wording has to decide; should it
-  // change, the request is merely no longer blamed. A local server's context_length_exceeded counts our output limit
-  // too, so it blames nobody.
-  return status === 400 && /content filtering policy|prompt is too long/i.test(message);
-}
-
-function advice(status: number | undefined, blamed: boolean, message: string): string {
-  if (blamed) return "it blames the request (its content or its size)";
-  if (status === undefined || status >= 500) return "it is failing or overloaded, try again later";
-  if (status < 400) return "redirects are refused, configure the final address as base URL";
-  if (status === 402 || /credit balance/i.test(message)) return "check the account's credit";
-  if (status === 401 || status === 403) return "check the API key and what it may do";
-  if (status === 404) return "check the model's name and the base URL";
-  if (status === 429) return "it limits the rate, try again later";
-  if (PASSING_STATUSES.has(status)) return "try again later";
-  return "it does not take the call as it is made, check the model's name and limits";
 }
 
 /**

@@ -17,7 +17,7 @@ export function createModelRouter({ local, hosted }: { local?: Model | undefined
     const adapter = adapterFor(model);
     if (adapter) return adapter;
     throw new ModelError("no local model is configured: set LOCAL_MODEL_BASE_URL, or name a hosted model", {
-      permanent: true,
+      kind: "not_found",
     });
   };
   return {

@@ -45,8 +45,15 @@ const PHRASE_PATTERNS = REFUSED_PHRASES.map((phrase) => ({
 /** What a test makes the next call do. `none` lets that one call through. */
 export type SimulatedFault =
   | { kind: "none" }
-  | { kind: "passing"; retryAfterMs?: number; usage?: Usage }
-  | { kind: "permanent"; causedByRequest?: boolean; usage?: Usage }
+  /** `overloaded`, unless `as` names another. */
+  | { kind: "passing"; retryAfterMs?: number; usage?: Usage; as?: "broken" | "timeout" }
+  /** `invalid`, unless `as` names another. */
+  | {
+    kind: "permanent";
+    causedByRequest?: boolean;
+    usage?: Usage;
+    as?: "refused" | "too_long" | "not_found" | "own_key";
+  }
   /** Answers nothing until the caller aborts or the deadline passes. */
   | { kind: "hang" }
   /** Answers as usual, after so many milliseconds of the clock. */
@@ -111,7 +118,7 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
       tell(piece);
     }
     if (fault.kind === "break") {
-      throw new ModelError(`${provider} broke off as a test asked`, { permanent: false, usage: meter.soFar() });
+      throw new ModelError(`${provider} broke off as a test asked`, { kind: "broken", usage: meter.soFar() });
     }
     return { text, usage: meter.total(), finish: text === whole ? "stop" : "length" };
   }
@@ -181,7 +188,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 function markedFailure(marker: string): ModelError {
   return new ModelError(`the simulated model failed because the request contains ${marker}`, {
-    permanent: true,
+    kind: "invalid",
     causedByRequest: true,
   });
 }
@@ -191,8 +198,8 @@ async function suffer(clock: Clock, fault: SimulatedTextFault, signal: AbortSign
   if (fault.kind === "hang") await new Promise<never>(() => {});
   if (fault.kind === "passing" || fault.kind === "permanent") {
     throw new ModelError(`the simulated model failed as a test asked (${fault.kind})`, {
-      permanent: fault.kind === "permanent",
-      causedByRequest: fault.kind === "permanent" && (fault.causedByRequest ?? false),
+      kind: fault.as ?? (fault.kind === "passing" ? "overloaded" : "invalid"),
+      causedByRequest: fault.kind === "permanent" && fault.causedByRequest,
       retryAfterMs: fault.kind === "passing" ? fault.retryAfterMs : undefined,
       usage: fault.usage,
     });

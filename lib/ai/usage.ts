@@ -1,3 +1,4 @@
+import { countCharacters } from "@/lib/metering/pricing.rules.ts";
 import type { Usage } from "./port.ts";
 
 /** Characters counted as one token where nobody counted the tokens (economy.md §3). */
@@ -25,6 +26,8 @@ export interface UsageMeter {
   /** The answer so far. */
   readonly text: string;
   add(piece: string): void;
+  /** Text that was written and is paid, but is not the answer: reasoning. */
+  addHidden(piece: string): void;
   /** What the provider has counted up to here: totals, not differences. What it left out, or counted as none, stays. */
   count(counted: { inputTokens?: number; outputTokens?: number }): void;
   /** What is charged if the call ends here; undefined before anything was counted or written. */
@@ -42,20 +45,27 @@ export function createUsageMeter(prompt: () => string): UsageMeter {
   let text = "";
   let inputTokens = 0;
   let outputTokens: number | undefined;
-  /** How much of the text `outputTokens` covers, in UTF-16 units. */
-  let covered = 0;
+  /** What was written, answer or not, since the provider last counted its output. */
+  let uncounted = "";
+  let isWritten = false;
+  /** False while the only count is one from before the first text. */
+  let countedText = false;
 
   const total = (): Usage => {
     const input = inputTokens > 0 ? inputTokens : Math.max(1, estimateTokens(prompt()));
-    const isCounted = outputTokens !== undefined && covered === text.length;
+    const isCounted = outputTokens !== undefined && uncounted === "";
     const output = isCounted
       ? outputTokens ?? 0
-      : Math.max(1, (covered > 0 ? outputTokens ?? 0 : 0) + estimateTokens(text.slice(covered)));
+      : Math.max(1, (countedText ? outputTokens ?? 0 : 0) + estimateTokens(uncounted));
     return {
       inputTokens: input,
       outputTokens: output,
       source: isCounted && inputTokens > 0 ? "api" : "estimated",
     };
+  };
+  const addHidden = (piece: string) => {
+    uncounted += piece;
+    isWritten ||= piece !== "";
   };
 
   return {
@@ -64,15 +74,18 @@ export function createUsageMeter(prompt: () => string): UsageMeter {
     },
     add(piece) {
       text += piece;
+      addHidden(piece);
     },
+    addHidden,
     count(counted) {
       inputTokens = Math.max(inputTokens, counted.inputTokens ?? 0);
       // No tokens for a text that is there cannot be.
-      if (counted.outputTokens === undefined || (counted.outputTokens === 0 && text !== "")) return;
+      if (counted.outputTokens === undefined || (counted.outputTokens === 0 && isWritten)) return;
       outputTokens = counted.outputTokens;
-      covered = text.length;
+      countedText = isWritten;
+      uncounted = "";
     },
-    soFar: () => inputTokens === 0 && outputTokens === undefined && text === "" ? undefined : total(),
+    soFar: () => inputTokens === 0 && outputTokens === undefined && !isWritten ? undefined : total(),
     total,
   };
 }
@@ -88,10 +101,4 @@ export function firstCharacters(text: string, limit: number): string {
     end += character.length;
   }
   return text.slice(0, end);
-}
-
-function countCharacters(text: string): number {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
 }

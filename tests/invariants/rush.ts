@@ -64,7 +64,7 @@ function modelOf(below: Dice, clock: () => Clock): Model {
   });
   const write = async ({ maxOutputTokens, signal }: { maxOutputTokens: number; signal: AbortSignal }) => {
     await sleep(clock(), below(3) * below(40), signal);
-    if (trouble()) throw new ModelError("the dice say so", { permanent: true });
+    if (trouble()) throw new ModelError("the dice say so", { kind: "invalid" });
     return { text: "an answer", usage: usage(50, maxOutputTokens), finish: "stop" as const };
   };
   return {

@@ -263,7 +263,7 @@ Deno.test("session, hostile: a provider that writes on and on is cut off, whole 
     chat({ signal, onText }) {
       let written = 0;
       for (; onText && !signal.aborted && written < 50_000_000; written += 10_000) onText("€".repeat(10_000));
-      if (signal.aborted) return Promise.reject(new ModelError("cut off", { permanent: false }));
+      if (signal.aborted) return Promise.reject(new ModelError("cut off", { kind: "aborted" }));
       const usage: Usage = { inputTokens: 9, outputTokens: 9, source: "api" };
       return Promise.resolve({ text: "€".repeat(2_000_000), finish: "stop", usage });
     },

@@ -1,0 +1,62 @@
+/** Adapters that are fed bytes instead of a connection. */
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
+import { assertConsistent } from "../model.contract.ts";
+import { type Model, ModelError, type Usage } from "../port.ts";
+
+/** What the fake upstream answers. */
+export interface Fed {
+  status: number;
+  headers: Record<string, string>;
+  /** The body, in the pieces in which it comes. */
+  pieces: Uint8Array<ArrayBuffer>[];
+}
+
+export const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** The answer that these frames make; `@STATUS name=value … BODY` as the first is an answer of that status. */
+export function fedOfFrames(frames: readonly string[], cuts: readonly number[] = []): Fed {
+  const [, status, headers = "", body = ""] = /^@(\d+) ((?:[\w-]+=\S+ )*)([^]*)$/.exec(frames[0] ?? "") ?? [];
+  if (status === undefined) return { status: 200, headers: {}, pieces: cutAt(encode(frames.join("")), cuts) };
+  const pairs = headers.trim().split(" ").filter((pair) => pair !== "").map((pair) => pair.split("="));
+  return { status: Number(status), headers: Object.fromEntries(pairs), pieces: cutAt(encode(body), cuts) };
+}
+
+/** A fetch that answers every call with this. */
+export function feeding({ status, headers, pieces }: Fed): typeof fetch {
+  return () => Promise.resolve(new Response(ReadableStream.from(pieces), { status, headers }));
+}
+
+const PROMPT = "p".repeat(400);
+
+/** What one streamed conversation comes to, in the notation of chat-shapes.ts. @throws what is no ModelError. */
+export async function outcomeOf(modelOver: (clock: ReturnType<typeof createFakeClock>) => Model): Promise<string> {
+  const clock = createFakeClock();
+  let told = "";
+  const input = {
+    model: "m",
+    messages: [{ role: "user", text: PROMPT }] as const,
+    maxOutputTokens: 1000,
+    signal: new AbortController().signal,
+    deadlineMs: 30_000,
+    onText: (piece: string) => void (told += piece),
+  };
+  const inWords = (end: string, usage: Usage | undefined) =>
+    `${end}|${told}|${usage ? `${usage.source === "api" ? "" : "~"}${usage.inputTokens}/${usage.outputTokens}` : "-"}`;
+  try {
+    const { finish, text, usage } = await modelOver(clock).chat(input);
+    if (text !== told) throw new Error(`the answer is ${text}, but ${told} was told`);
+    return inWords(finish, usage);
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    assertConsistent(error);
+    // An error that nobody foresaw is a mistake of the adapter, though its callers see a ModelError.
+    if (/failed \(\w*Error\)/.test(error.message)) return inWords(`unexpected: ${error.message}`, error.usage);
+    return inWords(error.kind + (error.retryAfterMs === undefined ? "" : `+${error.retryAfterMs}`), error.usage);
+  }
+}
+
+/** The bytes, cut at these positions. */
+export function cutAt(bytes: Uint8Array<ArrayBuffer>, cuts: readonly number[]): Uint8Array<ArrayBuffer>[] {
+  const edges = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+  return edges.slice(1).map((edge, i) => bytes.slice(edges[i], edge));
+}
