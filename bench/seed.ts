@@ -86,6 +86,9 @@ function writerOf(rows: Map<string, { key: Key; value: Versioned }>, accounts: M
       if (key[0] === "account" && !/^(job|refund):/.test(String(key[1]))) accounts.set(String(key[1]), value);
     },
     delete: (key) => void rows.delete(JSON.stringify(key)),
+    insert: (key, value) => tx.set(key, value),
+    setVolatile: () => {},
+    deleteVolatile: () => {},
     task: () => {
       throw new Error("the seed plans tasks with placeTask");
     },

@@ -36,6 +36,31 @@ export function toText(value: Versioned): string {
   });
 }
 
+/** Makes a value and all that is in it unchangeable. @throws {TypeError} for a number JSON cannot hold. */
+function freeze(value: unknown, name: string): boolean {
+  if (typeof value === "number") {
+    if (!Number.isFinite(value)) {
+      throw new TypeError(`field ${name} is ${value}: not stored, it would come back as null`);
+    }
+    return !Object.is(value, -0);
+  }
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
+  if (typeof value !== "object") return false;
+  let plain = Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+  for (const [key, part] of Object.entries(value)) plain = freeze(part, key) && plain;
+  Object.freeze(value);
+  return plain;
+}
+
+/** A record frozen as JSON would give it back: the object itself when JSON changes nothing of it. @throws as {@link toText}. */
+export function frozen<T extends Versioned>(value: T): T {
+  const text = toText(value);
+  if (freeze(value, "")) return value;
+  const copy = JSON.parse(text) as T;
+  freeze(copy, "");
+  return copy;
+}
+
 /** Bytes of a row whose JSON is `text`, in pieces of at most `pieceBytes` when it is larger than that. */
 export function encode(text: string, pieceBytes: number): EncodedRow {
   const whole = encoder.encode(text);

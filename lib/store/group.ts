@@ -1,7 +1,7 @@
 import { keyBytes, toText, utf8Bytes } from "./codec.ts";
 import { ENGINE_LIMITS, type Key } from "./engine.ts";
 import { type Cell, keyText, type Rows } from "./rows.ts";
-import { type EventBody, type Slot, type StoredEvent, StoreError } from "./types.ts";
+import { type EventBody, type Slot, type StoredEvent, StoreError, type Versioned } from "./types.ts";
 import type { Lease } from "@/lib/tasks/due.ts";
 
 /** What transactions that are committed together have in common, and how much of one commit each takes. */
@@ -47,6 +47,8 @@ export interface Write {
   text: string | null;
   /** Pieces the committed row lies in now: those the new one does not overwrite are deleted with it. */
   had: number;
+  /** The caller vouches that this key was never written before: there are no pieces to look for. */
+  isNew?: boolean;
 }
 export interface Member {
   run(group: Group): Promise<void>;
@@ -66,10 +68,17 @@ export interface Member {
 /** Writes of the members that have run and wait for the commit. */
 export class Group {
   readonly writes = new Map<string, Write>();
+  /** Volatile rows set, or (null) deleted. */
+  readonly volatile = new Map<string, Versioned | null>();
   /** Members that ran; one that threw or only read is among them, since its answer rests on this group too. */
   readonly members: Member[] = [];
   events = 0;
   cost: Cost = FIXED_COST;
+
+  /** Whether anything of it goes to the engine. */
+  get isDurable(): boolean {
+    return this.writes.size > 0 || this.events > 0;
+  }
 }
 
 /** Thrown inside to move a member that no longer fits to the next group. */

@@ -7,14 +7,26 @@ import {
   type Slot,
   type Store,
   type StoredEvent,
-  StoreError,
-  type StoreOptions,
   type Tx,
   type Versioned,
 } from "./store.ts";
 import { encode } from "./codec.ts";
-import type { Commit, Engine } from "./engine.ts";
-import { type CommitFault, createFaultyEngine, type FaultyEngine, type ReadFault } from "./testing/faulty-engine.ts";
+import type { Commit } from "./engine.ts";
+import type { CommitFault, ReadFault } from "./testing/faulty-engine.ts";
+import {
+  add,
+  Bench,
+  brief,
+  codeOf,
+  type Count,
+  count,
+  type OpenDatabase,
+  type Outcome,
+  outcome,
+  testOn,
+  type Text,
+  text,
+} from "./testing/bench.ts";
 import {
   dueKey,
   holdsLease,
@@ -25,108 +37,10 @@ import {
   taskKey,
   type TaskRow,
 } from "@/lib/tasks/due.ts";
-import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
-
-/** One empty database under test. */
-export interface TestDatabase {
-  engine: Engine;
-  /** Another way into the same database: a second handle where there is one, as another process would have. */
-  reader: Engine;
-  close(): Promise<void>;
-}
-export type OpenDatabase = () => Promise<TestDatabase>;
 
 /** Deno KV's own limits of one commit; the store must stay within. */
 const DENO_KV = { mutations: 1_000, valueBytes: 800 * 1024, keyBytes: 80 * 1024 };
-
-interface Count extends Versioned {
-  v: 1;
-  n: number;
-}
-interface Text extends Versioned {
-  v: 1;
-  text: string;
-}
-
-type Outcome<T> = { value: T } | { error: Error };
-const outcome = <T>(promise: Promise<T>): Promise<Outcome<T>> =>
-  promise.then((value) => ({ value }), (error: Error) => ({ error }));
-const codeOf = (result: Outcome<unknown>) =>
-  "value" in result
-    ? "ok"
-    : result.error instanceof StoreError
-    ? result.error.code
-    : `${result.error.name}: ${result.error.message}`;
-
-const count = (n: number): Count => ({ v: 1, n });
-/** A text in few words: an assertion that fails should not print half a megabyte. */
-const brief = (row: Text | null | undefined) => row && `${row.text.length} ${[...new Set(row.text)].join("")}`;
-const text = (length: number, letter = "x"): Text => ({ v: 1, text: letter.repeat(length) });
-const add = (key: Key, n = 1) => async (tx: Tx) => {
-  const next = ((await tx.get<Count>(key))?.n ?? 0) + n;
-  tx.set(key, count(next));
-  return next;
-};
-
-class Bench {
-  private constructor(
-    readonly store: Store,
-    readonly engine: FaultyEngine,
-    readonly clock: FakeClock,
-    readonly database: TestDatabase,
-    private readonly reader: FaultyEngine,
-    private readonly foreign: FaultyEngine,
-    private readonly options: Partial<StoreOptions>,
-  ) {}
-
-  static async open(openDatabase: OpenDatabase, options: Partial<StoreOptions> = {}): Promise<Bench> {
-    const database = await openDatabase();
-    const engine = createFaultyEngine(database.engine);
-    const clock = createFakeClock();
-    const aside = (other: Engine) => createFaultyEngine({ ...other, onBell: () => {}, close: () => {} });
-    const reader = aside(database.reader);
-    // Two handles that write to one SQLite file refuse each other; its folder lock keeps a second one away anyhow.
-    const foreign = aside(database.engine.exclusive ? database.engine : database.reader);
-    clock.waitWhile(() => engine.inFlight() + reader.inFlight() + foreign.inFlight() > 0);
-    const store = await createStore({ engine, clock, random: createSeededRandom(1), ...options });
-    return new Bench(store, engine, clock, database, reader, foreign, options);
-  }
-
-  /** Moves time until `promise` settles. */
-  drive<T>(promise: Promise<T>): Promise<T> {
-    return this.clock.drive(promise);
-  }
-  run<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T> {
-    return this.drive(this.store.transact(fn));
-  }
-  async tryRun<T>(fn: (tx: Tx) => Promise<T> | T): Promise<string> {
-    return codeOf(await this.drive(outcome(this.store.transact(fn))));
-  }
-  runAll(fns: ((tx: Tx) => unknown)[]): Promise<Outcome<unknown>[]> {
-    return this.drive(Promise.all(fns.map((fn) => outcome(this.store.transact(fn)))));
-  }
-  /** What lies on the disk, seen by another handle. */
-  async onDisk<T extends Versioned>(key: Key): Promise<T | null> {
-    const [row] = await this.reader.get([key]);
-    return row ? JSON.parse(new TextDecoder().decode(row.value)) as T : null;
-  }
-  async keysOnDisk(prefix: Key): Promise<Key[]> {
-    return (await this.reader.list(prefix, { limit: 500 })).map((row) => row.key);
-  }
-  /** A store of another process on the same database. */
-  async rival(): Promise<{ store: Store; run<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T> }> {
-    const random = createSeededRandom(2);
-    const store = await createStore({ gatherMs: 0, ...this.options, engine: this.foreign, clock: this.clock, random });
-    return { store, run: (fn) => this.drive(store.transact(fn)) };
-  }
-  async close(): Promise<void> {
-    this.engine.heal();
-    await this.engine.release();
-    await this.drive(this.store.close());
-    await this.database.close();
-  }
-}
 
 interface Places {
   claimer: Claimer;
@@ -165,15 +79,7 @@ const sizeOf = (commit: Commit) => ({
 
 /** Everything a store over this engine must keep, whatever the engine does. Registers one test for each criterion. */
 export function storeContract(name: string, openDatabase: OpenDatabase): void {
-  const test = (criterion: string, body: (bench: Bench) => Promise<void>, options: Partial<StoreOptions> = {}) =>
-    Deno.test(`store on ${name}: ${criterion}`, async () => {
-      const bench = await Bench.open(openDatabase, options);
-      try {
-        await body(bench);
-      } finally {
-        await bench.close();
-      }
-    });
+  const test = testOn(name, openDatabase);
 
   // ---- isolation and durability ------------------------------------------------------------------------------------
 

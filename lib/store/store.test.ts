@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createStore } from "./store.ts";
-import { type OpenDatabase, storeContract, storeProperty, type TestDatabase } from "./store.contract.ts";
+import { storeContract, storeProperty } from "./store.contract.ts";
+import { volatileContract } from "./volatile.contract.ts";
+import type { OpenDatabase, TestDatabase } from "./testing/bench.ts";
 import { openDataDir } from "./data-dir.ts";
 import { openDenoEngine } from "./engines/deno.ts";
 import { prefixEngine } from "./testing/faulty-engine.ts";
@@ -40,6 +42,9 @@ storeContract(":memory:", inMemory(true));
 storeContract("a shared :memory:", inMemory(false));
 storeContract("a file", onFile);
 storeContract("the harness's own engine", inProcess);
+volatileContract(":memory:", inMemory(true));
+volatileContract("a shared :memory:", inMemory(false));
+volatileContract("a file", onFile);
 storeProperty(":memory:", inMemory(true), 100);
 storeProperty("a shared :memory:", inMemory(false), 60);
 storeProperty("a file", onFile, 10);
@@ -83,6 +88,7 @@ if (remote && Deno.env.get("DENO_KV_ACCESS_TOKEN")) {
     };
   };
   storeContract("a KV Connect server", onServer);
+  volatileContract("a KV Connect server", onServer);
   storeProperty("a KV Connect server", onServer, 10);
 } else {
   Deno.test.ignore(

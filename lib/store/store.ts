@@ -1,5 +1,5 @@
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
-import { checkKey, decode, encode, pieceKey, toText } from "./codec.ts";
+import { checkKey, decode, encode, frozen, pieceKey, toText } from "./codec.ts";
 import { ENGINE_LIMITS } from "./engine.ts";
 import {
   announce,
@@ -112,6 +112,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       ? cause
       : new StoreError("unavailable", "the database does not answer; try again", { cause });
 
+  /** Rows of this process alone. No engine holds them, so neither a rerun, a fence nor an eviction may touch them. */
+  const volatile = new Map<string, Versioned>();
   const rows = createRows({
     engine,
     call,
@@ -160,12 +162,17 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         const orders: TaskOrder[] = [];
         const tx: Tx = {
           async get<R extends Versioned>(key: Key) {
+            const kept = volatile.get(keyText(key));
+            if (kept) return kept as R;
             const mine = own.get(keyText(key));
             if (!mine) return parse<R>((await read(key)).text);
             return mine.value && parse<R>(toText(mine.value));
           },
           set: (key, value) => void own.set(keyText(key), { key, value }),
           delete: (key) => void own.set(keyText(key), { key, value: null }),
+          insert: (key, value) => void own.set(keyText(key), { key, value }),
+          setVolatile: () => {},
+          deleteVolatile: () => {},
           task: (order) => void orders.push(order),
           event: () => {},
         };
@@ -183,6 +190,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         member.begun = true;
         forget(member);
         const writes = new Map<string, Write>();
+        const hidden = new Map<string, Versioned | null>();
         const orders = new Map<string, TaskOrder>();
         const events: Announced[] = [];
         let open = true;
@@ -194,6 +202,8 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           async get<R extends Versioned>(key: Key) {
             alive();
             const id = keyText(key);
+            const kept = [hidden, group.volatile, volatile].find((layer) => layer.has(id))?.get(id);
+            if (kept) return kept as R;
             const own = writes.get(id) ?? group.writes.get(id);
             if (own) return parse<R>(own.text);
             reading++;
@@ -213,6 +223,23 @@ export async function createStore(options: StoreOptions): Promise<Store> {
             alive();
             writes.set(keyText(writable(key)), { key, text: null, had: 0 });
           },
+          insert(key, value) {
+            alive();
+            const id = keyText(writable(key));
+            const known = writes.get(id) ?? group.writes.get(id) ?? rows.peek(id);
+            if (known && known.text !== null) {
+              throw new TypeError(`the row ${id} is there already: insert is for new keys`);
+            }
+            writes.set(id, { key, text: toText(value), had: 0, isNew: !known });
+          },
+          setVolatile(key, value) {
+            alive();
+            hidden.set(keyText(writable(key)), frozen(value));
+          },
+          deleteVolatile(key) {
+            alive();
+            hidden.set(keyText(writable(key)), null);
+          },
           task(order) {
             alive();
             orders.set(`${order.kind}\n${order.id}`, order);
@@ -228,6 +255,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           for (const order of orders.values()) await place(member, tx, order);
           open = false;
           await absorb(group, writes, events);
+          for (const [id, value] of hidden) group.volatile.set(id, value);
           member.events = events;
           answer = { value };
         } catch (error) {
@@ -298,11 +326,11 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   /** Adds a member's writes to the group. @throws {GroupFull} when they no longer fit, {StoreError} when they never will. */
   async function absorb(group: Group, writes: Map<string, Write>, events: readonly Announced[]): Promise<void> {
     // A row written blindly may replace one that lies in pieces: they are part of what this commit takes.
-    const blind = [...writes].filter(([id]) => !group.writes.has(id) && !rows.peek(id));
+    const blind = [...writes].filter(([id, { isNew }]) => !isNew && !group.writes.has(id) && !rows.peek(id));
     if (blind.length > 1) await rows.prefetch(new Map(blind.map(([id, { key }]) => [id, key])));
     for (const [id, write] of writes) {
       try {
-        write.had = group.writes.get(id)?.had ?? (await rows.committed(write.key, id)).pieces;
+        write.had = group.writes.get(id)?.had ?? (write.isNew ? 0 : (await rows.committed(write.key, id)).pieces);
       } catch (error) {
         throw unavailable(error);
       }
@@ -368,16 +396,18 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         }
       }
       const outcome = await commitGroup(group);
-      if (outcome.done) break;
+      if (outcome.done) {
+        if (group.isDurable) lastGroupSize = group.members.length;
+        return;
+      }
       // Somebody else wrote: nothing of ours landed. What we know is stale (but the head), so run the members again.
       stats.reruns++;
       rows.clear();
       if (rerun < MAX_RERUNS) continue;
       const error = new StoreError("unavailable", "another process writes to this database all the time: only one may");
       for (const member of group.members) drop(member, error);
-      break;
+      return;
     }
-    lastGroupSize = group.members.length;
   }
 
   /** Runs waiting members into the group until none waits, it is full, or enough have gathered. */
@@ -397,7 +427,9 @@ export async function createStore(options: StoreOptions): Promise<Store> {
           if (!(await runInto(group, member))) return;
           continue;
         }
-        // An idle store commits at once. A busy one waits, briefly, for as many as shared the last fsync.
+        // An idle store commits at once. A busy one waits, briefly, for as many as shared the last fsync; without anything to
+        // write there is no fsync to share.
+        if (!group.isDurable) return;
         if (gatherMs <= 0 || lastGroupSize < 2 || group.members.length >= lastGroupSize || closed) return;
         if (!deadline) {
           const waiting = { passed: false, cancel: () => {} };
@@ -436,7 +468,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   }
 
   async function commitGroup(group: Group): Promise<{ done: boolean }> {
-    if (group.writes.size === 0 && group.events === 0) return await confirmReads(group);
+    if (!group.isDurable) return await confirmReads(group);
     const id = bytesToHex(random.bytes(8));
     const at = clock.now();
     let seq = head.value.seq;
@@ -490,6 +522,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
     if (built) rows.clear();
     else for (const [cellId, cell] of cells) rows.remember(cellId, cell);
+    applyVolatile(group);
     stats.commits++;
     stats.transactions += group.members.length;
     stats.rowsWritten += set.length + remove.length;
@@ -514,9 +547,17 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         return { done: true };
       }
     }
+    applyVolatile(group);
     stats.transactions += group.members.length;
     for (const member of group.members) member.settle();
     return { done: true };
+  }
+
+  function applyVolatile(group: Group): void {
+    for (const [id, value] of group.volatile) {
+      if (value) volatile.set(id, value);
+      else volatile.delete(id);
+    }
   }
 
   /**
@@ -575,7 +616,22 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
   // ---- the surface -----------------------------------------------------------------------------------------------
 
+  /**
+   * A row may move between memory and disk while the engine answers: it is then read again, so that it is seen in one of
+   * the two places and not, by bad luck, in neither.
+   */
   async function getMany(keys: readonly Key[]): Promise<(Versioned | null)[]> {
+    for (;;) {
+      const kept = keys.map((key) => volatile.get(keyText(key)) ?? null);
+      const rest = keys.filter((_, i) => !kept[i]);
+      if (rest.length === 0) return kept;
+      const durable = await getDurable(rest);
+      if (keys.some((key, i) => (volatile.get(keyText(key)) ?? null) !== kept[i])) continue;
+      return kept.map((value) => value ?? durable.shift() ?? null);
+    }
+  }
+
+  async function getDurable(keys: readonly Key[]): Promise<(Versioned | null)[]> {
     const hits = engine.exclusive ? keys.map((key) => rows.peek(keyText(key))) : [];
     if (hits.length > 0 && hits.every((hit) => hit !== undefined)) {
       stats.rowsFromCache += hits.length;

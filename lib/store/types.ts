@@ -20,6 +20,18 @@ export interface Tx {
   get<T extends Versioned>(key: Key): Promise<T | null>;
   set<T extends Versioned>(key: Key, value: T): void;
   delete(key: Key): void;
+  /**
+   * Writes a row whose key was never written before: its id is random or otherwise unique. It is not looked up first.
+   * @throws {TypeError} when a row of this key is known to be there.
+   */
+  insert<T extends Versioned>(key: Key, value: T): void;
+  /**
+   * Writes a row that lives in this process's memory alone, in the same serial order, and is gone with the process. It
+   * hides a durable row of the same key. `Store.list` does not show it. `value` is kept, frozen: it must not be changed.
+   */
+  setVolatile<T extends Versioned>(key: Key, value: T): void;
+  /** Takes a volatile row away; a durable row of the same key stays. */
+  deleteVolatile(key: Key): void;
   /** Plans background work (or ends it: `dueAt: null`) in the same commit; the last order for a kind and id counts. */
   task(order: TaskOrder): void;
   /** Appends to the event log in the same commit. */
@@ -56,7 +68,10 @@ export interface Store {
   transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T>;
   /** A committed row. @throws {StoreError} `unavailable`. */
   get<T extends Versioned>(key: Key): Promise<T | null>;
-  /** Up to 10 committed rows of one moment, in the order of `keys`. @throws {StoreError} `unavailable`. */
+  /**
+   * Up to 10 committed rows in the order of `keys`: the durable ones of one moment, the volatile ones of the newest.
+   * @throws {StoreError} `unavailable`.
+   */
   getMany(keys: readonly Key[]): Promise<(Versioned | null)[]>;
   /** Committed rows under a prefix, in key order, at most `limit` (default 100); `after` is exclusive. Not one snapshot. */
   list<T extends Versioned>(
