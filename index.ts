@@ -98,6 +98,7 @@ async function serve(env: Env): Promise<number> {
 
   await stopSignal(log);
   await Promise.race([server.shutdown(), sleep(systemClock, DRAIN_MS)]);
+  await background.chats.stop();
   await settlements.stop();
   await queue.stop(STOP_GRACE_MS);
   await instance.close();

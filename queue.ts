@@ -4,6 +4,7 @@ import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
+import { type Chats, createChats } from "@/lib/sessions/chats.ts";
 import { createUsedSessions, type UsedSessions } from "@/lib/sessions/open.ts";
 import { createSettlements, type Settlements } from "@/lib/payments/settlements.ts";
 import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
@@ -17,6 +18,7 @@ export interface Background {
   settlements: Settlements;
   payouts: Payouts;
   sessionRequests: SessionRequests;
+  chats: Chats;
   usedSessions: UsedSessions;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
@@ -69,6 +71,7 @@ export function createBackground(
     settlements,
     payouts,
     sessionRequests,
+    chats: createChats(services),
     usedSessions: createUsedSessions(),
     modelError: jobs.modelError,
   };

@@ -13,6 +13,7 @@ import type { Queue } from "./tasks/queue.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
 import type { UsedSessions } from "./sessions/open.ts";
+import type { Chats } from "@/lib/sessions/chats.ts";
 import type { SessionRequests } from "./sessions/requests.ts";
 import type { Settlements } from "./payments/settlements.ts";
 import type { Invoice } from "./payments/invoices.rows.ts";
@@ -78,6 +79,7 @@ export interface AppDeps extends Services {
   settlements: Settlements;
   payouts: Payouts;
   sessionRequests: SessionRequests;
+  chats: Chats;
   /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
   usedSessions: UsedSessions;
   oneAtATime: OneAtATime;

@@ -12,7 +12,7 @@ import { type Ran, run } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import { DEMO_OUTPUT_TOKENS } from "./demo.rules.ts";
 
-const BOOKS: Books = { subsidyAccount: OPERATOR, revenue: REVENUE.work, feedsPool: false };
+const BOOKS: Books = { survives: "process", subsidyAccount: OPERATOR, revenue: REVENUE.work, feedsPool: false };
 const NEVER = new AbortController().signal;
 
 /** What a demo answer is made from. @throws Error for a model without a price, before anything is counted or asked */
@@ -58,7 +58,7 @@ export async function closeDemo(
   const now = clock.now();
   return await store.transact(async (tx) => {
     const payer = { earned: (sats: number) => [demoAnswer(id, sats)] };
-    const about = { id, session: null, pubkey: null, caller: null, requestHash: "" };
+    const about = { id, session: null, pubkey: null, caller: null, requestHash: "", at: now };
     const metered = { ...about, quote, paidSats: MAX_SATS, grantedSats: 0, adviceSats: 0 };
     const { costSheet } = await close(tx, settings, payer, metered, { outcome, books: BOOKS, now });
     tx.event({ type: "demo", handle: id, state: outcome.end, sats: costSheet.chargeSats });

@@ -81,11 +81,25 @@ export const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey
 export const subsidizedKey = (day: string): Key => ["subsidized", day];
 
 export const getSubsidy = (reader: Reader, id: string): Promise<Subsidy | null> => reader.get<Subsidy>(subsidyKey(id));
-export const poolBalance = (reader: Reader): Promise<number> => balance(reader, POOL);
 
-/** Sats a key took from its budget on the day of `now`: reserved, or absorbed already. */
+/** What chats that run in this process were promised by the pool: of the pool in all, and of one key's budget of a day. */
+const CHATS: Key = ["pool_chats"];
+const chatsBudgetKey = (pubkey: string, day: string): Key => ["pool_chats", pubkey, day];
+interface PromisedRow {
+  v: 1;
+  sats: number;
+}
+const promised = async (reader: Reader, key: Key): Promise<number> => (await reader.get<PromisedRow>(key))?.sats ?? 0;
+
+/** Sats of the pool that nobody was promised yet. */
+export const poolBalance = async (reader: Reader): Promise<number> =>
+  await balance(reader, POOL) - await promised(reader, CHATS);
+
+/** Sats a key took from its budget on the day of `now`: set aside, or used already. */
 export async function usedToday(reader: Reader, pubkey: string, now: number): Promise<number> {
-  return (await reader.get<BudgetRow>(budgetKey(pubkey, utcDay(now))))?.usedSats ?? 0;
+  const day = utcDay(now);
+  const used = (await reader.get<BudgetRow>(budgetKey(pubkey, day)))?.usedSats ?? 0;
+  return used + await promised(reader, chatsBudgetKey(pubkey, day));
 }
 
 /** Sats granted to all keys on the day of `now`, reconciled to what was absorbed. */
@@ -156,6 +170,41 @@ export async function decideAndReserve(
   return decision;
 }
 
+/** The same for a chat: what it is promised lasts no longer than this process, as the chat does. */
+export async function decideAndPromise(
+  tx: Tx,
+  rules: FreeTier,
+  pubkey: string,
+  { estimateSats, now }: { estimateSats: number; now: number },
+): Promise<Decision> {
+  const decision = decide({ estimateSats, ...await standingNow(tx, rules, pubkey, now) });
+  if (decision.serve === "free") await countPromise(tx, pubkey, now, decision.sats);
+  return decision;
+}
+
+/**
+ * A chat that was promised sats has ended: what it used of them leaves the pool, as one subsidy with a whole life.
+ * @param input.begunAt when it was promised (ms since the epoch): its budget is that day's.
+ */
+export async function keepPromise(
+  tx: Tx,
+  recipient: Recipient,
+  input: { promisedSats: number; usedSats: number; account: Account; begunAt: number; now: number },
+): Promise<void> {
+  const { promisedSats, usedSats, account, begunAt, now } = input;
+  await countPromise(tx, recipient.pubkey, begunAt, -promisedSats);
+  if (usedSats > 0) await reserve(tx, recipient, usedSats, account, now, utcDay(begunAt));
+}
+
+/** Counts a promise (above 0), or its end. @param at when it was given (ms since the epoch) */
+async function countPromise(tx: Tx, pubkey: string, at: number, sats: number): Promise<void> {
+  for (const key of [CHATS, chatsBudgetKey(pubkey, utcDay(at))]) {
+    const left = await promised(tx, key) + sats;
+    if (left > 0) tx.setVolatile<PromisedRow>(key, { v: 1, sats: left });
+    else tx.deleteVolatile(key);
+  }
+}
+
 /**
  * Takes what is left of an advice, now that the payer has paid: `min(advice, pool, budget left today)`.
  * @returns the sats taken, which may be 0.
@@ -172,11 +221,17 @@ export async function takeSubsidy(
   return sats;
 }
 
-async function reserve(tx: Tx, recipient: Recipient, sats: number, account: Account, now: number): Promise<void> {
+async function reserve(
+  tx: Tx,
+  recipient: Recipient,
+  sats: number,
+  account: Account,
+  now: number,
+  day = utcDay(now),
+): Promise<void> {
   const { id, pubkey } = recipient;
   if (await getSubsidy(tx, id)) throw new Error("a request takes from the pool once");
   await post(tx, [subsidyPosting(id, account, sats, recipient)], now);
-  const day = utcDay(now);
   tx.set<Subsidy>(subsidyKey(id), {
     v: 1,
     ...recipient,

@@ -2,7 +2,7 @@
 import { ApiError, paymentRequired, unauthorized, unavailable } from "./errors.ts";
 import { keyTaken } from "@/lib/tasks/idempotency.ts";
 import { caveatFailed, type VerifiedToken } from "@/lib/sessions/tokens.ts";
-import type { Begun } from "@/lib/sessions/requests.ts";
+import type { NotBegun } from "@/lib/sessions/requests/ask.ts";
 
 /** 403 unless the token may ask this model. @throws {ApiError} */
 export function allowModel(token: VerifiedToken, model: string): void {
@@ -20,7 +20,7 @@ export function allowModel(token: VerifiedToken, model: string): void {
  * @param now ms since the epoch
  */
 export function notBegun(
-  begun: Exclude<Begun, { outcome: "begun" | "known" }>,
+  begun: NotBegun,
   sessionId: string,
   { minDepositSats, maxDepositSats }: { minDepositSats: number; maxDepositSats: number },
   now: number,

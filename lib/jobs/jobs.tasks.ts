@@ -236,10 +236,10 @@ export function jobTasks(services: Services): {
     if (job.state !== "executing" || !job.quote) return { outcome: "replayed" };
     const { handle, quote, paidSats, grantedSats, pubkey, caller } = job;
     const account = jobAccount(handle);
-    const books: Books = { subsidyAccount: account, revenue: REVENUE.work, feedsPool: true };
+    const books: Books = { survives: "crash", subsidyAccount: account, revenue: REVENUE.work, feedsPool: true };
     const payer = { earned: (sats: number) => [charge(handle, account, REVENUE.work, sats)] };
     const requestHash = pubkey === null ? "" : sha256Hex(job.request);
-    const about = { id: handle, session: null, pubkey, caller, requestHash };
+    const about = { id: handle, session: null, pubkey, caller, requestHash, at: job.createdAt };
     const metered = { ...about, quote, paidSats, grantedSats, adviceSats: 0 };
     const closed = await closeMetered(tx, settings, payer, metered, { outcome, books, now });
     return workEnded(job, { outcome, ...closed, terms, now });

@@ -8,8 +8,10 @@
 import {
   closeSubsidy,
   creditPool,
+  decideAndPromise,
   decideAndReserve,
   type FreeTier,
+  keepPromise,
   type Recipient,
   takeSubsidy,
 } from "@/lib/free-tier/pool.rows.ts";
@@ -44,6 +46,8 @@ export interface Metered extends Recipient {
   quote: Quote;
   /** Client address, under a name that tells nobody the address; null: not known. */
   caller: string | null;
+  /** When it began (ms since the epoch). */
+  at: number;
   /** Set aside of the payer's, and of the pool's (sats). */
   paidSats: number;
   grantedSats: number;
@@ -53,6 +57,11 @@ export interface Metered extends Recipient {
 
 /** Where a product's sats lie and what they earn. */
 export interface Books {
+  /**
+   * `crash`: what is set aside is written down, and outlives the process as the work does. `process`: it is kept in memory, as
+   * long as the process that does the work; one commit at the end writes what came of it.
+   */
+  survives: "crash" | "process";
   /** Where the pool's sats lie until the request has ended. */
   subsidyAccount: Account;
   revenue: RevenueAccount;
@@ -115,11 +124,13 @@ async function fromPool(
   const { pubkey } = about;
   if (pubkey === null) return { grantedSats: 0, adviceSats: 0, freeTier: null };
   const estimateSats = quote.sats;
-  const decision = await decideAndReserve(tx, terms.freeTier, { ...about, pubkey }, {
-    estimateSats,
-    account: books.subsidyAccount,
-    now,
-  });
+  const decision = books.survives === "process"
+    ? await decideAndPromise(tx, terms.freeTier, pubkey, { estimateSats, now })
+    : await decideAndReserve(tx, terms.freeTier, { ...about, pubkey }, {
+      estimateSats,
+      account: books.subsidyAccount,
+      now,
+    });
   const grantedSats = decision.serve === "free" ? decision.sats : 0;
   const adviceSats = decision.serve === "partial" ? decision.adviceSats : 0;
   const absorbSats = grantedSats + adviceSats;
@@ -151,6 +162,11 @@ export async function close(
   const costSheet = costSheetOf(outcome, cost, { paidSats, grantedSats });
   const { chargeSats, subsidySats } = costSheet;
   const { revenue, subsidyAccount } = books;
+  if (books.survives === "process" && metered.grantedSats > 0 && pubkey !== null) {
+    const { session, requestHash, at: begunAt, grantedSats: promisedSats } = metered;
+    const promise = { promisedSats, usedSats: subsidySats, account: subsidyAccount, begunAt, now };
+    await keepPromise(tx, { id, session, pubkey, requestHash }, promise);
+  }
   await post(
     tx,
     nonZero([...payer.earned(chargeSats, !feedsPool(outcome)), subsidyUsed(id, subsidyAccount, revenue, subsidySats)]),

@@ -1,18 +1,21 @@
+/** Requests of sessions that survive a crash: reserve, evaluate, work within the reservation, close. Two commits each. */
+import type { Usage } from "@/lib/ai/port.ts";
+import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
+import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
-import { type Lease, plan } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { remember } from "@/lib/tasks/idempotency.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
-import type { SessionRequest } from "./requests.machine.ts";
-import type { Chats } from "./requests/ask.ts";
-import { type Begin, createBegin } from "./requests/begin.ts";
-import { createEnding } from "./requests/end.ts";
-import { createRequestWork } from "./requests/run.ts";
-import { namesIn, taskIdOf } from "./requests/task-id.ts";
-import { getRequest } from "./sessions.rows.ts";
-
-export { type Ask, textOf } from "./requests/ask.ts";
-export type { Begun } from "./requests/begin.ts";
+import { newRequest, type SessionRequest } from "./requests.machine.ts";
+import type { Asking, Begun } from "./requests/ask.ts";
+import { beginIn, quoteText } from "./requests/begin.ts";
+import { endIn } from "./requests/end.ts";
+import { answerRequest } from "./requests/work.ts";
+import { requestBegan } from "./sessions.machine.ts";
+import { countUnder, getRequest, putRequest, putSession } from "./sessions.rows.ts";
+import type { VerifiedToken } from "./tokens.ts";
 
 export interface SessionRequests {
   /**
@@ -20,7 +23,7 @@ export interface SessionRequests {
    * @param about.scope the caller's Idempotency-Key: `known` is what it began before.
    * @param about.pubkey the key that signed the request, for a session that no key owns.
    */
-  begin: Begin;
+  begin(token: VerifiedToken, text: string, about?: Asking): Promise<Begun>;
   /** The request once it has ended; as it is after `waitMs` if it still runs then. */
   ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
   task: TaskSpec;
@@ -28,37 +31,94 @@ export interface SessionRequests {
   subsidyExpired(tx: Tx, session: string, requestId: string, now: number): Promise<void>;
 }
 
-/** One try and three more, as for a job (economy.md §4). A chat is tried once: its caller is there to try again. */
+/** One try and three more, as for a job (economy.md §4). */
 const MODEL_ATTEMPTS = 4;
 /** Requests that run at once; more wait their turn. Most of a request's time is spent waiting for a model. */
 const CONCURRENCY = 1_024;
+/** No answer is longer than so many times the expected length, whatever it costs. */
+const FREE_OUTPUT_FACTOR = 4;
 
-/** Requests drawn from sessions: reserve, evaluate, work within the reservation, close. Two commits each. */
+/** The id of the task that answers a request, and whom it is about. */
+const taskIdOf = (session: string, request: string): string => `${session}.${request}`;
+const namesIn = (lease: Lease) => lease.id.split(".") as [session: string, request: string];
+
 export function createSessionRequests(services: Services): SessionRequests {
-  const { store } = services;
-  /** Chats that callers of this process wait for. A task without one here lost its caller: its money goes back. */
-  const chats: Chats = new Map();
+  const { store, clock, random, settings } = services;
+  /** What evaluations took whose work is tried again. */
+  const evaluated = new Map<string, Usage>();
   /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
   const unrecorded = new Map<string, Ran>();
-  const work = createRequestWork(services, chats);
-  const { close, conclude, ended } = createEnding(services);
+  const ended = waitForEnds(services);
+
+  async function begin(token: VerifiedToken, text: string, about: Asking = {}): Promise<Begun> {
+    const { scope = null, pubkey = null, caller = null } = about;
+    const outputTokens = priorOutputTokens(text, settings.price);
+    const maxOutputTokens = outputTokens * FREE_OUTPUT_FACTOR;
+    const model = settings.workModel;
+    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens, evaluated: true });
+    const now = clock.now();
+    const fresh = newRequest({
+      id: newOrderedId(random, now),
+      session: token.session,
+      mode: "request",
+      model,
+      evalModel: settings.evalModel,
+      text,
+      quote,
+      pubkey,
+      caller,
+      requestHash: sha256Hex(text),
+      token: token.name,
+      allowances: token.allowances.map(({ name }) => name),
+    }, now);
+    return await store.transact(async (tx): Promise<Begun> => {
+      const begins = await beginIn(tx, settings, fresh, { token, scope, now });
+      if (begins.outcome !== "begins") return begins;
+      const { session, request } = begins;
+      const { id, reservedSats } = request;
+      await countUnder(tx, request.allowances, { reservedSats, spentSats: 0 });
+      await putSession(tx, requestBegan(session, reservedSats), session);
+      putRequest(tx, request);
+      if (scope) await remember(tx, scope, id, now);
+      await plan(tx, { kind: "session-request", id: taskIdOf(request.session, id), dueAt: now });
+      return { outcome: "begun", request };
+    });
+  }
 
   async function run(lease: Lease, stopped: AbortSignal): Promise<void> {
     const request = await getRequest(store, ...namesIn(lease));
     if (request?.state !== "running") return await close(lease, null);
-    const ran = unrecorded.get(request.id) ?? await work.answered(request, stopped);
-    unrecorded.set(request.id, ran);
+    const { id } = request;
+    const known = { get: () => evaluated.get(id) ?? null, keep: (usage: Usage) => void evaluated.set(id, usage) };
+    const ran = unrecorded.get(id) ?? await answerRequest(services, request, known, stopped);
+    unrecorded.set(id, ran);
     await close(lease, ran);
-    forget(request.id);
+    forget(id);
+  }
+
+  /** Ends the task, and with `ran` its request; what another process took over meanwhile is left alone. */
+  async function close(lease: Lease, ran: Ran | null): Promise<void> {
+    const now = clock.now();
+    await store.transact(async (tx) => {
+      if (!(await holdsLease(tx, lease))) return;
+      await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
+      if (ran) await conclude(tx, namesIn(lease), ran, now);
+    });
+  }
+
+  /** Ends a request within a transaction; one that has ended stays as it is. */
+  async function conclude(tx: Tx, names: [session: string, request: string], ran: Ran, now: number): Promise<void> {
+    const running = await getRequest(tx, ...names);
+    if (running?.state === "running") await endIn(tx, settings, running, ran, now);
   }
 
   function forget(id: string): void {
     unrecorded.delete(id);
-    work.forget(id);
+    evaluated.delete(id);
   }
 
   return {
-    begin: createBegin(services, chats),
+    begin,
     ended,
     subsidyExpired: async (tx, session, requestId, now) => {
       await plan(tx, { kind: "session-request", id: taskIdOf(session, requestId), dueAt: null });
@@ -77,5 +137,31 @@ export function createSessionRequests(services: Services): SessionRequests {
         forget(id);
       },
     },
+  };
+}
+
+/** Listens from now on: every request that ends afterwards wakes those who wait for it. */
+function waitForEnds({ store, clock }: Pick<Services, "store" | "clock">): SessionRequests["ended"] {
+  const waiting = new Map<string, Set<() => void>>();
+  store.onEvent((event) => {
+    if (event.type !== "session_request" || event.state === "running") return;
+    for (const wake of waiting.get(String(event.request)) ?? []) wake();
+  });
+  return async (request, waitMs) => {
+    const read = async () => await getRequest(store, request.session, request.id) ?? request;
+    const over = Promise.withResolvers<void>();
+    const others = waiting.get(request.id) ?? new Set();
+    waiting.set(request.id, others.add(over.resolve));
+    const stopTimer = clock.after(waitMs, over.resolve);
+    try {
+      const now = await read(); // it may have ended before anybody waited
+      if (now.state !== "running") return now;
+      await over.promise;
+      return await read();
+    } finally {
+      stopTimer();
+      others.delete(over.resolve);
+      if (others.size === 0 && waiting.get(request.id) === others) waiting.delete(request.id);
+    }
   };
 }

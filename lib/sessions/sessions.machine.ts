@@ -220,7 +220,7 @@ export function offerTopup(
   return applied(byHolder ? { ...session, topup, tokenUsed: true } : { ...session, offer: topup });
 }
 
-/** A request begins: its hold leaves the balance. From here on the id alone shows no macaroon any more. */
+/** A request begins: what it may cost leaves the balance. From here on the id alone shows no macaroon any more. */
 export function requestBegan(session: Session, reservedSats: number): Session {
   return {
     ...session,
@@ -231,13 +231,16 @@ export function requestBegan(session: Session, reservedSats: number): Session {
 }
 
 /**
- * A request has ended and its hold with it.
- * @param input.balanceSats the account after the rest of the hold came back.
+ * A request has ended and its reservation with it.
+ * @param input.durable whether {@link requestBegan} counted it: a chat is counted in memory alone.
+ * @param input.reservedSats what it had set aside durably
+ * @param input.balanceSats the account once the rest came back, with what chats may still cost.
  * @param input.succeeded a success renews the session's life.
  */
 export function requestEnded(
   session: Session,
   input: {
+    durable: boolean;
     reservedSats: number;
     chargeSats: number;
     balanceSats: number;
@@ -246,11 +249,12 @@ export function requestEnded(
     now: number;
   },
 ): Session {
-  const { chargeSats, balanceSats, succeeded, terms, now } = input;
+  const { durable, chargeSats, balanceSats, succeeded, terms, now } = input;
   const reservedSats = session.reservedSats - input.reservedSats;
   return {
     ...session,
-    running: session.running - 1,
+    tokenUsed: true,
+    running: session.running - (durable ? 1 : 0),
     reservedSats,
     spentSats: session.spentSats + chargeSats,
     state: stateFor(balanceSats, reservedSats, terms),

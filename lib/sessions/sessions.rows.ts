@@ -33,8 +33,49 @@ export const getRequest = (reader: Reader, handle: string, id: string): Promise<
 export const getResult = (reader: Reader, id: string): Promise<RequestResult | null> =>
   reader.get<RequestResult>(resultKey(id));
 
-/** Sats a session may spend now: what running requests hold is not among them. */
-export const spendable = (reader: Reader, handle: string): Promise<number> => balance(reader, sessionAccount(handle));
+/** What chats draw on a session while this process does them: how many run, and what they may cost. */
+export interface Drawn {
+  v: 1;
+  running: number;
+  reservedSats: number;
+}
+const NOTHING_DRAWN: Drawn = { v: 1, running: 0, reservedSats: 0 };
+const chatsKey = (handle: string): Key => ["session_chats", handle];
+export const chatsOf = async (reader: Reader, handle: string): Promise<Drawn> =>
+  await reader.get<Drawn>(chatsKey(handle)) ?? NOTHING_DRAWN;
+
+/** Sats a session may spend now: what running requests and chats may cost is not among them. */
+export const spendable = async (reader: Reader, handle: string): Promise<number> =>
+  await balance(reader, sessionAccount(handle)) - (await chatsOf(reader, handle)).reservedSats;
+
+/** A session with the chats that run on it: it cannot be closed under them, nor expire. */
+export async function withChats(reader: Reader, session: Session): Promise<Session> {
+  const { running, reservedSats } = await chatsOf(reader, session.handle);
+  return running === 0 ? session : {
+    ...session,
+    running: session.running + running,
+    reservedSats: session.reservedSats + reservedSats,
+  };
+}
+
+/** Counts a chat that begins (`running` 1) or ends (-1), in memory, with the narrowings its token spends under. */
+export async function countChat(
+  tx: Tx,
+  handle: string,
+  { running, reservedSats, allowances }: { running: 1 | -1; reservedSats: number; allowances: readonly string[] },
+): Promise<void> {
+  for (const key of [chatsKey(handle), ...allowances.map(allowanceChatsKey)]) {
+    const row = await tx.get<Drawn>(key) ?? NOTHING_DRAWN;
+    const next: Drawn = {
+      v: 1,
+      running: row.running + running,
+      reservedSats: row.reservedSats + running * reservedSats,
+    };
+    if (next.running > 0) tx.setVolatile(key, next);
+    else tx.deleteVolatile(key);
+  }
+}
+const allowanceChatsKey = (name: string): Key => ["allowance_chats", name];
 export const balanceKey = (handle: string): Key => accountKey(sessionAccount(handle));
 
 /** How many sessions wait for their deposit: each is an invoice and rows that nobody has paid for. */
@@ -88,8 +129,12 @@ export function putResult(tx: Tx, requestId: string, text: string): void {
 
 /** What is left of a narrowing's `max_sats` (sats): neither spent nor held by what runs now. */
 export async function leftOf(reader: Reader, allowance: { name: string; limitSats: number }): Promise<number> {
-  const row = await reader.get<Allowance>(allowanceKey(allowance.name));
-  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - (row?.reservedSats ?? 0));
+  const [row, chats] = await Promise.all([
+    reader.get<Allowance>(allowanceKey(allowance.name)),
+    reader.get<Drawn>(allowanceChatsKey(allowance.name)),
+  ]);
+  const reservedSats = (row?.reservedSats ?? 0) + (chats?.reservedSats ?? 0);
+  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - reservedSats);
 }
 
 /** Counts a hold, or its end (`reservedSats` negative) and what was charged of it, under these narrowings. */

@@ -19,7 +19,7 @@ import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { lateUnclaimed } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
-import { dropSession, getSession, spendable, writeSessionStep } from "./sessions.rows.ts";
+import { dropSession, getSession, spendable, withChats, writeSessionStep } from "./sessions.rows.ts";
 
 /** What settled and expired invoices mean to a session, and the end of its life. */
 export function sessionTasks(services: Pick<Services, "store" | "clock" | "settings">): {
@@ -52,7 +52,8 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
     const now = clock.now();
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
-      const session = await getSession(tx, lease.id);
+      const found = await getSession(tx, lease.id);
+      const session = found && await withChats(tx, found);
       const step = session &&
         expireSession(session, { balanceSats: await spendable(tx, lease.id), terms: refundTerms, now });
       const dueAt = step?.outcome === "wait" ? step.until : null;

@@ -59,6 +59,12 @@ export async function remember(tx: Tx, scope: IdempotencyScope, ref: string, now
   await plan(tx, { kind: "idempotency-expiry", id: scope.id, dueAt: expiresAt });
 }
 
+/** The same while what the key began lasts no longer than this process: a chat. */
+export function rememberWhileRunning(tx: Tx, scope: IdempotencyScope, ref: string, now: number): void {
+  const row: IdempotencyRow = { v: 1, bodyHash: scope.bodyHash, ref, expiresAt: now + IDEMPOTENCY_MS };
+  tx.setVolatile(scope.rowKey, row);
+}
+
 /** Runs calls with the same name one after another, so that a second one finds what the first has made. */
 export type OneAtATime = <T>(name: string, fn: () => Promise<T>) => Promise<T>;
 

@@ -1,10 +1,14 @@
 import type { AppDeps } from "@/lib/services.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
-import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
+import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import type { Ask } from "@/lib/sessions/requests.ts";
+import type { BegunChat } from "@/lib/sessions/chats.ts";
+import type { Chat } from "@/lib/sessions/requests/ask.ts";
+import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
+import type { LiveText } from "@/lib/metering/live-text.ts";
+import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
@@ -20,7 +24,10 @@ import type {
 } from "./chat.routes.ts";
 import { type ChunkStream, chunkStream } from "./chat.stream.ts";
 
-type Chat = Extract<Ask, { mode: "chat" }>;
+/** How long a stream waits for its first piece before it begins with nothing (ms). */
+const STATUS_MS = 3_000;
+/** What closing takes after the model's own time is over (ms). */
+const GRACE_MS = 10_000;
 
 export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
@@ -28,84 +35,105 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   const body = c.req.valid("json");
   const asked = readChat(deps, body);
   allowModel(token, asked.model);
+  const scope = scopeOf(c.req.valid("header")["idempotency-key"], token, body);
+  const caller = callerName(deps.recordIds, c.get("clientAddress"));
+  const leaving = new AbortController();
+  const begun = await deps.chats.begin(token, { ...asked, gone: leaving.signal }, {
+    scope,
+    pubkey: await identityOf(c),
+    caller,
+  });
+  if (!("request" in begun)) {
+    const sessionId = deps.recordIds.idOf("session", token.session);
+    throw notBegun(begun, sessionId, deps.settings.sessions, deps.clock.now());
+  }
+  const { request, ended } = begun;
+  c.header("X-Timmy-Request-Id", request.id);
+  c.header("X-Timmy-Held-Sats", String(request.reservedSats));
+  // A caller with a key may come back for the answer: then it is worth finishing.
+  const gone = scope ? new AbortController() : leaving;
+  if (body.stream) return await streamed(c, deps, begun, gone, body.stream_options?.include_usage ?? false);
 
-  const key = c.req.valid("header")["idempotency-key"];
-  const scope = key === undefined ? null : idempotencyScope({
+  const leave = () => gone.abort(new Error("the caller went away"));
+  c.req.raw.signal.addEventListener("abort", leave, { once: true });
+  const done = await within(deps, ended).catch((error) => {
+    leave(); // what may still run would be written, and charged, for nobody
+    throw error;
+  }).finally(() => c.req.raw.signal.removeEventListener("abort", leave));
+  refuseFailed(done);
+  const result = await getResult(deps.store, request.id);
+  c.header("X-Timmy-Debited-Sats", String(done.chargeSats));
+  c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
+  return c.json(completionBody(done, result?.text ?? null, simulatedParts(deps)), 200);
+};
+
+/** The caller's key for this very body; null without one. */
+const scopeOf = (key: string | undefined, token: VerifiedToken, body: unknown): IdempotencyScope | null =>
+  key === undefined ? null : idempotencyScope({
     route: "POST /api/v1/chat/completions",
     credential: `${token.session} ${token.name}`,
     key,
     body,
   });
-  const gone = new AbortController();
-  const leave = () => gone.abort(new Error("the caller went away"));
-  // A caller with a key may come back for the answer: then it is worth finishing.
-  if (!scope) c.req.raw.signal.addEventListener("abort", leave, { once: true });
-  const live = body.stream ? liveText() : null;
-  const begun = await deps.sessionRequests.begin(
-    token,
-    { ...asked, gone: gone.signal, ...(live && { onText: live.onText }) },
-    { scope, pubkey: await identityOf(c), caller: callerName(deps.recordIds, c.get("clientAddress")) },
-  );
-  if (!("request" in begun)) {
-    throw notBegun(begun, deps.recordIds.idOf("session", token.session), deps.settings.sessions, deps.clock.now());
-  }
-  const { request } = begun;
-  c.header("X-Timmy-Request-Id", request.id);
-  c.header("X-Timmy-Held-Sats", String(request.reservedSats));
-  const waitMs = deps.settings.modelDeadlineMs * 2 + GRACE_MS;
-  const ended = deps.sessionRequests.ended(request, waitMs);
-  const simulated = simulatedParts(deps);
+
+/** @throws {ApiError} 503 when the answer takes longer than the model may: it goes on, and its key finds it. */
+async function within({ settings, clock }: AppDeps, ended: Promise<SessionRequest>): Promise<SessionRequest> {
   try {
-    if (live) {
-      // Until the first piece an error can still be an answer with its own status. Not for ever: only while something is
-      // written does everybody below notice that the caller has gone.
-      const patience = Promise.withResolvers<"slow">();
-      const stopTimer = deps.clock.after(STATUS_MS, () => patience.resolve("slow"));
-      const piece = live.first.then(() => "piece" as const);
-      const first = await Promise.race([piece, ended.then(() => null), patience.promise]).finally(stopTimer);
-      if (first === null) refuseFailed(await ended);
-      // What a caller with a key left goes on, too: they find it under their key.
-      const stream = chunkStream(request, deps.clock, scope ? new AbortController() : gone);
-      if (first === "slow") stream.open();
-      const about = {
-        includeUsage: body.stream_options?.include_usage ?? false,
-        simulated,
-        requestId: c.get("requestId"),
-      };
-      void pump(deps, stream, live, ended, about);
-      return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
-    }
-    const done = await ended;
-    refuseFailed(done);
-    const result = await getResult(deps.store, done.id);
-    c.header("X-Timmy-Debited-Sats", String(done.chargeSats));
-    c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
-    return c.json(completionBody(done, result?.text ?? null, simulated), 200);
+    return await withDeadline(clock, settings.modelDeadlineMs * 2 + GRACE_MS, "an answer", ended);
   } catch (error) {
-    if (!scope) leave(); // what may still run would be written, and paid, for nobody
-    throw error;
-  } finally {
-    if (!live) c.req.raw.signal.removeEventListener("abort", leave);
+    if (!(error instanceof DeadlineExceeded)) throw error;
+    const message = "The answer takes too long. With an Idempotency-Key it can be fetched later.";
+    throw unavailable("still_running", message, 10);
   }
-};
+}
 
-/** How long a stream waits for its first piece before it begins with nothing (ms). */
-const STATUS_MS = 3_000;
-/** What settling takes after the model's own time is over (ms). */
-const GRACE_MS = 10_000;
+/**
+ * The answer as it is written. Until the first piece an error can still be an answer with its own status; not for ever, since
+ * only while something is written does everybody below notice that the caller has gone.
+ * @param gone aborted when the reader of the stream has gone
+ */
+async function streamed(
+  c: Parameters<typeof createCompletion>[0],
+  deps: AppDeps,
+  { outcome, request, ended }: Extract<BegunChat, { request: SessionRequest }>,
+  gone: AbortController,
+  includeUsage: boolean,
+) {
+  const live = relay(deps.liveText, request.id);
+  const patience = Promise.withResolvers<"slow">();
+  const stopTimer = deps.clock.after(STATUS_MS, () => patience.resolve("slow"));
+  const over = within(deps, ended).then((done) => ({ done }));
+  over.catch(() => {}); // heard by whoever waits for it below, which may be nobody
+  try {
+    const first = await Promise.race([live.first, over, patience.promise]).finally(stopTimer);
+    if (typeof first === "object") refuseFailed(first.done);
+    const stream = chunkStream(request, deps.clock, gone);
+    if (first === "slow") stream.open();
+    const about = { includeUsage, simulated: simulatedParts(deps), requestId: c.get("requestId") };
+    void pump(deps, stream, { live, ended: over, about, known: outcome === "known" });
+    return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
+  } catch (error) {
+    live.stop();
+    gone.abort(new Error("no stream was begun")); // what may still run would be written, and charged, for nobody
+    throw error;
+  }
+}
 
-/** Hands the pieces on as they come, and the end when it has been settled. */
+/** Hands the pieces on as they come, and the end when it is written down. */
 async function pump(
   deps: AppDeps,
   stream: ChunkStream,
-  live: LiveText,
-  ended: Promise<SessionRequest>,
-  about: Parameters<ChunkStream["end"]>[1],
+  { live, ended, about, known }: {
+    live: Relay;
+    ended: Promise<{ done: SessionRequest }>;
+    about: Parameters<ChunkStream["end"]>[1];
+    known: boolean;
+  },
 ): Promise<void> {
   live.follow(stream.piece);
   try {
-    const done = await ended;
-    if (!live.told()) {
+    const { done } = await ended;
+    if (known && !live.told()) {
       // Answered before, under the same Idempotency-Key: the text is there as a whole.
       const result = await getResult(deps.store, done.id);
       if (result) stream.piece(result.text);
@@ -115,42 +143,45 @@ async function pump(
     // Nobody waits for this function: what it threw would end the process.
     deps.log.warn({ error }, "the end of a stream could not be read");
     stream.end(null, about);
+  } finally {
+    live.stop();
   }
 }
 
-interface LiveText {
-  onText(piece: string): void;
+/** Text between the model and a stream that does not exist yet. */
+interface Relay {
   /** Resolves with the first piece. */
-  first: Promise<string>;
+  first: Promise<"piece">;
   /** Gives what there is, and then each piece as it comes. */
   follow(listener: (piece: string) => void): void;
   told(): boolean;
+  stop(): void;
 }
 
-/** Text between the model and a stream that does not exist yet. */
-function liveText(): LiveText {
+function relay(liveText: LiveText, requestId: string): Relay {
   const early: string[] = [];
   let listener: ((piece: string) => void) | null = null;
   let told = false;
-  const first = Promise.withResolvers<string>();
+  const first = Promise.withResolvers<"piece">();
+  const stop = liveText.follow(requestId, (piece) => {
+    told = true;
+    if (listener) return listener(piece);
+    early.push(piece);
+    first.resolve("piece");
+  }, () => {});
   return {
-    onText(piece) {
-      told = true;
-      if (listener) return listener(piece);
-      early.push(piece);
-      first.resolve(piece);
-    },
     first: first.promise,
     follow(given) {
       listener = given;
       for (const piece of early.splice(0)) given(piece);
     },
     told: () => told,
+    stop,
   };
 }
 
 /** What is asked, checked. @throws {ApiError} 400 for what cannot be honoured, 404 for an unknown model. */
-function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone" | "onText"> {
+function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone"> {
   const { chatModels } = deps.settings;
   const { model, max_tokens, max_completion_tokens, temperature, stop } = body;
   if (!chatModels.includes(model)) {
@@ -172,29 +203,21 @@ function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone" | "
     throw badRequest("empty_request", "The messages hold no text. Send at least one with content.");
   }
   return {
-    mode: "chat",
     model,
     messages,
     maxTokens: max_completion_tokens ?? max_tokens ?? null,
+    streamed: body.stream === true,
     ...(typeof temperature === "number" && { temperature }),
     ...(stop !== undefined && stop !== null && { stop: typeof stop === "string" ? [stop] : stop }),
   };
 }
 
-/** A request that failed was not charged, and says so with an error of its own. */
+/** A request that failed says so with an error of its own. @throws {ApiError} */
 function refuseFailed(request: SessionRequest): void {
-  if (request.state === "running") {
-    throw unavailable(
-      "still_running",
-      "The answer takes too long. With an Idempotency-Key it can be fetched later.",
-      10,
-    );
-  }
   if (request.state !== "failed") return;
-  const message = request.errorMessage ?? "The request failed. Nothing was charged.";
-  throw request.causedByRequest
-    ? badRequest("upstream_refused", message, { requestId: request.id, debitedSats: 0 })
-    : unavailable("upstream_failed", message, 5, { details: { requestId: request.id, debitedSats: 0 } });
+  const { id: requestId, chargeSats: debitedSats } = request;
+  const message = request.errorMessage ?? "The request failed.";
+  throw unavailable("upstream_failed", message, 5, { details: { requestId, debitedSats } });
 }
 
 const noSuchModel = (served: readonly string[]) =>

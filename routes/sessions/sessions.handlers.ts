@@ -22,6 +22,7 @@ import {
   requestKey,
   sessionRequests,
   spendable,
+  withChats,
   writeSessionStep,
 } from "@/lib/sessions/sessions.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
@@ -77,7 +78,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
 export const getSession: AppRouteHandler<GetSessionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const { id } = c.req.valid("param");
-  const session = await sessionOf(deps, id);
+  const session = await withChats(deps.store, await sessionOf(deps, id));
   // After its first use the token is shown to nobody who has only the id: ids end up in proxies' logs.
   const shown = session.depositPaid && !session.tokenUsed && !deps.usedSessions.has(session.handle);
   return c.json(
@@ -109,7 +110,7 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     body: { request: text },
   });
   const caller = callerName(deps.recordIds, c.get("clientAddress"));
-  const begun = await deps.sessionRequests.begin(token, { mode: "request", text }, { scope, pubkey, caller });
+  const begun = await deps.sessionRequests.begin(token, text, { scope, pubkey, caller });
   if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions, deps.clock.now());
   const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
@@ -174,7 +175,7 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
 /** Ends a session that still lives, in one commit; one that is over already is returned as it is. */
 async function end(deps: AppDeps, handle: string, invoice: string | undefined): Promise<Session> {
   const { store, clock, settings } = deps;
-  const before = await readOwn(deps, handle);
+  const before = await withChats(store, await readOwn(deps, handle));
   const expectedSats = await spendable(store, handle);
   // Before anything moves: an invoice that will not be paid must not end the session.
   let paymentHash: string | null = null;
@@ -185,7 +186,7 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
   const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
   const now = clock.now();
   const outcome = await store.transact(async (tx) => {
-    const session = await readSession(tx, handle) ?? before;
+    const session = await withChats(tx, await readSession(tx, handle) ?? before);
     const balanceSats = await spendable(tx, handle);
     const step = close(session, { balanceSats, terms, now });
     if (step.outcome === "ended") return { outcome: "over" as const, session };
