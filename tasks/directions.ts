@@ -24,8 +24,8 @@ interface Rule {
   broken(file: string, target: string): boolean;
 }
 
-/** Pure by its suffix: money, states, prices. */
-const isRules = (file: string) => /\.(rules|machine)\.ts$/.test(file);
+/** Pure by its suffix (money, states, prices), and the chart of accounts. */
+const isRules = (file: string) => /\.(rules|machine)\.ts$|^lib\/ledger\/(accounts|postings)\.ts$/.test(file);
 const domain = (file: string) => /^routes\/([^/]+)\//.exec(file)?.[1];
 
 const RULES: Rule[] = [

@@ -51,7 +51,7 @@ export function classOf(account: string): AccountClass | null {
 }
 
 /** Only the wallet's own account, the operator's and the fees may go below zero. */
-export const mayBeNegative = (account: Account): boolean => MAY_BE_NEGATIVE.has(account);
+export const mayBeNegative = (account: string): boolean => MAY_BE_NEGATIVE.has(account);
 
 /** Whether the sats of an account are owed to payers: what the wallet must be able to pay out (economy.md §2, solvency). */
 export const isLiability = (account: string): boolean => {

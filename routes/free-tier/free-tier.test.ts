@@ -221,7 +221,7 @@ Deno.test("POST /api/free-tier/donate: a donor who sends more has given more", a
   await pay(fake.world, invoice);
   await fake.clock.advance(5_000);
   assert.equal(await pool(fake), SEED + 1_500);
-  // The simulated wallet itself took in 1,000, which the audit's last check would rightly miss.
+  // The simulated wallet itself took in 1,000, which the audit rightly misses.
   const wrong = (await fake.world.audit()).filter(({ ok }) => !ok);
   assert.deepEqual(wrong.map(({ name }) => name), ["the wallet holds what the ledger says"]);
   fake.discard();

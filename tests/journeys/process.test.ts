@@ -52,7 +52,7 @@ Deno.test("process: killed with a job under way, it goes on by itself after the 
       const lines = live.said.trim().split("\n");
       assert.ok(lines.every((line) => line.startsWith("ok ")), live.said);
       assert.match(live.said, /every job holds what its state says: 1 jobs/);
-      assert.match(lines.at(-1) ?? "", /the wallet holds what the ledger says/);
+      assert.match(lines.at(-1) ?? "", /the wallet can pay all that is owed/);
       assert.equal(await second.stop(), 0, second.output());
     } finally {
       await second.kill().catch(() => {});
