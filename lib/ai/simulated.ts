@@ -83,7 +83,7 @@ export interface SimulatedModelOptions {
 /**
  * A model that asks nobody: the same request always gets the same answer, and every answer says that it is simulated.
  * It obeys the markers of wire.md §5 in a request: `[refuse]`, `[fail-eval]`, `[fail-work]` (permanent, blamed on the
- * request) and `[slow:MS]` (delays the work alone, at most {@link SLOW_MAX_MS}); in a conversation the last message of
+ * provider) and `[slow:MS]` (delays the work alone, at most {@link SLOW_MAX_MS}); in a conversation the last message of
  * the user is the request.
  */
 export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): Model {
@@ -189,7 +189,6 @@ function aborted(signal: AbortSignal): Promise<void> {
 function markedFailure(marker: string): ModelError {
   return new ModelError(`the simulated model failed because the request contains ${marker}`, {
     kind: "invalid",
-    causedByRequest: true,
   });
 }
 

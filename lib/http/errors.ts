@@ -7,7 +7,7 @@ import { StoreError } from "@/lib/store/types.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 
 /** The statuses an {@link ApiError} may have; 500 is for what nobody expected and has no constructor. */
-export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 408 | 409 | 413 | 415 | 422 | 429 | 503;
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 408 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
 
 interface ApiErrorInit {
   status: ErrorStatus;
@@ -146,6 +146,7 @@ const ERROR_DESCRIPTIONS = {
   415: "The body is not JSON",
   422: "The request is not valid",
   429: "Too many requests; wait as long as Retry-After says",
+  502: "The model's provider refused the instance's own call",
   503: "Something this needs is down; try again after Retry-After seconds",
 } as const satisfies Record<ErrorStatus, string>;
 

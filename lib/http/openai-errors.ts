@@ -21,6 +21,7 @@ const TYPES: Readonly<Record<number, string>> = {
   409: "conflict_error",
   429: "rate_limit_error",
   500: "server_error",
+  502: "server_error",
   503: "server_error",
 };
 

@@ -302,7 +302,13 @@ export function jobTasks(services: Services): {
 }
 
 const NEVER = new AbortController().signal;
-const TOO_LONG: Outcome = { ...failedBy(null), end: "failed", by: "us", errorMessage: "The work took too long." };
+const TOO_LONG: Outcome = {
+  ...failedBy(null),
+  end: "failed",
+  by: "us",
+  errorMessage: "The work took too long.",
+  failure: null,
+};
 
 /** What a decision would take from the pool (sats). */
 const helpIn = (decision: Decision): number =>

@@ -4,7 +4,7 @@
  * Text that a payer has read is never free, text that nobody was given is never charged, and a cost that one side can choose is
  * borne by that side.
  */
-import type { Usage } from "@/lib/ai/port.ts";
+import type { ModelErrorKind, Usage } from "@/lib/ai/port.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import { assertSats } from "@/lib/ledger/sats.rules.ts";
 import { price } from "./pricing.rules.ts";
@@ -16,8 +16,14 @@ export interface Used {
   work: Usage | null;
 }
 
+/** Which model call was to blame, and how long its provider asked to wait (ms; null: it did not say). */
+export interface Failure {
+  kind: ModelErrorKind;
+  retryAfterMs: number | null;
+}
+
 /**
- * How a request ended.
+ * How a request ended; `failure` is null where no model call was to blame.
  * - `complete`: the whole answer is there.
  * - `refused`: by our evaluator, or by the provider (content filter, too long, not valid for the model): the request is to blame.
  * - `left`: the caller hung up.
@@ -26,10 +32,17 @@ export interface Used {
  */
 export type Outcome =
   | { end: "complete"; used: Used; finish: "stop" | "length" }
-  | { end: "refused"; by: "evaluator" | "provider"; used: Used; delivered: boolean; reason: string }
+  | {
+    end: "refused";
+    by: "evaluator" | "provider";
+    used: Used;
+    delivered: boolean;
+    reason: string;
+    failure: Failure | null;
+  }
   | { end: "left"; used: Used; delivered: boolean; errorMessage: string }
-  | { end: "broken"; used: Used; deliveredTokens: number; errorMessage: string }
-  | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string };
+  | { end: "broken"; used: Used; deliveredTokens: number; errorMessage: string; failure: Failure | null }
+  | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string; failure: Failure | null };
 
 /** What a request really cost: sats with one rounding, its parts in USD before margin for showing. */
 export interface Cost {

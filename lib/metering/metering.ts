@@ -176,7 +176,9 @@ export async function close(
   const earnedSats = books.feedsPool && feedsPool(outcome) ? chargeSats : 0;
   await creditPool(tx, terms.freeTier, { id, from: revenue, chargeSats: earnedSats, now });
   await recordTrust(tx, pubkey, trustOf(outcome, chargeSats), terms.freeTier.trust, now);
-  return { costSheet, grantedSats };
+  // What a chat was promised and did not use never left the pool.
+  const kept = books.survives === "process" && metered.grantedSats > 0 ? subsidySats : grantedSats;
+  return { costSheet, grantedSats: kept };
 }
 
 /** An advised subsidy is taken once it is known what was used: `min(actual, advice, pool)` (economy.md §6). */

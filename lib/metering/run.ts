@@ -2,7 +2,7 @@
 import { type Evaluation, ModelError, type WorkResult } from "@/lib/ai/port.ts";
 import { estimatedUsage, estimateTokens } from "@/lib/ai/usage.ts";
 import type { Usage } from "@/lib/ai/port.ts";
-import type { Outcome, Used } from "./close.rules.ts";
+import type { Failure, Outcome, Used } from "./close.rules.ts";
 import { outputLimit, type Quote } from "./quote.rules.ts";
 
 /** Characters of one answer that are delivered and kept: some ten for each token that may be asked for; a commit has a limit. */
@@ -59,7 +59,10 @@ export async function run(work: Work, limits: RunLimits): Promise<Ran> {
       used.evaluation = verdict.usage;
       if (!verdict.accepted) {
         const { reason } = verdict;
-        return { outcome: { end: "refused", by: "evaluator", used, delivered: false, reason }, text: "" };
+        return {
+          outcome: { end: "refused", by: "evaluator", used, delivered: false, reason, failure: null },
+          text: "",
+        };
       }
     }
     if (!calls.aborted) called = "work";
@@ -92,16 +95,17 @@ function endOf(
   { used, delivered, limits }: { used: Used; delivered: string; limits: RunLimits },
 ): Outcome {
   if (limits.gone.aborted) {
-    const errorMessage = "The caller went away. What was used until then is charged.";
+    const errorMessage = "The caller went away.";
     return { end: "left", used, delivered: delivered !== "", errorMessage };
   }
   if (error.causedByRequest) {
     const reason = `The model's provider refused it: ${error.message}.`;
-    return { end: "refused", by: "provider", used, delivered: delivered !== "", reason };
+    return { end: "refused", by: "provider", used, delivered: delivered !== "", reason, failure: failureOf(error) };
   }
   if (delivered !== "") {
-    const errorMessage = `The answer broke off: ${error.message}. What was delivered of it is charged.`;
-    return { end: "broken", used, deliveredTokens: estimateTokens(delivered), errorMessage };
+    const errorMessage = `The answer broke off: ${error.message}.`;
+    const deliveredTokens = estimateTokens(delivered);
+    return { end: "broken", used, deliveredTokens, errorMessage, failure: failureOf(error) };
   }
   if (limits.triedAgain && !error.permanent) throw error;
   return failedBy(error, used);
@@ -114,5 +118,8 @@ export function failedBy(cause: unknown, used: Used = { evaluation: null, work: 
   const counted = known?.usage !== undefined && used.evaluation === null && used.work === null
     ? { ...used, work: known.usage }
     : used;
-  return { end: "failed", by: known ? "provider" : "us", used: counted, errorMessage: `It failed: ${why}.` };
+  const failure = known && failureOf(known);
+  return { end: "failed", by: known ? "provider" : "us", used: counted, errorMessage: `It failed: ${why}.`, failure };
 }
+
+const failureOf = ({ kind, retryAfterMs }: ModelError): Failure => ({ kind, retryAfterMs: retryAfterMs ?? null });

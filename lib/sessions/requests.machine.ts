@@ -3,7 +3,7 @@
  * lib/metering; this is the record that tells of it.
  */
 import type { Usage } from "@/lib/ai/port.ts";
-import type { CostSheet, Outcome } from "@/lib/metering/close.rules.ts";
+import type { CostSheet, Failure, Outcome } from "@/lib/metering/close.rules.ts";
 import type { FreeTierView } from "@/lib/metering/metering.ts";
 import type { Quote } from "@/lib/metering/quote.rules.ts";
 
@@ -55,8 +55,8 @@ export interface SessionRequest {
   finish: "stop" | "length" | null;
   reason: string | null;
   errorMessage: string | null;
-  /** It failed because of what was asked: asking the same again would fail again. */
-  causedByRequest: boolean;
+  /** The model call that was to blame; null: none was. */
+  failure: Failure | null;
 }
 
 type Beginning = Pick<
@@ -95,7 +95,7 @@ export const newRequest = (about: Beginning, now: number): SessionRequest => ({
   finish: null,
   reason: null,
   errorMessage: null,
-  causedByRequest: false,
+  failure: null,
 });
 
 const STATE_OF = {
@@ -135,7 +135,11 @@ export function endedRequest(
     balanceSats,
     finish: outcome.end === "complete" ? outcome.finish : null,
     reason: outcome.end === "refused" ? outcome.reason : null,
-    errorMessage: "errorMessage" in outcome ? outcome.errorMessage : null,
-    causedByRequest: outcome.end === "refused",
+    errorMessage: "errorMessage" in outcome ? withCharge(outcome.errorMessage, chargeSats) : null,
+    failure: "failure" in outcome ? outcome.failure : null,
   };
 }
+
+/** Whoever reads that something went wrong wants to know first whether it cost anything. */
+const withCharge = (message: string, chargeSats: number): string =>
+  chargeSats === 0 ? `${message} Nothing was charged.` : `${message} ${chargeSats} sats were charged.`;

@@ -212,12 +212,26 @@ function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone"> {
   };
 }
 
-/** A request that failed says so with an error of its own. @throws {ApiError} */
+/** A request that nothing was answered to says so with an error of its own. @throws {ApiError} */
 function refuseFailed(request: SessionRequest): void {
-  if (request.state !== "failed") return;
-  const { id: requestId, chargeSats: debitedSats } = request;
+  const { id: requestId, chargeSats: debitedSats, state, reason, failure } = request;
+  const details = { requestId, debitedSats };
+  if (state === "rejected" && failure && failure.kind !== "refused") {
+    // Asking the same again would fail again: no client is to repeat it by itself.
+    const code = failure.kind === "too_long" ? "context_length_exceeded" : "upstream_refused";
+    throw badRequest(code, reason ?? "The model's provider refused it.", details);
+  }
+  if (state !== "failed") return;
   const message = request.errorMessage ?? "The request failed.";
-  throw unavailable("upstream_failed", message, 5, { details: { requestId, debitedSats } });
+  switch (failure?.kind) {
+    case "not_found":
+      throw new ApiError({ status: 404, code: "model_not_found", publicMessage: message, details });
+    case "own_key":
+    case "invalid":
+      throw new ApiError({ status: 502, code: "upstream_misconfigured", publicMessage: message, details });
+    default:
+      throw unavailable("upstream_failed", message, (failure?.retryAfterMs ?? 5_000) / 1_000, { details });
+  }
 }
 
 const noSuchModel = (served: readonly string[]) =>

@@ -122,7 +122,7 @@ export const createCompletion = createRoute({
       description: "The completion, or its stream",
       content: { "application/json": { schema: completionSchema }, "text/event-stream": { schema: z.string() } },
     },
-    ...errorResponses(400, 401, 402, 403, 404, 409, 429, 503),
+    ...errorResponses(400, 401, 402, 403, 404, 409, 429, 502, 503),
   },
 });
 

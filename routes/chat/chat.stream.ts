@@ -129,16 +129,14 @@ export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortCo
     },
     end(ended, { includeUsage, simulated, requestId }) {
       begin();
-      const broken = ended === null || ended.state === "running" || ended.state === "interrupted" ||
-        ended.state === "failed";
-      if (broken) {
-        const message = ended?.errorMessage ??
+      if (ended === null || isBroken(ended)) {
+        const message = ended?.errorMessage ?? ended?.reason ??
           `The answer broke off. Whether it was charged is told by GET /api/sessions/{id}/requests/${request.id}.`;
         const { error } = openAiErrorBody(503, errorBody("upstream_failed", message, requestId));
-        const settled = ended && ended.state !== "running"
+        const account = ended && ended.state !== "running"
           ? `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`
           : "";
-        frame(`{"error":${JSON.stringify(error)}${settled}}`);
+        frame(`{"error":${JSON.stringify(error)}${account}}`);
       } else {
         const timmy = `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`;
         if (ended.state === "rejected") choice(JSON.stringify({ refusal: ended.reason }));
@@ -154,6 +152,11 @@ export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortCo
     },
   };
 }
+
+/** Whether an answer that began on the wire must end with an error: it broke off, or nothing came of it. */
+const isBroken = ({ state, failure }: SessionRequest): boolean =>
+  state === "running" || state === "interrupted" || state === "failed" ||
+  (state === "rejected" && failure !== null && failure.kind !== "refused");
 
 /** Why an answer ends at its length: what the caller allowed, or what the balance could pay for. */
 function whyCut({ usage, quote, balanceSats }: SessionRequest): string {

@@ -498,15 +498,17 @@ chatting(
 
 chatting("an end that cannot be read back ends the stream with an error, and the process goes on", async (it) => {
   const { ask, world, modelFaults } = it;
-  const { sessionRequests } = world.deps;
-  const { ended } = sessionRequests;
+  const { chats } = world.deps;
+  const { begin } = chats;
   modelFaults.chat?.push({ kind: "delay", ms: 10 });
-  sessionRequests.ended = async (request, waitMs) => {
-    await ended(request, waitMs);
-    throw new StoreError("unavailable", "the database is away");
+  chats.begin = async (...asked) => {
+    const begun = await begin(...asked);
+    if (!("ended" in begun)) return begun;
+    const away = new StoreError("unavailable", "the database is away");
+    return { ...begun, ended: begun.ended.then(() => Promise.reject(away)) };
   };
   const { status, body } = await ask({ stream: true });
-  sessionRequests.ended = ended;
+  chats.begin = begin;
   assert.equal(status, 200);
   const last = framesOf(body).at(-1);
   assert.match(last.error.message, /Whether it was charged is told by GET/);

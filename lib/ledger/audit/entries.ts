@@ -1,5 +1,5 @@
 /** The first book: every entry is sound, and the accounts are what their entries add up to. */
-import { LIGHTNING, mayBeNegative } from "@/lib/ledger/accounts.ts";
+import { classOf, LIGHTNING, mayBeNegative } from "@/lib/ledger/accounts.ts";
 import { type Counters, type Entry, wrongAmount, wrongWay } from "@/lib/ledger/ledger.rules.ts";
 import type { AuditSource, Check } from "./book.ts";
 
@@ -32,6 +32,8 @@ export interface Ledger {
   receipts: ReadonlyMap<string, number>;
   /** By the id of the request. */
   reservations: ReadonlyMap<string, Reservation>;
+  /** What left a session's balance itself, by the id of the chat: nothing is set aside for one. */
+  chatCharges: ReadonlyMap<string, Entry>;
   /** By the id of the subsidy. */
   subsidies: ReadonlyMap<string, SubsidyEntries>;
   /** Charges that the pool has its share of, and those shares, by job or request. */
@@ -56,6 +58,7 @@ class Sums implements Ledger {
   readonly counters = new Map<string, { in: number; out: number }>();
   readonly receipts = new Map<string, number>();
   readonly reservations = new Map<string, Reservation>();
+  readonly chatCharges = new Map<string, Entry>();
   readonly subsidies = new Map<string, SubsidyEntries>();
   readonly charges = new Map<string, Entry>();
   readonly credits = new Map<string, Entry>();
@@ -91,9 +94,9 @@ class Sums implements Ledger {
         return this.#reservation(from, "released", sats, to);
       case "charge":
         this.charges.set(ref, entry);
-        return this.#reservation(from, "charged", sats);
+        return this.#charge(entry);
       case "evaluation-charge":
-        return this.#reservation(from, "charged", sats);
+        return this.#charge(entry);
       case "subsidy":
         this.#subsidy(ref.split(" ")[0] ?? "").given.push(entry);
         this.subsidiesHeld += sats;
@@ -123,6 +126,11 @@ class Sums implements Ledger {
       default:
         kind satisfies never;
     }
+  }
+
+  #charge(entry: Entry): void {
+    if (classOf(entry.from) === "session") this.chatCharges.set(entry.ref, entry);
+    else this.#reservation(entry.from, "charged", entry.sats);
   }
 
   #reservation(account: string, part: Exclude<keyof Reservation, "session">, sats: number, session?: string): void {

@@ -47,6 +47,7 @@ async function auditRequests({ source, ledger, check }: Book): Promise<{ bySessi
   const bySession: DrawnBy = new Map();
   const byAllowance: DrawnBy = new Map();
   const stray = new Set(ledger.reservations.keys());
+  const strayChats = new Set(ledger.chatCharges.keys());
   let requests = 0;
   let wrongReservation: string | null = null;
   let wrongCharge: string | null = null;
@@ -56,8 +57,10 @@ async function auditRequests({ source, ledger, check }: Book): Promise<{ bySessi
     draw(bySession, request.session, request);
     for (const name of request.allowances) draw(byAllowance, name, request);
     wrongReservation ??= wrongInReservation(request, ledger);
-    wrongCharge ??= wrongInCharge(request, ledger);
+    strayChats.delete(request.id);
+    wrongCharge ??= request.mode === "chat" ? wrongInChat(request, ledger) : wrongInCharge(request, ledger);
   }
+  for (const id of strayChats) wrongCharge ??= `a charge of ${id} belongs to no chat`;
   for (const id of stray) wrongReservation ??= `account ${reservedAccount(id)} belongs to no request`;
   check("every reservation is that of a running request", wrongReservation, `${requests} requests`);
   check("every request was charged from its reservation and the rest released", wrongCharge, `${requests} requests`);
@@ -71,6 +74,20 @@ function wrongInReservation({ id, state, reservedSats, grantedSats }: SessionReq
   return held === expected
     ? null
     : `account ${account} of a request that is ${state} holds ${held} sats, not ${expected}`;
+}
+
+/** A chat sets nothing aside in the ledger: its charge leaves the session's balance, and of the pool it takes what it uses. */
+function wrongInChat({ id, session, state, chargeSats, subsidySats }: SessionRequest, ledger: Ledger): string | null {
+  if (state === "running") return `the chat ${id} is written down although it runs`;
+  const entry = ledger.chatCharges.get(id);
+  const account = sessionAccount(session);
+  if ((entry?.sats ?? 0) !== chargeSats || (entry && entry.from !== account)) {
+    return `account ${account}: a chat of ${chargeSats} sats is booked with ${entry?.sats ?? 0} from ${entry?.from}`;
+  }
+  const { granted = 0, subsidyUsed = 0, reserved = 0 } = ledger.reservations.get(id) ?? {};
+  if (reserved === 0 && granted === subsidySats && subsidyUsed === subsidySats) return null;
+  return `account ${reservedAccount(id)} of a chat took in ${reserved} sats and ${granted} of the pool, ` +
+    `and gave ${subsidyUsed}, not ${subsidySats}`;
 }
 
 function wrongInCharge(request: SessionRequest, ledger: Ledger): string | null {
