@@ -99,9 +99,9 @@ export function createChatStream(): ChatStream {
       return broken("error", saidError(value));
     }
     if (!isRecord(value)) return broken("not_a_chunk");
-    if (isErrorObject(value)) return broken("error", saidError(value));
     const groq = value["x_groq"];
-    if (isRecord(groq) && typeof groq["error"] === "string") return broken("error", saidError(groq));
+    const failed = isErrorObject(value) ? value : isRecord(groq) && groq["error"] ? groq : undefined;
+    if (failed) return [...takeUsage(value), ...broken("error", saidError(failed))];
     const { choices, usage, type, object } = value;
     if (choices === undefined || choices === null) {
       const isNothing = Object.keys(value).length === 0 || KEEP_ALIVES.has(String(type));

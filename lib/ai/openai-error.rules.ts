@@ -36,8 +36,7 @@ export function saidError(value: unknown): SaidError {
 /** True when an object is an error and no part of an answer, whatever the HTTP status was. */
 export function isErrorObject(value: Record<string, unknown>): boolean {
   const { error, object, type, choices } = value;
-  if (error !== undefined && error !== null && error !== false && error !== "") return true;
-  if (object === "error" || type === "error") return true;
+  if (error || object === "error" || type === "error") return true;
   return !Array.isArray(choices) && ["message", "detail"].some((name) => value[name] !== undefined);
 }
 

@@ -106,7 +106,7 @@ export const CHAT_SHAPES: readonly ShapeRow[] = [
   ["Groq", "an error of its own kind", "broken|Hel|~100/1", "t:Hel", '{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"req_1","error":"over capacity"}}', "DONE"],
   ["Groq", "more than a minute's tokens", "too_long||-", '@413 retry-after=9 {"error":{"message":"Request too large for model","type":"tokens","code":"rate_limit_exceeded"}}'],
   ["Groq", "no such model", "not_found||-", '@404 {"error":{"message":"The model `x` does not exist","type":"invalid_request_error","code":"model_not_found"}}'],
-  ["Groq", "a capacity status of its own", "invalid||-", '@498 {"error":{"message":"Flex tier capacity exceeded"}}'],
+  ["Groq", "a capacity status of its own", "overloaded||-", '@498 {"error":{"message":"Flex tier capacity exceeded"}}'],
   // Mistral
   ["Mistral", "a whole stream", "stop|Hello|3/2", '{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}', '{"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"total_tokens":5,"completion_tokens":2}}', "DONE"],
   ["Mistral", "content in parts", "stop|Hello|~100/2", '{"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]},"finish_reason":null}]}', "f:stop", "DONE"],
@@ -129,6 +129,7 @@ export const CHAT_SHAPES: readonly ShapeRow[] = [
   // OpenRouter
   ["OpenRouter", "comments while it works", "stop|Hello|3/2", "!: OPENROUTER PROCESSING\n\n", "!: OPENROUTER PROCESSING\n\n", '{"id":"gen-1","provider":"P","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}]}', '{"id":"gen-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":"stop","native_finish_reason":"STOP"}]}', '{"id":"gen-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":{"prompt_tokens":3,"completion_tokens":2,"cost":0.1}}', "DONE"],
   ["OpenRouter", "an error with a choice", "broken|Hel|~100/1", "t:Hel", '{"id":"gen-1","object":"chat.completion.chunk","error":{"code":502,"message":"Provider disconnected"},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}'],
+  ["OpenRouter", "an error with usage", "broken|Hel|3/1", "t:Hel", '{"error":{"code":502,"message":"Provider disconnected"},"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}'],
   ["OpenRouter", "a finish that is an error", "broken|Hel|~100/1", "t:Hel", "f:error", "DONE"],
   ["OpenRouter", "an error of a limit with 200", "overloaded||-", '!{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"x"}},"user_id":"u"}'],
   ["OpenRouter", "moderation", "refused||-", '@403 {"error":{"message":"Your chosen model requires moderation and your input was flagged","code":403,"metadata":{"reasons":["violence"]}}}'],
@@ -184,6 +185,7 @@ export const CHAT_SHAPES: readonly ShapeRow[] = [
   ["gateway", "garbage behind the stop, then usage", "stop|Hello|3/2", "t:Hello", "f:stop", "garbage", "[1]", "u:3/2", "DONE"],
   ["gateway", "text behind the stop is no part of the answer", "stop|Hello|~100/2", "t:Hello", "f:stop", "t: and more", "DONE"],
   ["gateway", "a second finish", "stop|Hello|~100/2", "t:Hello", "f:stop", "f:content_filter", "f:error", "DONE"],
+  ["gateway", "an error that is none", "stop|Hello|~100/2", '{"error":null,"choices":[{"delta":{"content":"Hello"}}]}', '{"error":"","choices":[{"delta":{},"finish_reason":"stop"}]}', "DONE"],
   ["gateway", "no JSON", "broken|Hel|~100/1", "t:Hel", "garbage", "f:stop", "DONE"],
   ["gateway", "half a chunk at the end", "broken|Hel|~100/1", "t:Hel", '!data: {"choices":[{"delta":{"content":"lo"},"finish_rea'],
   ["gateway", "a number, a list, a text as chunks", "broken|Hel|~100/1", "t:Hel", "7", "[]", '"x"', "f:stop", "DONE"],
