@@ -66,6 +66,7 @@ Deno.test("attempt: an answered call waits for no deadline but the grace, and a 
 
   const stopped = failureOf(attempt(clock, "the model", limits, async (current) => {
     await new Promise((resolve) => current.signal.addEventListener("abort", resolve));
+    await clock.settle(); // the call has ended by then
     current.answered(() => assert.fail("nobody waits"));
   }));
   controller.abort();

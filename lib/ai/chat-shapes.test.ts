@@ -139,7 +139,17 @@ const oddChunks = fc.letrec((tie) => ({
       fc.constantFrom(
         ...["choices", "delta", "message", "content", "text", "type", "thinking", "finish_reason", "index", "usage"],
         ...["prompt_tokens", "completion_tokens", "error", "object", "code", "innererror", "detail", "x_groq"],
-        ...["tool_calls", "function", "arguments", "reasoning", "refusal", "__proto__", "status"],
+        ...[
+          "tool_calls",
+          "function",
+          "arguments",
+          "reasoning",
+          "refusal",
+          "__proto__",
+          "status",
+          "toString",
+          "valueOf",
+        ],
       ),
       tie("value"),
       { maxKeys: 5 },
