@@ -87,7 +87,7 @@ for (
   test(`${what} is no verdict: a passing error with what it cost`, async (it) => {
     const usage = { input_tokens: 321, output_tokens: 12 };
     const error = await failing(it, "evaluate", { kind: "content", content: [...content], usage });
-    assert.equal(error.permanent, false);
+    assert.equal(error.kind, "broken");
     assert.match(error.message, /no verdict/);
     assert.deepEqual(error.usage, { inputTokens: 321, outputTokens: 12, source: "api" });
   });
@@ -123,24 +123,24 @@ test("without usage the characters are counted, never zero", async (it) => {
 
 for (const method of ["evaluate", "work", "chat"] as const) {
   for (
-    const [status, type, permanent] of [
-      [400, "invalid_request_error", true],
-      [401, "authentication_error", true],
-      [402, "billing_error", true],
-      [403, "permission_error", true],
-      [404, "not_found_error", true],
-      [408, "timeout_error", false],
-      [409, "conflict_error", false],
-      [422, "invalid_request_error", true],
-      [429, "rate_limit_error", false],
-      [500, "api_error", false],
-      [503, "api_error", false],
-      [529, "overloaded_error", false],
+    const [status, type, kind] of [
+      [400, "invalid_request_error", "invalid"],
+      [401, "authentication_error", "own_key"],
+      [402, "billing_error", "own_key"],
+      [403, "permission_error", "own_key"],
+      [404, "not_found_error", "not_found"],
+      [408, "timeout_error", "timeout"],
+      [409, "conflict_error", "broken"],
+      [422, "invalid_request_error", "invalid"],
+      [429, "rate_limit_error", "overloaded"],
+      [500, "api_error", "broken"],
+      [503, "api_error", "overloaded"],
+      [529, "overloaded_error", "overloaded"],
     ] as const
   ) {
-    test(`${method}: ${status} is ${permanent ? "permanent" : "passing"}, not the request's fault, one attempt`, async (it) => {
+    test(`${method}: ${status} is ${kind}, not the request's fault, one attempt`, async (it) => {
       const error = await failing(it, method, { kind: "error", status, type });
-      assert.equal(error.permanent, permanent);
+      assert.equal(error.kind, kind);
       assert.equal(error.causedByRequest, false);
       assert.ok(error.message.includes(String(status)), error.message);
       assert.equal(it.server.requests.length, 1);
@@ -150,13 +150,14 @@ for (const method of ["evaluate", "work", "chat"] as const) {
   test(`${method}: a request the provider blames is a permanent failure of the request`, async (it) => {
     for (
       const step of [
-        { status: 413, type: "request_too_large" },
-        { status: 400, type: "invalid_request_error", message: "Output blocked by content filtering policy" },
-        { status: 400, type: "invalid_request_error", message: "prompt is too long: 209000 tokens > 200000 maximum" },
+        { as: "too_long", status: 413, type: "request_too_large" },
+        { as: "refused", status: 400, message: "Output blocked by content filtering policy" },
+        { as: "too_long", status: 400, message: "prompt is too long: 209000 tokens > 200000 maximum" },
       ]
     ) {
-      const error = await failing(it, method, { kind: "error", ...step });
-      assert.deepEqual([error.permanent, error.causedByRequest], [true, true], step.type);
+      const { as, ...rest } = step;
+      const error = await failing(it, method, { kind: "error", type: "invalid_request_error", ...rest });
+      assert.deepEqual([error.kind, error.permanent, error.causedByRequest], [as, true, true]);
     }
   });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { attempt } from "./attempt.ts";
+import { attempt, USAGE_GRACE_MS } from "./attempt.ts";
 import { failureOf } from "./model.contract.ts";
 
 /** A signal that counts who listens to it. */
@@ -50,4 +50,27 @@ Deno.test("attempt: what is below is aborted once the call has settled, either w
     return Promise.reject(new Error("no"));
   }));
   assert.deepEqual(signals.map(({ aborted }) => aborted), [true, true]);
+});
+
+Deno.test("attempt: an answered call waits for no deadline but the grace, and a stopped one for neither", async () => {
+  const clock = createFakeClock();
+  const controller = new AbortController();
+  const limits = { signal: controller.signal, deadlineMs: 1000 };
+  const answered = attempt(clock, "the model", limits, (current) => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    current.answered(() => resolve("all of it"));
+    return promise;
+  });
+  await clock.advance(USAGE_GRACE_MS);
+  assert.equal(await answered, "all of it");
+
+  const stopped = failureOf(attempt(clock, "the model", limits, async (current) => {
+    await new Promise((resolve) => current.signal.addEventListener("abort", resolve));
+    await clock.settle(); // the call has ended by then
+    current.answered(() => assert.fail("nobody waits"));
+  }));
+  controller.abort();
+  assert.equal((await stopped).kind, "aborted");
+  await clock.settle();
+  assert.equal(clock.pending(), 0);
 });

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { Clock } from "@/lib/clock.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
+import { ModelError } from "./port.ts";
 import { CHAT_SHAPES } from "./testing/chat-shapes.ts";
-import { cutAt, encode, type Fed, fedOfFrames, feeding, outcomeOf } from "./testing/fed-model.ts";
+import { abortAtFirstPiece, cutAt, encode, type Fed, fedOfFrames, feeding, outcomeOf } from "./testing/fed-model.ts";
 
 const dataOf = (value: unknown) => `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`;
 
@@ -21,17 +24,25 @@ function wireOf(frame: string): string {
 
 const fedOf = (frames: readonly string[], cuts?: readonly number[]) => fedOfFrames(frames.map(wireOf), cuts);
 
-function outcome(fed: Fed): Promise<string> {
-  return outcomeOf((clock) =>
-    createOpenAiCompatibleModel({ baseURL: "http://127.0.0.1:9/v1", clock, fetch: feeding(fed) })
-  );
-}
+const modelOf = (fed: Fed) => (clock: Clock) =>
+  createOpenAiCompatibleModel({ baseURL: "http://127.0.0.1:9/v1", clock, fetch: feeding(fed) });
+const outcome = (fed: Fed): Promise<string> => outcomeOf(modelOf(fed));
 
 for (const [server, what, expected, ...frames] of CHAT_SHAPES) {
   Deno.test(`chat shapes, ${server}: ${what}`, async () => {
     assert.equal(await outcome(fedOf(frames)), expected);
   });
 }
+
+Deno.test("chat shapes: a listener who aborts is told nothing more, though all has come in one piece, and pays what was written", async () => {
+  const reasoning = `{"choices":[{"delta":{"reasoning_content":"${"x".repeat(16_000)}"}}]}`;
+  const fed = fedOf([reasoning, "t:Hel", "t:lo", "f:stop", "u:3/2", "DONE"]);
+  const { told, error } = await abortAtFirstPiece(modelOf(fed)(createFakeClock()));
+  assert.deepEqual(told, ["Hel"]);
+  assert.ok(error instanceof ModelError);
+  assert.equal(error.kind, "aborted");
+  assert.deepEqual(error.usage, { inputTokens: 100, outputTokens: 4_001, source: "estimated" });
+});
 
 Deno.test("chat shapes: how the bytes are split never changes what comes of them", async () => {
   await fc.assert(
@@ -128,7 +139,17 @@ const oddChunks = fc.letrec((tie) => ({
       fc.constantFrom(
         ...["choices", "delta", "message", "content", "text", "type", "thinking", "finish_reason", "index", "usage"],
         ...["prompt_tokens", "completion_tokens", "error", "object", "code", "innererror", "detail", "x_groq"],
-        ...["tool_calls", "function", "arguments", "reasoning", "refusal", "__proto__", "status"],
+        ...[
+          "tool_calls",
+          "function",
+          "arguments",
+          "reasoning",
+          "refusal",
+          "__proto__",
+          "status",
+          "toString",
+          "valueOf",
+        ],
       ),
       tie("value"),
       { maxKeys: 5 },

@@ -14,13 +14,16 @@ export type ChatStreamEvent =
   | { kind: "usage"; inputTokens: number; outputTokens: number }
   /** Nothing of the answer is missing. Only usage follows. */
   | { kind: "finished"; finish: Finish }
-  /** The answer is not whole. Nothing follows. `said` where the provider told an error. */
-  | { kind: "broken"; why: "cut" | "error" | "not_a_chunk" | "finish_reason"; said?: SaidError };
+  /** The answer is not whole. Nothing follows. */
+  | ({ kind: "broken" } & Broken);
+
+/** Why an answer is not whole, if it was not simply cut. */
+export type Broken = { why: "error"; said: SaidError } | { why: "not_a_chunk" | "finish_reason" };
 
 export interface ChatStream {
   /** @returns what these bytes have completed, in order. */
   push(bytes: Uint8Array): ChatStreamEvent[];
-  /** The body is over, in order or not. @returns `broken` as the last event unless the answer has finished before. */
+  /** The body is over, in order or not: an answer that has neither finished nor broken until then is cut. */
   end(): ChatStreamEvent[];
   /** True when no further byte can change anything. */
   readonly over: boolean;
@@ -43,7 +46,7 @@ const FINISHES = new Map<unknown, Finish>([
   ["content_filter", "refused"],
 ]);
 
-const KEEP_ALIVES = new Set(["ping", "keepalive", "keep-alive", "heartbeat"]);
+const KEEP_ALIVES = new Set<unknown>(["ping", "keepalive", "keep-alive", "heartbeat"]);
 
 /**
  * Reads an answer of the chat completions protocol from the bytes of a body cut anywhere: server-sent events, or one
@@ -61,10 +64,12 @@ export function createChatStream(): ChatStream {
   let isRefused = false;
   let isEnding = false;
 
-  const broken = (why: "cut" | "error" | "not_a_chunk" | "finish_reason", said?: SaidError): ChatStreamEvent[] => {
+  const broken = (about: Broken): ChatStreamEvent[] => {
     state = "over";
-    return [{ kind: "broken", why, ...(said ? { said } : {}) }];
+    return [{ kind: "broken", ...about }];
   };
+  const brokenBy = (error: unknown) => broken({ why: "error", said: saidError(error) });
+  const noChunk = () => broken({ why: "not_a_chunk" });
 
   function takeText(text: string): ChatStreamEvent[] {
     if (form === "unknown") {
@@ -82,33 +87,32 @@ export function createChatStream(): ChatStream {
     if (state === "over") return [];
     const text = data.trim();
     if (text === "[DONE]") {
-      if (state === "open") return broken("cut");
       state = "over";
       return [];
     }
     const value = parseJson(text);
     if (state === "finished") return isRecord(value) ? takeUsage(value) : [];
-    if (name === "error") return broken("error", saidError(value ?? text));
+    if (name === "error") return brokenBy(value ?? text);
     if (text === "" || value === null || KEEP_ALIVES.has(name)) return [];
     return takeValue(value);
   }
 
   function takeValue(value: unknown): ChatStreamEvent[] {
-    if (value === undefined && isEnding) return broken("cut");
+    if (value === undefined && isEnding) return []; // a document that was cut
     if (Array.isArray(value) && value.some((one) => isRecord(one) && isErrorObject(one))) {
-      return broken("error", saidError(value));
+      return brokenBy(value);
     }
-    if (!isRecord(value)) return broken("not_a_chunk");
-    if (isErrorObject(value)) return broken("error", saidError(value));
+    if (!isRecord(value)) return noChunk();
     const groq = value["x_groq"];
-    if (isRecord(groq) && typeof groq["error"] === "string") return broken("error", saidError(groq));
+    const failed = isErrorObject(value) ? value : isRecord(groq) && groq["error"] ? groq : undefined;
+    if (failed) return [...takeUsage(value), ...brokenBy(failed)];
     const { choices, usage, type, object } = value;
     if (choices === undefined || choices === null) {
-      const isNothing = Object.keys(value).length === 0 || KEEP_ALIVES.has(String(type));
+      const isNothing = Object.keys(value).length === 0 || KEEP_ALIVES.has(type);
       const isChunk = choices === null || usage !== undefined || object === "chat.completion.chunk";
-      return isNothing ? [] : isChunk ? takeUsage(value) : broken("not_a_chunk");
+      return isNothing ? [] : isChunk ? takeUsage(value) : noChunk();
     }
-    if (!Array.isArray(choices)) return broken("not_a_chunk");
+    if (!Array.isArray(choices)) return noChunk();
     // One answer is asked for: another index would be somebody else's.
     const choice = choices.find((one) => isRecord(one) && (one["index"] ?? 0) === 0);
     return isRecord(choice) ? takeChoice(choice, value) : takeUsage(value);
@@ -117,13 +121,13 @@ export function createChatStream(): ChatStream {
   function takeChoice(choice: Record<string, unknown>, chunk: Record<string, unknown>): ChatStreamEvent[] {
     const { delta, message, text, finish_reason: reason } = choice;
     const written = writtenIn(delta ?? message ?? { content: text });
-    if (!written) return broken("not_a_chunk");
+    if (!written) return noChunk();
     isWritten ||= written.pieces.length > 0;
     isRefused ||= written.isRefusal;
     const told = [...written.pieces, ...takeUsage(chunk)];
     if (reason === undefined || reason === null || reason === "") return told;
     const finish = FINISHES.get(reason);
-    if (!finish) return [...told, ...broken("finish_reason")];
+    if (!finish) return [...told, ...broken({ why: "finish_reason" })];
     state = "finished";
     return [...told, { kind: "finished", finish: isRefused ? "refused" : finish }];
   }
@@ -147,9 +151,8 @@ export function createChatStream(): ChatStream {
     end() {
       const last = takeText(decoder.decode());
       isEnding = true;
-      if (form === "json") last.push(...takeValue(parseJson(held.join(""))));
-      else last.push(...parser.end().flatMap(takeEvent));
-      return state === "open" ? [...last, ...broken("cut")] : last;
+      if (form === "json") return [...last, ...takeValue(parseJson(held.join("")))];
+      return [...last, ...parser.end().flatMap(takeEvent)];
     },
   };
 }
@@ -178,15 +181,13 @@ function writtenIn(delta: unknown): { pieces: ChatStreamEvent[]; isRefusal: bool
 function readContent(content: unknown): { text: string; hidden: string } | null {
   if (content === undefined || content === null) return { text: "", hidden: "" };
   if (typeof content === "string") return { text: content, hidden: "" };
-  if (!Array.isArray(content)) return null;
-  const read = { text: "", hidden: "" };
-  for (const part of content) {
-    if (typeof part === "string") read.text += part;
-    else if (!isRecord(part)) return null;
-    else if (part["thinking"] !== undefined) read.hidden += readContent(part["thinking"])?.text ?? "";
-    else if (typeof part["text"] === "string") read.text += part["text"];
-  }
-  return read;
+  if (!Array.isArray(content) || !content.every((part) => typeof part === "string" || isRecord(part))) return null;
+  const thoughts = content.flatMap((part) => isRecord(part) ? part["thinking"] ?? [] : []);
+  return { text: textOf(content), hidden: textOf(thoughts) };
+}
+
+function textOf(parts: readonly unknown[]): string {
+  return parts.map((part) => isRecord(part) ? part["text"] : part).filter((text) => typeof text === "string").join("");
 }
 
 function argumentsOf(call: unknown): unknown {

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { Clock } from "@/lib/clock.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createAnthropicModel } from "./anthropic.ts";
-import { type Fed, fedOfFrames, feeding, outcomeOf } from "./testing/fed-model.ts";
+import { ModelError } from "./port.ts";
+import { abortAtFirstPiece, type Fed, fedOfFrames, feeding, outcomeOf } from "./testing/fed-model.ts";
 import { MESSAGE_SHAPES } from "./testing/message-shapes.ts";
 
 const eventOf = (data: { type: string }) => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
@@ -22,17 +25,24 @@ function wireOf(frame: string): string {
   return eventOf({ type: "message_delta", ...{ delta: { stop_reason, stop_sequence: null }, ...counted } });
 }
 
-function outcome(fed: Fed): Promise<string> {
-  return outcomeOf((clock) =>
-    createAnthropicModel({ apiKey: "k", baseURL: "http://127.0.0.1:9", clock, fetch: feeding(fed) })
-  );
-}
+const modelOf = (fed: Fed) => (clock: Clock) =>
+  createAnthropicModel({ apiKey: "k", baseURL: "http://127.0.0.1:9", clock, fetch: feeding(fed) });
+const outcome = (fed: Fed): Promise<string> => outcomeOf(modelOf(fed));
 
 for (const [server, what, expected, ...frames] of MESSAGE_SHAPES) {
   Deno.test(`message shapes, ${server}: ${what}`, async () => {
     assert.equal(await outcome(fedOfFrames(frames.map(wireOf))), expected);
   });
 }
+
+Deno.test("message shapes: a listener who aborts is told nothing more, though all has come in one piece", async () => {
+  const fed = fedOfFrames(["s:3", "t:Hel", "t:lo", "f:end_turn/2", "DONE"].map(wireOf));
+  const { told, error } = await abortAtFirstPiece(modelOf(fed)(createFakeClock()));
+  assert.deepEqual(told, ["Hel"]);
+  assert.ok(error instanceof ModelError);
+  assert.equal(error.kind, "aborted");
+  assert.deepEqual(error.usage, { inputTokens: 3, outputTokens: 1, source: "estimated" });
+});
 
 Deno.test("message shapes: how the bytes are split never changes what comes of them", async () => {
   await fc.assert(

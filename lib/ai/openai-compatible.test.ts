@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
+import { USAGE_GRACE_MS } from "./attempt.ts";
 import { conversation, evaluation, failureOf, job, modelContract } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { openAiFrames, type OpenAiServerOptions, type OpenAiStep, startOpenAiServer } from "./testing/openai-server.ts";
@@ -108,6 +109,57 @@ test("an error that quotes a request about json_schema does not change a format 
   assert.equal(it.server.requests.length, 3);
 });
 
+const NO_STREAM_OPTIONS = {
+  kind: "error",
+  status: 400,
+  type: "invalid_request_error",
+  message: "Unrecognized request argument supplied: stream_options",
+} as const;
+const streamedChat = (it: Setting) => it.model.chat({ ...conversation(it, "x"), onText: () => {} });
+const asksForUsage = (it: Setting) => it.server.requests.map((_, index) => "stream_options" in sent(it, index));
+
+test("a server that refuses stream_options is asked without, and from then on at once", async (it) => {
+  it.server.script.push(NO_STREAM_OPTIONS);
+  for (let i = 0; i < 2; i++) assert.equal((await streamedChat(it)).text, "ok");
+  assert.deepEqual(asksForUsage(it), [true, false, false]);
+});
+
+test("a refusal of stream_options in Mistral's words is understood as well", async (it) => {
+  const message = `[{"type":"extra_forbidden","loc":["body","stream_options"]}]`;
+  it.server.script.push({ kind: "error", status: 422, message });
+  assert.equal((await streamedChat(it)).text, "ok");
+  assert.deepEqual(asksForUsage(it), [true, false]);
+});
+
+test("a refusal that is not about stream_options after all is remembered by nothing", async (it) => {
+  it.server.script.push(NO_STREAM_OPTIONS, { kind: "error", status: 400 });
+  assert.equal((await failureOf(streamedChat(it))).kind, "invalid");
+  await streamedChat(it);
+  assert.deepEqual(asksForUsage(it), [true, false, true]);
+});
+
+test("a server that has streamed with stream_options is not asked twice when a refusal quotes them", async (it) => {
+  await streamedChat(it);
+  it.server.script.push(NO_STREAM_OPTIONS);
+  assert.equal((await failureOf(streamedChat(it))).kind, "invalid");
+  assert.deepEqual(asksForUsage(it), [true, true]);
+});
+
+test("a finished answer whose connection stays open is given after the grace, even behind the deadline", async (it) => {
+  const frames = openAiFrames("Hello", null).slice(0, -1);
+  for (const deadlineMs of [USAGE_GRACE_MS - 1, 30_000]) {
+    it.server.script.push({ kind: "frames", frames, then: "stall" });
+    const told = Promise.withResolvers<void>();
+    const onText = () => told.resolve();
+    const call = it.model.work({ ...job(it, "x"), deadlineMs, onText });
+    await told.promise;
+    await it.clock.settle();
+    await it.clock.advance(USAGE_GRACE_MS);
+    assert.deepEqual([(await call).text, (await call).finish], ["Hello", "stop"]);
+    assert.equal(it.clock.pending(), 0);
+  }
+});
+
 test("an error that has nothing to do with the format is not asked twice", async (it) => {
   const error = await failing(it, "evaluate", { kind: "error", status: 500, message: "out of memory" });
   assert.equal(error.permanent, false);
@@ -130,7 +182,7 @@ for (
       text,
       usage: { prompt_tokens: 90, completion_tokens: 8 },
     });
-    assert.equal(error.permanent, false);
+    assert.equal(error.kind, "broken");
     assert.match(error.message, /no verdict/);
     assert.deepEqual(error.usage, { inputTokens: 90, outputTokens: 8, source: "api" });
   });
@@ -168,23 +220,23 @@ for (
 
 for (const way of WAYS) {
   for (
-    const [status, permanent] of [
-      [400, true],
-      [401, true],
-      [403, true],
-      [404, true],
-      [408, false],
-      [409, false],
-      [422, true],
-      [429, false],
-      [500, false],
-      [502, false],
-      [529, false],
+    const [status, kind] of [
+      [400, "invalid"],
+      [401, "own_key"],
+      [403, "own_key"],
+      [404, "not_found"],
+      [408, "timeout"],
+      [409, "broken"],
+      [422, "invalid"],
+      [429, "overloaded"],
+      [500, "broken"],
+      [502, "broken"],
+      [529, "overloaded"],
     ] as const
   ) {
-    test(`${way}: ${status} is ${permanent ? "permanent" : "passing"} and not the request's fault`, async (it) => {
+    test(`${way}: ${status} is ${kind} and not the request's fault`, async (it) => {
       const error = await failing(it, way, { kind: "error", status, type: "server_error" });
-      assert.deepEqual([error.permanent, error.causedByRequest], [permanent, false]);
+      assert.deepEqual([error.kind, error.causedByRequest], [kind, false]);
       assert.ok(error.message.includes(String(status)), error.message);
       assert.equal(it.server.requests.length, 1);
     });
@@ -218,7 +270,8 @@ for (const way of WAYS) {
 
   test(`${way}: a connection cut inside the answer is a passing error`, async (it) => {
     const error = await failing(it, way, { kind: "cut-mid-stream", text: "x".repeat(41) });
-    assert.equal(error.permanent, false);
+    assert.equal(error.kind, "broken");
+    assert.match(error.message, /broke its answer off/);
     if (way.startsWith("streamed")) assert.equal(error.usage?.outputTokens, 11);
   });
 
@@ -251,7 +304,7 @@ for (const way of WAYS) {
 
   test(`${way}: an answer in no known form is a passing error`, async (it) => {
     for (const body of ["{}", "not json", 'data: {"x":\n\n', `{"choices": []}`, ""]) {
-      assert.equal((await failing(it, way, { kind: "raw", body })).permanent, false, body);
+      assert.equal((await failing(it, way, { kind: "raw", body })).kind, "broken", body);
     }
   });
 

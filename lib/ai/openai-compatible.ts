@@ -1,7 +1,7 @@
 import type { Clock } from "@/lib/clock.ts";
 import { type Attempt, attempt, textListener } from "./attempt.ts";
 import { boundBody, maxAnswerBytes } from "./bounded-body.ts";
-import { type ChatStreamEvent, createChatStream, type Finish } from "./chat-stream.machine.ts";
+import { type Broken, type ChatStreamEvent, createChatStream, type Finish } from "./chat-stream.machine.ts";
 import { LOCAL_PREFIX } from "./model-name.ts";
 import { saidError } from "./openai-error.rules.ts";
 import {
@@ -263,17 +263,16 @@ function refusesStreamOptions(posted: { status: number; text: string }): boolean
   return [400, 422].includes(posted.status) && /stream_options|include_usage/.test(posted.text);
 }
 
-type Broken = Pick<Extract<ChatStreamEvent, { kind: "broken" }>, "why" | "said">;
-
 /** The error for an answer that is not whole. */
-function brokenAnswer({ why, said }: Broken, nowMs: number, usage: Usage | undefined): ModelError {
-  if (said) return providerError({ provider: PROVIDER, ...said, status: said.status, nowMs, usage });
+function brokenAnswer(broken: Broken | { why: "cut" }, nowMs: number, usage: Usage | undefined): ModelError {
+  if (broken.why === "error") {
+    return providerError({ provider: PROVIDER, status: broken.said.status, ...broken.said, nowMs, usage });
+  }
   const what = {
     cut: "broke its answer off before it was complete",
-    error: "reported an error in its answer",
     not_a_chunk: "sent a piece of an answer that is not a chat completion",
     finish_reason: "ended its answer for a reason that is no natural end",
-  }[why];
+  }[broken.why];
   return new ModelError(`${PROVIDER} ${what}`, { kind: "broken", usage });
 }
 

@@ -17,15 +17,15 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
  * an object that is the error itself (vLLM, Mistral: `{object: "error", message}`; gateways: `{message}`, `{detail}`).
  * @returns what could be read; nothing at all for another shape.
  */
-export function saidError(value: unknown): SaidError {
-  if (Array.isArray(value)) return saidError(value[0]);
+export function saidError(said: unknown): SaidError {
+  const value: unknown = Array.isArray(said) ? said[0] : said; // Gemini sends a list
   if (!isRecord(value)) return { types: [], message: typeof value === "string" ? value : "" };
   const { error } = value;
   if (typeof error === "string") return { types: textsOf([value["error_type"]]), message: error };
   const about = isRecord(error) ? error : value;
   const { innererror, message, detail } = about;
   const inner = isRecord(innererror) ? innererror["code"] : undefined;
-  const [status] = [about["code"], about["status"], about["status_code"]].map(Number).filter(isErrorStatus);
+  const [status] = [about["code"], about["status"], about["status_code"]].flatMap(errorStatus);
   return {
     ...(status === undefined ? {} : { status }),
     types: textsOf([inner, about["code"], about["type"]]),
@@ -35,12 +35,15 @@ export function saidError(value: unknown): SaidError {
 
 /** True when an object is an error and no part of an answer, whatever the HTTP status was. */
 export function isErrorObject(value: Record<string, unknown>): boolean {
-  const { error, object, type, choices } = value;
-  if (error !== undefined && error !== null && error !== false && error !== "") return true;
-  if (object === "error" || type === "error") return true;
+  const { error, object, choices } = value;
+  if (error || object === "error") return true;
   return !Array.isArray(choices) && ["message", "detail"].some((name) => value[name] !== undefined);
 }
 
-const isErrorStatus = (status: number): boolean => Number.isInteger(status) && status >= 400 && status < 600;
+/** A status of 400 to 599, as a number or in digits; none for anything else. */
+function errorStatus(value: unknown): number[] {
+  const status = typeof value === "string" ? Number(value) : value;
+  return typeof status === "number" && Number.isInteger(status) && status >= 400 && status < 600 ? [status] : [];
+}
 
 const textsOf = (values: unknown[]): string[] => values.filter((value) => typeof value === "string");

@@ -117,7 +117,7 @@ function kindOfStatus(status: number): ModelErrorKind {
   if (status === 401 || status === 402 || status === 403) return "own_key";
   if (status === 408 || status === 504 || status === 524) return "timeout";
   if (status === 413) return "too_long";
-  if (status === 425 || status === 429 || status === 503 || status === 529) return "overloaded";
+  if ([425, 429, 498, 503, 529].includes(status)) return "overloaded"; // 498: Groq, 529: Anthropic
   return status === 409 || status >= 500 ? "broken" : "invalid";
 }
 

@@ -48,3 +48,7 @@ Deno.test("createEventParser: an event is told with its blank line, not with wha
     assert.deepEqual(createEventParser().push(`data: x${end}`), [{ name: "", data: "x" }], JSON.stringify(end));
   }
 });
+
+Deno.test("createEventParser: a CRLF is one end of a line, though nothing comes between its halves", () => {
+  assert.deepEqual(read("data: a\r", "", "\ndata: b\r", "\n"), ["|a\nb"]);
+});

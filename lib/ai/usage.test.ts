@@ -44,3 +44,15 @@ Deno.test("createUsageMeter: zeros for what is there are no counts, and a whole 
   assert.deepEqual(meter.total(), { inputTokens: 1, outputTokens: 2, source: "estimated" });
   assert.deepEqual(createUsageMeter(() => "").total(), { inputTokens: 1, outputTokens: 1, source: "estimated" });
 });
+
+Deno.test("createUsageMeter: what is written but no answer is paid like the answer, and is not in its text", () => {
+  const meter = createUsageMeter(() => "prompt");
+  meter.addHidden("x".repeat(16));
+  assert.deepEqual(meter.soFar(), { inputTokens: 2, outputTokens: 4, source: "estimated" });
+  meter.add("12345678");
+  assert.equal(meter.total().outputTokens, 6);
+  assert.equal(meter.text, "12345678");
+  meter.count({ inputTokens: 5, outputTokens: 7 });
+  meter.addHidden("1234");
+  assert.deepEqual(meter.total(), { inputTokens: 5, outputTokens: 8, source: "estimated" });
+});

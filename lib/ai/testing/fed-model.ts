@@ -28,18 +28,28 @@ export function feeding({ status, headers, pieces }: Fed): typeof fetch {
 
 const PROMPT = "p".repeat(400);
 
+function conversation(onText: (piece: string) => void, signal: AbortSignal) {
+  const messages = [{ role: "user", text: PROMPT }] as const;
+  return { model: "m", messages, maxOutputTokens: 1000, signal, deadlineMs: 30_000, onText };
+}
+
+/** The pieces that a listener is told who aborts at the first, and the failure. */
+export async function abortAtFirstPiece(model: Model): Promise<{ told: string[]; error: unknown }> {
+  const controller = new AbortController();
+  const told: string[] = [];
+  const onText = (piece: string) => {
+    told.push(piece);
+    controller.abort();
+  };
+  const error: unknown = await model.chat(conversation(onText, controller.signal)).catch((error) => error);
+  return { told, error };
+}
+
 /** What one streamed conversation comes to, in the notation of chat-shapes.ts. @throws what is no ModelError. */
 export async function outcomeOf(modelOver: (clock: ReturnType<typeof createFakeClock>) => Model): Promise<string> {
   const clock = createFakeClock();
   let told = "";
-  const input = {
-    model: "m",
-    messages: [{ role: "user", text: PROMPT }] as const,
-    maxOutputTokens: 1000,
-    signal: new AbortController().signal,
-    deadlineMs: 30_000,
-    onText: (piece: string) => void (told += piece),
-  };
+  const input = conversation((piece) => void (told += piece), new AbortController().signal);
   const inWords = (end: string, usage: Usage | undefined) =>
     `${end}|${told}|${usage ? `${usage.source === "api" ? "" : "~"}${usage.inputTokens}/${usage.outputTokens}` : "-"}`;
   try {
