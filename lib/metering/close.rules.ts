@@ -29,7 +29,8 @@ export type Outcome =
   | { end: "refused"; by: "evaluator" | "provider"; used: Used; delivered: boolean; reason: string }
   | { end: "left"; used: Used; delivered: boolean; errorMessage: string }
   | { end: "broken"; used: Used; deliveredTokens: number; errorMessage: string }
-  | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string };
+  /** `retryAfterMs`: how long the provider asked to wait, where it did. */
+  | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string; retryAfterMs?: number | undefined };
 
 /** What a request really cost: sats with one rounding, its parts in USD before margin for showing. */
 export interface Cost {

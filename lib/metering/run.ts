@@ -114,5 +114,12 @@ export function failedBy(cause: unknown, used: Used = { evaluation: null, work: 
   const counted = known?.usage !== undefined && used.evaluation === null && used.work === null
     ? { ...used, work: known.usage }
     : used;
-  return { end: "failed", by: known ? "provider" : "us", used: counted, errorMessage: `It failed: ${why}.` };
+  const retryAfterMs = known?.retryAfterMs;
+  return {
+    end: "failed",
+    by: known ? "provider" : "us",
+    used: counted,
+    errorMessage: `It failed: ${why}.`,
+    retryAfterMs,
+  };
 }
