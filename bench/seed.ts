@@ -1,4 +1,3 @@
-import type { Posting } from "@/lib/ledger/postings.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { newHandle, sha256Hex, systemRandom } from "@/lib/ids.ts";
 import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
@@ -7,7 +6,10 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { ENGINE_LIMITS } from "@/lib/store/engine.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { memoryStore } from "@/lib/lightning/testing/memory-store.ts";
-import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
+import { quoteJob } from "@/lib/jobs/job-quote.ts";
+import { costOf, costSheetOf, type Outcome } from "@/lib/metering/close.rules.ts";
+import { charge, type Posting } from "@/lib/ledger/postings.ts";
+import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { placeTask } from "@/lib/tasks/due.ts";
 import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
@@ -20,11 +22,11 @@ import {
   type Job,
   type NoStep,
   type Step,
-  workDone,
+  workEnded,
   workPaid,
 } from "@/lib/jobs/jobs.machine.ts";
 import { putJob, putResult } from "@/lib/jobs/jobs.rows.ts";
-import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 /** Jobs in a commit: what fits in one. */
@@ -121,8 +123,7 @@ interface Seed {
 
 /** All rows of one job but its ledger's. @returns the postings. */
 async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed): Promise<Posting[]> {
-  const { evalModel, workModel, evalFeeSats, price, refundDustSats: dustSats, refundClaimDays: claimDays } =
-    TEST_SETTINGS;
+  const { evalModel, workModel, evalFeeSats, refundDustSats: dustSats, refundClaimDays: claimDays } = TEST_SETTINGS;
   const terms = { dustSats, claimDays };
   const invoice = (paymentHash: string, amountSats: number): InvoiceSummary => ({
     paymentHash,
@@ -148,20 +149,17 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
     return job = step.job;
   };
 
-  const rates = TEST_RATES;
-  const btc = { usd: 100_000, source: "test", at };
-  const quoted = quotePrice({ request, rates, config: price, btcUsd: btc.usd });
-  const { inputTokens, outputTokens, totalUsd: usd, sats } = quoted;
-  const maxOutputTokens =
-    affordableOutputTokens({ paidSats: sats, inputTokens, rates, config: price, btcUsd: btc.usd }) ??
-      outputTokens;
-  const quote = { inputTokens, outputTokens, maxOutputTokens, rates, config: price, btc, usd, sats };
+  const btcPrice = { current: () => ({ usd: 100_000, source: "test", at }) };
+  const quote = await quoteJob({ settings: TEST_SETTINGS, btcPrice }, job);
+  const { sats } = quote;
   const workInvoice = invoice(hashes.work, sats);
   const usage = { inputTokens: 80, outputTokens: 40, source: "estimated" as const };
   take(evalPaid(job, { paymentHash: evalInvoice.paymentHash, paidSats: evalFeeSats, now: at }));
   take(accepted(job, { reason: "[simulated] Accepted: no refused phrase was found.", usage, quote, workInvoice }));
   take(workPaid(job, { paymentHash: workInvoice.paymentHash, paidSats: sats, now: at }));
-  take(workDone(job, { usage, terms, now: at }));
+  const outcome: Outcome = { end: "complete", used: { evaluation: null, work: usage }, finish: "stop" };
+  const costSheet = costSheetOf(outcome, costOf(quote, outcome, true), { paidSats: sats, grantedSats: 0 });
+  take(workEnded(job, { outcome, costSheet, grantedSats: 0, terms, now: at }));
 
   putJob(tx, job);
   putResult(tx, handle, { text: `An answer about ${handle}. `.repeat(12), finish: "stop" });
@@ -170,6 +168,7 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
     tx.set(invoiceKey(summary.paymentHash), { ...newInvoice(purpose, handle, summary, at), settled });
   }
   const postings = steps.flatMap((step) => step.postings);
+  postings.splice(-1, 0, charge(handle, jobAccount(handle), REVENUE.work, costSheet.chargeSats));
   const refund = steps[steps.length - 1]?.refund;
   if (!refund) throw new Error("the seeded job owes nothing");
   if (claimed) {

@@ -1,22 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { countDemo, DEMO_PER_HOUR, demoSats, HOUR_MS } from "./demo.rules.ts";
+import { countDemo, DEMO_PER_HOUR, HOUR_MS } from "./demo.rules.ts";
 
 const DAY_MS = 24 * HOUR_MS;
-const EVAL_RATES = { inputUsdPer1k: 0.0008, outputUsdPer1k: 0.004 };
-const WORK_RATES = { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 };
-const CONFIG = {
-  doMonthlyCostUsd: 100,
-  doMonthlyRequestVolume: 1_000,
-  marginPct: 25,
-  outputTokensShort: 200,
-  outputTokensMedium: 400,
-  outputTokensLong: 800,
-  shortMaxChars: 100,
-  mediumMaxChars: 300,
-  systemPromptTokens: 50,
-};
-const api = (inputTokens: number, outputTokens: number) => ({ inputTokens, outputTokens, source: "api" as const });
 
 Deno.test("countDemo: whenever it is asked, no hour has more than five answers and no day more than its limit", () => {
   const asks = fc.array(fc.integer({ min: 0, max: 30 * 60_000 }), { maxLength: 120 });
@@ -65,21 +51,4 @@ Deno.test("countDemo: a clock that is set back frees nobody, and a limit that wa
     outcome: "day",
     waitMs: 23 * HOUR_MS,
   });
-});
-
-Deno.test("demoSats: work and evaluation with one margin, one share of the machine and one rounding", () => {
-  const evaluation = { usage: api(300, 20), rates: EVAL_RATES };
-  const work = { usage: api(60, 150), rates: WORK_RATES };
-  const usd = 300 * 0.0008 / 1_000 + 20 * 0.004 / 1_000 + 60 * 0.003 / 1_000 + 150 * 0.015 / 1_000 + 100 / 1_000;
-  const btcUsd = 100_000;
-  assert.equal(demoSats({ evaluation, work, config: CONFIG, btcUsd }), Math.ceil(usd * 1.25 / btcUsd * 1e8));
-});
-
-Deno.test("demoSats: a refusal costs its evaluation with margin, without the machine's share, and at least one sat", () => {
-  const evaluation = { usage: api(30_000, 2_000), rates: EVAL_RATES };
-  const usd = 30 * 0.0008 + 2 * 0.004;
-  const btcUsd = 100_000;
-  assert.equal(demoSats({ evaluation, work: null, config: CONFIG, btcUsd }), Math.ceil(usd * 1.25 / btcUsd * 1e8));
-  const small = { usage: api(1, 1), rates: EVAL_RATES };
-  assert.equal(demoSats({ evaluation: small, work: null, config: CONFIG, btcUsd }), 1);
 });

@@ -1,25 +1,24 @@
-import type { Posting } from "@/lib/ledger/postings.ts";
-import { type Account, jobAccount, refundAccount } from "@/lib/ledger/accounts.ts";
+import { type Account, jobAccount, refundAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import assert from "node:assert/strict";
 import type { Usage } from "@/lib/ai/port.ts";
 import { applyPostings, balanceOf, checkPosting, type Counters } from "@/lib/ledger/ledger.rules.ts";
-import { price } from "@/lib/metering/pricing.rules.ts";
-import { TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { charge, nonZero, type Posting, subsidyUsed } from "@/lib/ledger/postings.ts";
+import { costOf, type CostSheet, costSheetOf, type Outcome } from "@/lib/metering/close.rules.ts";
+import { testQuote, used } from "@/lib/metering/testing/quotes.ts";
 import {
   accepted,
   createJob,
   evalPaid,
   evaluationFailed,
+  evaluationRefused,
   invoiceExpired,
   type Job,
   type JobState,
   type NoStep,
-  type Quote,
   rejected,
   type Step,
   TERMINAL,
-  workDone,
-  workFailed,
+  workEnded,
   workPaid,
 } from "./jobs.machine.ts";
 
@@ -30,28 +29,43 @@ const TERMS = { dustSats: 1, claimDays: 30 };
 const USAGE: Usage = { inputTokens: 60, outputTokens: 100, source: "api" };
 const EVAL = { paymentHash: "e".repeat(64), paymentRequest: "lnbcrt-eval", amountSats: 10, expiresAt: NOW + 600_000 };
 const WORK = { paymentHash: "f".repeat(64), paymentRequest: "lnbcrt-work", amountSats: 500, expiresAt: NOW + 900_000 };
-const QUOTE: Quote = {
-  inputTokens: 60,
-  outputTokens: 200,
-  maxOutputTokens: 200,
-  rates: { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 },
-  config: TEST_SETTINGS.price,
-  btc: { usd: 100_000, source: "test", at: NOW },
-  usd: 0.5,
-  sats: 500,
+const QUOTE = { ...testQuote({ evaluation: null }), sats: 500, usd: 0.5 };
+const COMPLETE: Outcome = { end: "complete", used: { evaluation: null, work: USAGE }, finish: "stop" };
+const FAILED: Outcome = {
+  end: "failed",
+  by: "provider",
+  used: { evaluation: null, work: null },
+  errorMessage: "broken",
 };
 /** What USAGE costs by QUOTE, by the one formula. */
-const ACTUAL = price({ ...USAGE, rates: QUOTE.rates, config: QUOTE.config, btcUsd: QUOTE.btc.usd });
+const ACTUAL = costOf(QUOTE, COMPLETE, true);
+
+/** The work has ended, and was charged as metering charges it: its postings come first. */
+function end(job: Job, outcome: Outcome, terms = TERMS): Step | NoStep {
+  const costSheet = sheetOf(job, outcome);
+  const step = workEnded(job, { outcome, costSheet, grantedSats: job.grantedSats, terms, now: NOW });
+  if (step.outcome === "replayed") return step;
+  const charged = [
+    charge(job.handle, JOB, REVENUE.work, costSheet.chargeSats),
+    subsidyUsed(job.handle, JOB, REVENUE.work, costSheet.subsidySats),
+  ];
+  return { ...step, postings: [...nonZero(charged), ...step.postings] };
+}
+const sheetOf = ({ paidSats, grantedSats }: Job, outcome: Outcome): CostSheet =>
+  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats });
+
+const EVAL_FAILED = { message: "broken", usage: null, terms: TERMS, now: NOW };
 
 /** One of every fact, as it would arrive for the usual job. */
 const FACTS = {
   evalPaid: (job: Job) => evalPaid(job, { paymentHash: EVAL.paymentHash, paidSats: 10, now: NOW }),
   accepted: (job: Job) => accepted(job, { reason: "fine", usage: USAGE, quote: QUOTE, workInvoice: WORK }),
   rejected: (job: Job) => rejected(job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }),
-  evaluationFailed: (job: Job) => evaluationFailed(job, { message: "broken", usage: null, terms: TERMS, now: NOW }),
+  evaluationRefused: (job: Job) => evaluationRefused(job, { reason: "filtered", usage: USAGE, terms: TERMS, now: NOW }),
+  evaluationFailed: (job: Job) => evaluationFailed(job, { ...EVAL_FAILED, keptSats: 0 }),
   workPaid: (job: Job) => workPaid(job, { paymentHash: WORK.paymentHash, paidSats: 500, now: NOW }),
-  workDone: (job: Job) => workDone(job, { usage: USAGE, terms: TERMS, now: NOW }),
-  workFailed: (job: Job) => workFailed(job, { message: "broken", terms: TERMS, now: NOW }),
+  workDone: (job: Job) => end(job, COMPLETE),
+  workFailed: (job: Job) => end(job, FAILED),
   evalExpired: (job: Job) => invoiceExpired(job, { paymentHash: EVAL.paymentHash }),
   workExpired: (job: Job) => invoiceExpired(job, { paymentHash: WORK.paymentHash }),
 } satisfies Record<string, (job: Job) => Step | NoStep>;
@@ -98,6 +112,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     state: "awaiting_eval_payment",
     createdAt: NOW,
     pubkey: null,
+    caller: null,
     request: "hello",
     evalModel: "e",
     workModel: "w",
@@ -115,12 +130,19 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     reason: null,
     errorMessage: null,
     costSheet: null,
+    interrupted: false,
     refundId: null,
   });
 });
 
 // ---- every fact in every state ---------------------------------------------------------------------------------------
 
+const EVALUATED = {
+  accepted: "awaiting_work_payment",
+  rejected: "rejected",
+  evaluationRefused: "rejected",
+  evaluationFailed: "failed",
+} as const;
 /** How each state is reached, and which facts mean something there. All others are replays or came too late. */
 const STATES: { name: string; by: Fact[]; state: JobState; takes: Partial<Record<Fact, JobState>> }[] = [
   {
@@ -133,7 +155,7 @@ const STATES: { name: string; by: Fact[]; state: JobState; takes: Partial<Record
     name: "evaluating",
     by: ["evalPaid"],
     state: "evaluating",
-    takes: { accepted: "awaiting_work_payment", rejected: "rejected", evaluationFailed: "failed" },
+    takes: EVALUATED,
   },
   {
     name: "awaiting work payment",
@@ -151,6 +173,7 @@ const STATES: { name: string; by: Fact[]; state: JobState; takes: Partial<Record
   { name: "failed in work", by: ["evalPaid", "accepted", "workPaid", "workFailed"], state: "failed", takes: {} },
   { name: "failed in evaluation", by: ["evalPaid", "evaluationFailed"], state: "failed", takes: {} },
   { name: "rejected", by: ["evalPaid", "rejected"], state: "rejected", takes: {} },
+  { name: "refused by the provider", by: ["evalPaid", "evaluationRefused"], state: "rejected", takes: {} },
   { name: "expired before evaluation", by: ["evalExpired"], state: "expired", takes: { evalPaid: "evaluating" } },
   {
     name: "expired before work",
@@ -162,7 +185,7 @@ const STATES: { name: string; by: Fact[]; state: JobState; takes: Partial<Record
     name: "revived by the evaluation",
     by: ["evalExpired", "evalPaid"],
     state: "evaluating",
-    takes: { accepted: "awaiting_work_payment", rejected: "rejected", evaluationFailed: "failed" },
+    takes: EVALUATED,
   },
   {
     name: "revived by the work",
@@ -225,9 +248,9 @@ Deno.test("evalPaid: what was paid beyond the fee stays the payer's", () => {
     ["lightning", "revenue:eval", 10],
     ["lightning", JOB, 3],
   ]);
-  const end = rejected(step.job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }) as Step;
-  assert.equal(end.refund?.sats, 3);
-  assert.deepEqual(end.postings.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
+  const refused = rejected(step.job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }) as Step;
+  assert.equal(refused.refund?.sats, 3);
+  assert.deepEqual(refused.postings.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
 });
 
 Deno.test("evalPaid: less than the fee is earned as far as it goes", () => {
@@ -244,13 +267,16 @@ Deno.test("accepted: keeps the reason, the quote and the invoice, ends the evalu
   assert.equal(step.refund, null);
 });
 
-Deno.test("rejected: keeps the reason and the fee, owes nothing", () => {
-  const { job, step, sats } = after("evalPaid", "rejected");
-  assert.deepEqual([job.reason, job.evalUsage, job.refundId], ["no", USAGE, null]);
-  assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
-  assert.equal(step.refund, null);
-  assert.equal(sats("revenue:eval"), 10);
-});
+for (const [fact, reason] of [["rejected", "no"], ["evaluationRefused", "filtered"]] as const) {
+  Deno.test(`${fact}: keeps the reason and the fee, owes nothing, and the key is to blame`, () => {
+    const { job, step, sats } = after("evalPaid", fact);
+    assert.deepEqual([job.reason, job.evalUsage, job.refundId, job.errorMessage], [reason, USAGE, null, null]);
+    assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
+    assert.equal(step.refund, null);
+    assert.equal(sats("revenue:eval"), 10);
+    assert.deepEqual(step.trust, { kind: "failure" });
+  });
+}
 
 Deno.test("evaluationFailed: the fee goes back and can be claimed for 30 days", () => {
   const { job, step, sats } = after("evalPaid", "evaluationFailed");
@@ -258,6 +284,24 @@ Deno.test("evaluationFailed: the fee goes back and can be claimed for 30 days", 
   assert.deepEqual([sats("revenue:eval"), sats(REFUND)], [0, 10]);
   assert.deepEqual([step.refund?.sats, step.refund?.state, step.refund?.claimUntil], [10, "pending", NOW + 30 * DAY]);
   assert.deepEqual(step.tasks, [{ kind: "evaluate", id: HANDLE, dueAt: null }]);
+  assert.equal(step.trust, null, "the request is not to blame");
+});
+
+Deno.test("evaluationFailed: beyond the free failures what it took is kept of the fee, and never more than the fee", () => {
+  const { job } = after("evalPaid");
+  const cases: [keptSats: number, refundSats: number | undefined, moved: number][] = [
+    [0, 10, 10],
+    [3, 7, 7],
+    [10, undefined, 0],
+    [50, undefined, 0],
+  ];
+  for (const [keptSats, refundSats, moved] of cases) {
+    const step = evaluationFailed(job, { ...EVAL_FAILED, keptSats }) as Step;
+    assert.equal(step.job.state, "failed");
+    assert.equal(step.refund?.sats, refundSats);
+    const returned = step.postings.filter(({ from }) => from === REVENUE.eval).reduce((sum, { sats }) => sum + sats, 0);
+    assert.equal(returned, moved);
+  }
 });
 
 Deno.test("workPaid: the sats are the job's, and the work is planned for now", () => {
@@ -268,11 +312,11 @@ Deno.test("workPaid: the sats are the job's, and the work is planned for now", (
   assert.deepEqual(step.postings.map(({ id }) => id), [`settle:${WORK.paymentHash}`]);
 });
 
-Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", () => {
+Deno.test("workEnded: what it cost is earned, the rest is owed, to the satoshi", () => {
   const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workDone");
-  const { costSheet } = job;
   assert.ok(ACTUAL.sats > 0 && ACTUAL.sats < 500);
-  assert.deepEqual(costSheet, {
+  assert.deepEqual(job.costSheet, {
+    evalUsage: null,
     usage: USAGE,
     modelCostUsd: ACTUAL.modelCostUsd,
     infraUsd: ACTUAL.infraUsd,
@@ -284,13 +328,43 @@ Deno.test("workDone: what it cost is earned, the rest is owed, to the satoshi", 
   });
   assert.deepEqual([sats(JOB), sats("revenue:work"), sats(REFUND)], [0, ACTUAL.sats, 500 - ACTUAL.sats]);
   assert.equal(step.refund?.sats, 500 - ACTUAL.sats);
-  assert.equal(job.refundId, HANDLE);
+  assert.deepEqual([job.refundId, job.interrupted, job.errorMessage], [HANDLE, false, null]);
   assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);
 });
 
-Deno.test("workDone: a cost above what was paid is the operator's loss, never a debt", () => {
+const NONE = { evaluation: null, work: null };
+const ENDS: [outcome: Outcome, state: JobState, interrupted: boolean][] = [
+  [COMPLETE, "complete", false],
+  [{ end: "broken", used: NONE, deliveredTokens: 320, errorMessage: "cut" }, "complete", true],
+  [{ end: "left", used: NONE, delivered: true, errorMessage: "gone" }, "complete", true],
+  [{ end: "refused", by: "provider", used: NONE, delivered: true, reason: "filtered" }, "complete", true],
+  [{ end: "refused", by: "provider", used: { ...NONE, work: USAGE }, delivered: false, reason: "no" }, "failed", false],
+  [{ end: "left", used: NONE, delivered: false, errorMessage: "gone" }, "failed", false],
+  [FAILED, "failed", false],
+  [{ ...FAILED, by: "us" }, "failed", false],
+];
+for (const [outcome, state, interrupted] of ENDS) {
+  const what = `${outcome.end}${"by" in outcome ? ` by ${outcome.by}` : ""}${interrupted ? " after text" : ""}`;
+  Deno.test(`workEnded: ${what} makes it ${state}${interrupted ? " and interrupted" : ""}, with all that is not charged owed`, () => {
+    const { job } = after("evalPaid", "accepted", "workPaid");
+    const { chargeSats, refundSats } = sheetOf(job, outcome);
+    const step = end(job, outcome) as Step;
+    assert.deepEqual([step.job.state, step.job.interrupted], [state, interrupted]);
+    assert.equal(step.refund?.sats, refundSats);
+    assert.equal(chargeSats + refundSats, 500);
+    assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);
+    const why = outcome.end === "refused" ? outcome.reason : "errorMessage" in outcome ? outcome.errorMessage : null;
+    assert.equal(step.job.reason, outcome.end === "refused" ? why : "fine", "whose refusal it was");
+    if (why === null) return assert.equal(step.job.errorMessage, null);
+    assert.ok(step.job.errorMessage?.startsWith(why), "why it ended");
+    assert.equal(step.job.errorMessage?.includes(`${chargeSats} sats were charged`), chargeSats > 0, "what it cost");
+    assert.match(step.job.errorMessage ?? "", /\/refund/, "and how to take the rest back");
+  });
+}
+
+Deno.test("workEnded: a cost above what was paid is the operator's loss, never a debt", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
-  const step = workDone(job, { usage: { ...USAGE, outputTokens: 1_000_000 }, terms: TERMS, now: NOW }) as Step;
+  const step = end(job, { ...COMPLETE, used: { evaluation: null, work: used(60, 1_000_000) } } as Outcome) as Step;
   assert.equal(step.job.costSheet?.chargeSats, 500);
   assert.ok((step.job.costSheet?.actualSats ?? 0) > 500);
   assert.equal(step.refund, null);
@@ -298,19 +372,19 @@ Deno.test("workDone: a cost above what was paid is the operator's loss, never a 
   assert.deepEqual(step.postings.map(({ to, sats }) => [to, sats]), [["revenue:work", 500]]);
 });
 
-Deno.test("workDone: less than dust is not refunded and does not stay in the job", () => {
+Deno.test("workEnded: less than dust is not refunded and does not stay in the job", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
   const owed = 500 - ACTUAL.sats;
-  const dusty = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed + 1 }, now: NOW }) as Step;
+  const dusty = end(job, COMPLETE, { ...TERMS, dustSats: owed + 1 }) as Step;
   assert.equal(dusty.refund, null);
   assert.deepEqual(dusty.postings.map(({ to, sats }) => [to, sats]), [["revenue:work", ACTUAL.sats], ["pool", owed]]);
-  const exact = workDone(job, { usage: USAGE, terms: { ...TERMS, dustSats: owed }, now: NOW }) as Step;
+  const exact = end(job, COMPLETE, { ...TERMS, dustSats: owed }) as Step;
   assert.equal(exact.refund?.sats, owed);
 });
 
-Deno.test("workDone: a subsidy is used up before the payer's money, and the payer gets the difference", () => {
+Deno.test("workEnded: a subsidy is used up before the payer's money, and the payer gets the difference", () => {
   const { job } = after("evalPaid", "accepted", "workPaid");
-  const step = workDone({ ...job, grantedSats: 20 }, { usage: USAGE, terms: TERMS, now: NOW }) as Step;
+  const step = end({ ...job, grantedSats: 20 }, COMPLETE) as Step;
   const costSheet = step.job.costSheet;
   assert.deepEqual([costSheet?.subsidySats, costSheet?.chargeSats], [20, ACTUAL.sats - 20]);
   const out = step.postings.filter(({ from }) => from === JOB).reduce(
@@ -320,17 +394,11 @@ Deno.test("workDone: a subsidy is used up before the payer's money, and the paye
   assert.equal(out, 520 - (costSheet?.returnedSats ?? NaN));
 });
 
-Deno.test("workDone: without a quote there is nothing to convert the cost with, so nothing happens", () => {
-  const { job } = after("evalPaid", "accepted", "workPaid");
-  assert.equal(workDone({ ...job, quote: null }, { usage: USAGE, terms: TERMS, now: NOW }).outcome, "replayed");
-});
-
-Deno.test("workFailed: all that was paid for the work goes back, the evaluation stays earned", () => {
+Deno.test("workEnded: a failure before any text owes all that was paid for the work, the evaluation stays earned", () => {
   const { job, step, sats } = after("evalPaid", "accepted", "workPaid", "workFailed");
-  assert.deepEqual([job.errorMessage, job.costSheet], ["broken", null]);
+  assert.deepEqual([job.costSheet?.actualSats, job.costSheet?.refundSats], [0, 500]);
   assert.deepEqual([sats(JOB), sats(REFUND), sats("revenue:eval")], [0, 500, 10]);
   assert.equal(step.refund?.sats, 500);
-  assert.deepEqual(step.tasks, [{ kind: "work", id: HANDLE, dueAt: null }]);
 });
 
 Deno.test("invoiceExpired: an overpaid fee does not stay in a job that is over", () => {
@@ -370,6 +438,6 @@ Deno.test("evaluationFailed: gives back what was paid of the fee, not what was a
   const paid = evalPaid(fresh(), { paymentHash: EVAL.paymentHash, paidSats: 7, now: NOW });
   assert.equal(paid.outcome, "applied");
   if (paid.outcome !== "applied") return;
-  const failed = evaluationFailed(paid.job, { message: "no", usage: null, terms: TERMS, now: NOW });
+  const failed = evaluationFailed(paid.job, { ...EVAL_FAILED, keptSats: 0 });
   assert.equal(failed.outcome === "applied" && failed.refund?.sats, 7);
 });

@@ -9,11 +9,8 @@ import {
   price,
   type PriceConfig,
   priorOutputTokens,
-  quote,
   type Rates,
-  settle,
 } from "./pricing.rules.ts";
-import { MAX_SATS } from "@/lib/ledger/sats.rules.ts";
 
 /** The defaults of economy.md §3. */
 const CONFIG: PriceConfig = {
@@ -59,36 +56,19 @@ Deno.test("priorOutputTokens: each limit belongs to the shorter class", () => {
   assert.deepEqual([0, 100, 101, 300, 301].map(prior), [200, 200, 400, 400, 800]);
 });
 
-Deno.test("quote: 16 characters for Sonnet at the defaults are 129 sats", () => {
-  // 16 / 4 + 50 = 54 in, 200 out: 0.000162 + 0.003 = 0.003162 USD; + 0.1 = 0.103162; × 1.25 = 0.1289525 USD
+Deno.test("price: short and long requests for Sonnet at the defaults, computed by hand", () => {
+  // "What is Bitcoin?": 16 / 4 + 50 = 54 in, 200 out: 0.000162 + 0.003 = 0.003162 USD; + 0.1 = 0.103162; × 1.25 = 0.1289525 USD
   // = 128.9525 sats at 1 sat = 0.001 USD.
-  const q = quote({ request: "What is Bitcoin?", rates: SONNET, config: CONFIG, btcUsd: BTC_USD });
-  assert.equal(q.inputTokens, 54);
-  assert.equal(q.outputTokens, 200);
-  assertUsd(q.modelCostUsd, 0.003162);
-  assertUsd(q.infraUsd, 0.1);
-  assertUsd(q.totalUsd, 0.1289525);
-  assert.equal(q.sats, 129);
-});
-
-Deno.test("quote: 500 characters for Sonnet at the defaults are 141 sats", () => {
-  // 125 + 50 = 175 in, 800 out: 0.000525 + 0.012 = 0.012525; + 0.1; × 1.25 = 0.14065625 USD = 140.65625 sats.
-  assert.equal(quote({ request: "x".repeat(500), rates: SONNET, config: CONFIG, btcUsd: BTC_USD }).sats, 141);
-});
-
-Deno.test("quote: a given output count takes the place of the prior, and the share can be left out", () => {
-  // 54 in, 1000 out: 0.000162 + 0.015 = 0.015162; × 1.25 = 0.0189525 USD = 18.9525 sats.
-  const q = quote({
-    request: "What is Bitcoin?",
-    rates: SONNET,
-    config: CONFIG,
-    btcUsd: BTC_USD,
-    outputTokens: 1000,
-    withInfra: false,
-  });
-  assert.equal(q.outputTokens, 1000);
-  assert.equal(q.infraUsd, 0);
-  assert.equal(q.sats, 19);
+  const p = price({ inputTokens: 54, outputTokens: 200, rates: SONNET, config: CONFIG, btcUsd: BTC_USD });
+  assertUsd(p.modelCostUsd, 0.003162);
+  assertUsd(p.infraUsd, 0.1);
+  assertUsd(p.totalUsd, 0.1289525);
+  assert.equal(p.sats, 129);
+  // 500 characters: 175 in, 800 out: 0.000525 + 0.012 = 0.012525; + 0.1; × 1.25 = 0.14065625 USD = 140.65625 sats.
+  assert.equal(
+    price({ inputTokens: 175, outputTokens: 800, rates: SONNET, config: CONFIG, btcUsd: BTC_USD }).sats,
+    141,
+  );
 });
 
 Deno.test("price: charges the infrastructure share once and margin once", () => {
@@ -248,12 +228,12 @@ Deno.test("affordableOutputTokens: is the largest count within what was paid", (
   );
 });
 
-Deno.test("affordableOutputTokens: covers the quote it was paid by", () => {
+Deno.test("affordableOutputTokens: covers the price that was paid", () => {
   fc.assert(
-    fc.property(fc.string({ maxLength: 500 }), anyRates, anyConfig, anyBtcUsd, (request, rates, config, btcUsd) => {
-      const q = quote({ request, rates, config, btcUsd });
-      const n = affordableOutputTokens({ paidSats: q.sats, inputTokens: q.inputTokens, rates, config, btcUsd });
-      assert.ok(n >= q.outputTokens);
+    fc.property(anyTokens, anyTokens, anyRates, anyConfig, anyBtcUsd, (i, outputTokens, rates, config, btcUsd) => {
+      const call = { inputTokens: i, rates, config, btcUsd };
+      const { sats: paidSats } = price({ ...call, outputTokens });
+      assert.ok(affordableOutputTokens({ ...call, paidSats, max: 20_000 }) >= outputTokens);
     }),
   );
 });
@@ -275,56 +255,4 @@ Deno.test("affordableOutputTokens: refuses an amount or a limit that is none", (
   const input = { paidSats: 125, inputTokens: 54, rates: SONNET, config: CONFIG, btcUsd: BTC_USD };
   assert.throws(() => affordableOutputTokens({ ...input, paidSats: 1.5 }), { message: /paidSats/ });
   assert.throws(() => affordableOutputTokens({ ...input, max: -1 }), { message: /max/ });
-});
-
-Deno.test("settle: the subsidy is used before the payer's money, and the rest goes back to whom it came from", () => {
-  const cases: [
-    actual: number,
-    paid: number,
-    granted: number,
-    charge: number,
-    absorbed: number,
-    refund: number,
-    returned: number,
-  ][] = [
-    [100, 129, 0, 100, 0, 29, 0],
-    [129, 129, 0, 129, 0, 0, 0],
-    [200, 129, 0, 129, 0, 0, 0], // more than was held: the operator's loss
-    [100, 0, 129, 0, 100, 0, 29],
-    [100, 79, 50, 50, 50, 29, 0],
-    [40, 79, 50, 0, 40, 79, 10],
-    [0, 79, 50, 0, 0, 79, 50],
-  ];
-  for (const [actualSats, paidSats, grantedSats, chargeSats, subsidySats, refundSats, returnedSats] of cases) {
-    assert.deepEqual(settle({ actualSats, paidSats, grantedSats }), {
-      chargeSats,
-      subsidySats,
-      refundSats,
-      returnedSats,
-    });
-  }
-});
-
-Deno.test("settle: paid + granted = charge + absorbed + refund + returned, and nobody gives more than they gave", () => {
-  const small = fc.integer({ min: 0, max: 1_000 });
-  const sats = fc.oneof(small, fc.maxSafeInteger().map((n) => Math.abs(n) % (MAX_SATS + 1)));
-  fc.assert(
-    fc.property(sats, sats, sats, (actualSats, paidSats, grantedSats) => {
-      const s = settle({ actualSats, paidSats, grantedSats });
-      assert.equal(paidSats + grantedSats, s.chargeSats + s.subsidySats + s.refundSats + s.returnedSats);
-      for (const n of Object.values(s)) assert.ok(Number.isSafeInteger(n) && n >= 0);
-      assert.ok(s.chargeSats <= paidSats && s.subsidySats <= grantedSats);
-      assert.equal(s.chargeSats + s.subsidySats, Math.min(actualSats, paidSats + grantedSats));
-    }),
-    { numRuns: 500 },
-  );
-});
-
-Deno.test("settle: refuses amounts that are not whole satoshis, naming which", () => {
-  const good = { actualSats: 1, paidSats: 1, grantedSats: 1 };
-  for (const name of ["actualSats", "paidSats", "grantedSats"]) {
-    for (const n of [-1, 0.5, NaN, Infinity, MAX_SATS + 1]) {
-      assert.throws(() => settle({ ...good, [name]: n }), { name: "RangeError", message: new RegExp(name) });
-    }
-  }
 });

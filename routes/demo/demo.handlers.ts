@@ -8,7 +8,7 @@ import type { GetDemoRoute } from "./demo.routes.ts";
 import { type Counted, DEMO_PER_HOUR } from "@/lib/demo/demo.rules.ts";
 import { countOne } from "@/lib/demo/demo.rows.ts";
 
-/** When to try again after a model that failed (s). */
+/** When to try again after a model that failed and did not say when (s). */
 const MODEL_AGAIN_S = 30;
 
 export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
@@ -53,11 +53,13 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
 };
 
 /** The count is not given back: else whatever makes a model fail could be asked without end, at the operator's cost. */
-function modelFailed({ errorMessage }: { errorMessage: string }): ApiError {
+function modelFailed(
+  { errorMessage, retryAfterMs }: { errorMessage: string; retryAfterMs?: number | undefined },
+): ApiError {
   return unavailable(
     "model_unavailable",
     "The model gave no answer. This try counts as one of your answers of this hour all the same.",
-    MODEL_AGAIN_S,
+    retryAfterMs === undefined ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
     { cause: errorMessage },
   );
 }

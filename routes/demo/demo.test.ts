@@ -303,12 +303,43 @@ withDemo("a model that fails is 503: nothing is booked, the try is used up", asy
   assert.equal(assertError(await ask(fake), 503, "model_unavailable"), 30);
   modelFaults.work.push({ kind: "hang" });
   assertError(await ask(fake), 503, "model_unavailable");
-  assertError(await ask(fake, "[fail-work]"), 503, "model_unavailable");
+  modelFaults.work.push({
+    kind: "passing",
+    as: "broken",
+    usage: { inputTokens: 900, outputTokens: 90, source: "api" },
+  });
+  assert.equal(assertError(await ask(fake), 503, "model_unavailable"), 30);
   assert.deepEqual(await entries(fake), []);
   assert.equal(await operator(fake), -SEED);
   const { body } = await ask(fake);
   assert.deepEqual([body.remainingThisHour, body.remainingToday], [0, 45]);
 });
+
+withDemo(
+  "what the provider refuses is refused: the operator pays what it counted, without the machine's share",
+  async (fake) => {
+    const { modelFaults } = fake;
+    const costs: number[] = [];
+    const refusedIn = async (request = "What is a pool?") => {
+      const { status, body } = await ask(fake, request);
+      assert.deepEqual([status, body.state], [200, "rejected"], JSON.stringify(body));
+      assert.match(body.reason, /^The model's provider refused it/);
+      costs.push(body.costSats);
+    };
+    const usage = { inputTokens: 40_000, outputTokens: 1_000, source: "api" as const };
+    modelFaults.evaluate.push({ kind: "permanent", as: "refused", usage });
+    await refusedIn();
+    modelFaults.work.push({ kind: "permanent", as: "too_long", usage });
+    await refusedIn();
+    await refusedIn("[fail-work]");
+    await refusedIn("[fail-eval]");
+    const [judging = 0, writing = 0, uncounted, none] = costs;
+    assert.ok(judging > 100 && writing > judging, `${costs}`);
+    assert.ok(uncounted !== undefined && uncounted > 0 && uncounted < 20, "its evaluation alone");
+    assert.equal(none, 0);
+    assert.deepEqual((await entries(fake)).map(({ sats }) => sats).sort(), [judging, writing, uncounted].sort());
+  },
+);
 
 withDemo("a database that dies before the price is booked is 503, and no answer is given for it", async (fake) => {
   const { world, clock, modelFaults } = fake;

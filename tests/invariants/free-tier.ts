@@ -24,6 +24,7 @@ import { type PaidSession, paidSession } from "../harness/session-payer.ts";
 import { TEST_RATES, TEST_SETTINGS } from "../harness/world.ts";
 import type { Naive } from "./naive.ts";
 import { assertAlways, assertAtRest, History } from "./rules.ts";
+import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import { must, Violation } from "./violation.ts";
 
 /** Trust scores of the keys, so far from the next tier's threshold that a history does not reach it, but for the first. */
@@ -559,10 +560,7 @@ function assertRequest(request: SessionRequest, subsidy: Subsidy | null): void {
 /** economy.md §4, word for word; nothing shared with the code. */
 function assertParts(
   { actualSats, chargeSats, subsidySats, refundSats, returnedSats, paidSats, grantedSats }:
-    & Omit<
-      NonNullable<Job["costSheet"]>,
-      "usage" | "modelCostUsd" | "infraUsd"
-    >
+    & Omit<CostSheet, "evalUsage" | "usage" | "modelCostUsd" | "infraUsd">
     & { paidSats: number; grantedSats: number },
 ): void {
   const parts =
