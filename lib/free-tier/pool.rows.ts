@@ -280,13 +280,14 @@ async function countUse(tx: Tx, pubkey: string, day: string, sats: number, now: 
   }
 }
 
-/** Gives the pool its share of a charge that was just earned, in the same commit. @param from the revenue account */
+/** Gives the pool its share of a charge that was just earned, in the same commit.
+ * @param input.from the revenue account @param input.book how it is posted: `postNew` where the record is certain to be new */
 export async function creditPool(
   tx: Tx,
   rules: FreeTier,
-  input: { id: string; from: RevenueAccount; chargeSats: number; now: number },
+  input: { id: string; from: RevenueAccount; chargeSats: number; book?: typeof post; now: number },
 ): Promise<void> {
-  const { id, from, chargeSats, now } = input;
+  const { id, from, chargeSats, book = post, now } = input;
   if (chargeSats === 0) return;
   const { poolCreditPct } = rules.config;
   const before = await tx.get<PoolRow>(POOL_ROW) ?? { v: 1, carry: 0, chargedSats: 0, hundredths: 0, since: now };
@@ -298,7 +299,7 @@ export async function creditPool(
     hundredths: before.hundredths + chargeSats * poolCreditPct,
     since: Math.min(before.since, now),
   });
-  await post(tx, nonZero([poolCredit(id, from, sats)]), now);
+  await book(tx, nonZero([poolCredit(id, from, sats)]), now);
 }
 
 /** The operator's gift that the pool begins with, once in the life of an instance. */

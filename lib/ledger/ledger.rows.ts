@@ -22,11 +22,7 @@ export const accountKey = (account: Account): Key => ["account", account];
  */
 export async function post(tx: Tx, postings: readonly Posting[], at: number): Promise<void> {
   postings.forEach(checkPosting);
-  const names = [...new Set(postings.flatMap((posting) => [posting.from, posting.to]))];
-  const [known, counters] = await Promise.all([
-    Promise.all(postings.map((posting) => tx.get<Entry>(entryKey(posting.id)))),
-    Promise.all(names.map((name) => tx.get<Counters>(accountKey(name)))),
-  ]);
+  const known = await Promise.all(postings.map((posting) => tx.get<Entry>(entryKey(posting.id))));
   const fresh = postings.filter((posting, i) => {
     const entry = known[i];
     if (!entry) return true;
@@ -35,12 +31,27 @@ export async function post(tx: Tx, postings: readonly Posting[], at: number): Pr
     }
     return false;
   });
+  await write(tx, fresh, at);
+}
+
+/**
+ * The same for postings that are certain to be new, since the record they are named by is ended in this very transaction, once:
+ * their ids are not looked up.
+ */
+export async function postNew(tx: Tx, postings: readonly Posting[], at: number): Promise<void> {
+  postings.forEach(checkPosting);
+  await write(tx, postings, at);
+}
+
+async function write(tx: Tx, fresh: readonly Posting[], at: number): Promise<void> {
   if (fresh.length === 0) return;
+  const names = [...new Set(fresh.flatMap((posting) => [posting.from, posting.to]))];
+  const counters = await Promise.all(names.map((name) => tx.get<Counters>(accountKey(name))));
   const before = new Map(names.map((name, i) => [name, counters[i] ?? NO_COUNTERS]));
   for (const [name, after] of applyPostings(before, fresh)) {
     if (after !== before.get(name)) tx.set(accountKey(name), after);
   }
-  for (const posting of fresh) tx.set(entryKey(posting.id), { v: 1, ...posting, at } satisfies Entry);
+  for (const posting of fresh) tx.insert(entryKey(posting.id), { v: 1, ...posting, at } satisfies Entry);
 }
 
 /** Balance of an account in sats. */

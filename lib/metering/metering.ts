@@ -17,7 +17,7 @@ import {
 } from "@/lib/free-tier/pool.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
 import type { Account, RevenueAccount } from "@/lib/ledger/accounts.ts";
-import { post } from "@/lib/ledger/ledger.rows.ts";
+import { post, postNew } from "@/lib/ledger/ledger.rows.ts";
 import { nonZero, type Posting, subsidyUsed } from "@/lib/ledger/postings.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { borneSats, costOf, type CostSheet, costSheetOf, feedsPool, type Outcome, trustOf } from "./close.rules.ts";
@@ -167,14 +167,15 @@ export async function close(
     const promise = { promisedSats, usedSats: subsidySats, account: subsidyAccount, begunAt, now };
     await keepPromise(tx, { id, session, pubkey, requestHash }, promise);
   }
-  await post(
+  const book = books.survives === "process" ? postNew : post;
+  await book(
     tx,
     nonZero([...payer.earned(chargeSats, !feedsPool(outcome)), subsidyUsed(id, subsidyAccount, revenue, subsidySats)]),
     now,
   );
   if (grantedSats > 0) await closeSubsidy(tx, id, subsidySats, now);
   const earnedSats = books.feedsPool && feedsPool(outcome) ? chargeSats : 0;
-  await creditPool(tx, terms.freeTier, { id, from: revenue, chargeSats: earnedSats, now });
+  await creditPool(tx, terms.freeTier, { id, from: revenue, chargeSats: earnedSats, book, now });
   await recordTrust(tx, pubkey, trustOf(outcome, chargeSats), terms.freeTier.trust, now);
   // What a chat was promised and did not use never left the pool.
   const kept = books.survives === "process" && metered.grantedSats > 0 ? subsidySats : grantedSats;

@@ -13,12 +13,18 @@ import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts
 import { beginIn, quoteText } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { converse } from "./requests/work.ts";
-import { countChat, getRequest, requestKey } from "./sessions.rows.ts";
+import { countChat, getRequest, getResult, requestKey } from "./sessions.rows.ts";
 import type { VerifiedToken } from "./tokens.ts";
+
+/** A chat that has ended, and its answer, or what of it was delivered. */
+export interface EndedChat {
+  request: SessionRequest;
+  text: string;
+}
 
 /** `known`: what the caller's Idempotency-Key began before. `ended` resolves once its end is written down. */
 export type BegunChat =
-  | { outcome: "begun" | "known"; request: SessionRequest; ended: Promise<SessionRequest> }
+  | { outcome: "begun" | "known"; request: SessionRequest; ended: Promise<EndedChat> }
   | NotBegun;
 
 export interface Chats {
@@ -35,7 +41,7 @@ const STORE_AGAIN_MS = 1_000;
 
 export function createChats(services: Services): Chats {
   const { store, clock, random, log, settings, liveText } = services;
-  const running = new Map<string, Promise<SessionRequest>>();
+  const running = new Map<string, Promise<EndedChat>>();
   const stopper = new AbortController();
 
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
@@ -66,8 +72,7 @@ export function createChats(services: Services): Chats {
       return result;
     });
     if (begins.outcome === "known") {
-      const ended = running.get(begins.request.id) ?? Promise.resolve(begins.request);
-      return { ...begins, ended };
+      return { ...begins, ended: running.get(begins.request.id) ?? written(begins.request) };
     }
     if (begins.outcome !== "begins") return begins;
     const { request } = begins;
@@ -75,6 +80,11 @@ export function createChats(services: Services): Chats {
     running.set(request.id, ended);
     ended.catch(() => {}); // whoever waits hears of it; without anybody it is no uncaught error
     return { outcome: "begun", request, ended };
+  }
+
+  /** One that ended before. */
+  async function written(request: SessionRequest): Promise<EndedChat> {
+    return { request, text: (await getResult(store, request.id))?.text ?? "" };
   }
 
   /** What a running chat is, in memory: seen by every transaction after it, gone with the process. */
@@ -91,7 +101,7 @@ export function createChats(services: Services): Chats {
   async function hold(
     request: SessionRequest,
     { chat, text, scope }: { chat: Chat; text: string; scope: IdempotencyScope | null },
-  ): Promise<SessionRequest> {
+  ): Promise<EndedChat> {
     const { id } = request;
     const deliver = chat.streamed ? (piece: string) => liveText.append(id, piece) : null;
     if (chat.streamed) liveText.begin(id);
@@ -103,7 +113,7 @@ export function createChats(services: Services): Chats {
       ran = { outcome: failedBy(stopper.signal.aborted ? null : error), text: "" };
     }
     try {
-      return await writeEnd(request, ran, scope);
+      return { request: await writeEnd(request, ran, scope), text: ran.text };
     } finally {
       if (chat.streamed) liveText.end(id);
     }

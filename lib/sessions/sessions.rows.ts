@@ -121,8 +121,9 @@ export function putRequest(tx: Tx, request: SessionRequest): void {
   tx.set(requestKey(request.session, request.id), request);
 }
 
+/** Writes the answer of a request that ends, which happens once. */
 export function putResult(tx: Tx, requestId: string, text: string): void {
-  tx.set(resultKey(requestId), { v: 1, text } satisfies RequestResult);
+  tx.insert(resultKey(requestId), { v: 1, text } satisfies RequestResult);
 }
 
 // ---- narrowed tokens -----------------------------------------------------------------------------------------------

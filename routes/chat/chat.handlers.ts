@@ -4,7 +4,7 @@ import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import type { BegunChat } from "@/lib/sessions/chats.ts";
+import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
@@ -12,7 +12,6 @@ import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
-import { getResult } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
 import type {
@@ -60,11 +59,10 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
     leave(); // what may still run would be written, and charged, for nobody
     throw error;
   }).finally(() => c.req.raw.signal.removeEventListener("abort", leave));
-  refuseFailed(done);
-  const result = await getResult(deps.store, request.id);
-  c.header("X-Timmy-Debited-Sats", String(done.chargeSats));
-  c.header("X-Timmy-Balance-Sats", String(done.balanceSats));
-  return c.json(completionBody(done, result?.text ?? null, simulatedParts(deps)), 200);
+  refuseFailed(done.request);
+  c.header("X-Timmy-Debited-Sats", String(done.request.chargeSats));
+  c.header("X-Timmy-Balance-Sats", String(done.request.balanceSats));
+  return c.json(completionBody(done.request, done.text, simulatedParts(deps)), 200);
 };
 
 /** The caller's key for this very body; null without one. */
@@ -77,7 +75,7 @@ const scopeOf = (key: string | undefined, token: VerifiedToken, body: unknown): 
   });
 
 /** @throws {ApiError} 503 when the answer takes longer than the model may: it goes on, and its key finds it. */
-async function within({ settings, clock }: AppDeps, ended: Promise<SessionRequest>): Promise<SessionRequest> {
+async function within({ settings, clock }: AppDeps, ended: Promise<EndedChat>): Promise<EndedChat> {
   try {
     return await withDeadline(clock, settings.modelDeadlineMs * 2 + GRACE_MS, "an answer", ended);
   } catch (error) {
@@ -106,7 +104,7 @@ async function streamed(
   over.catch(() => {}); // heard by whoever waits for it below, which may be nobody
   try {
     const first = await Promise.race([live.first, over, patience.promise]).finally(stopTimer);
-    if (typeof first === "object") refuseFailed(first.done);
+    if (typeof first === "object") refuseFailed(first.done.request);
     const stream = chunkStream(request, deps.clock, gone);
     if (first === "slow") stream.open();
     const about = { includeUsage, simulated: simulatedParts(deps), requestId: c.get("requestId") };
@@ -125,7 +123,7 @@ async function pump(
   stream: ChunkStream,
   { live, ended, about, known }: {
     live: Relay;
-    ended: Promise<{ done: SessionRequest }>;
+    ended: Promise<{ done: EndedChat }>;
     about: Parameters<ChunkStream["end"]>[1];
     known: boolean;
   },
@@ -135,10 +133,9 @@ async function pump(
     const { done } = await ended;
     if (known && !live.told()) {
       // Answered before, under the same Idempotency-Key: the text is there as a whole.
-      const result = await getResult(deps.store, done.id);
-      if (result) stream.piece(result.text);
+      if (done.text) stream.piece(done.text);
     }
-    stream.end(done, about);
+    stream.end(done.request, about);
   } catch (error) {
     // Nobody waits for this function: what it threw would end the process.
     deps.log.warn({ error }, "the end of a stream could not be read");

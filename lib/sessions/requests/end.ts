@@ -65,7 +65,8 @@ export async function endIn(
     now,
   });
   await putSession(tx, next, session);
-  putRequest(tx, ended);
+  if (chat) tx.insert(requestKey(session.handle, id), ended); // its id is random, and it ends once
+  else putRequest(tx, ended);
   if (text) putResult(tx, id, text.slice(0, MAX_TEXT));
   tx.event({ type: "session_request", handle: session.handle, request: id, state });
   return ended;
