@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Clock } from "@/lib/clock.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
+import { createChatStream } from "./chat-stream.machine.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { ModelError } from "./port.ts";
 import { CHAT_SHAPES } from "./testing/chat-shapes.ts";
@@ -126,6 +127,22 @@ Deno.test("chat stream: known frames in any order and any split come to what the
       },
     ),
     { numRuns: 800 },
+  );
+});
+
+Deno.test("createChatStream: nothing follows a broken answer, and only usage a finished one", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.constantFrom(...Object.keys(KNOWN) as Known[]), { maxLength: 12 }),
+      splits,
+      (frames, cuts) => {
+        const stream = createChatStream();
+        const events = fedOf(["!\n", ...frames], cuts).pieces.flatMap((piece) => stream.push(piece));
+        const kinds = [...events, ...stream.end()].map(({ kind }) => kind);
+        assert.match(kinds.join(" "), /^((text|hidden|usage) ?)*(finished( usage)*|broken)?$/);
+      },
+    ),
+    { numRuns: 500 },
   );
 });
 
