@@ -9,7 +9,7 @@ import {
   type WorkInput,
   type WorkResult,
 } from "./port.ts";
-import { estimateTokens } from "./usage.ts";
+import { countedTokens } from "./tokens.rules.ts";
 
 export type Method = "evaluate" | "work" | "chat";
 
@@ -120,7 +120,7 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
         assert.equal(pieces.length, last);
         assert.ok(whole.text.startsWith(pieces.join("")));
         assert.ok(error.usage && error.usage.inputTokens > 0);
-        assert.ok(error.usage.outputTokens >= estimateTokens(pieces.join("")));
+        assert.ok(error.usage.outputTokens >= countedTokens(pieces.join("")));
         assert.ok(error.usage.outputTokens <= whole.usage.outputTokens);
       }
     });

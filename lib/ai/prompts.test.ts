@@ -8,7 +8,7 @@ import {
   VERDICT_TOOL_DEFINITION,
   WORK_PROMPT,
 } from "./prompts.ts";
-import { estimateTokens } from "./usage.ts";
+import { countedTokens } from "./tokens.rules.ts";
 import { VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
 Deno.test("encodeRequest: any request comes back exactly, from one line without a tag's or a control token's beginning", () => {
@@ -37,7 +37,7 @@ Deno.test("encodeRequest: any request comes back exactly, from one line without 
 });
 
 Deno.test("WORK_PROMPT: is no longer than the 50 tokens every price counts for it", () => {
-  assert.ok(estimateTokens(WORK_PROMPT) <= 50, String(estimateTokens(WORK_PROMPT)));
+  assert.ok(countedTokens(WORK_PROMPT) <= 50, String(countedTokens(WORK_PROMPT)));
 });
 
 Deno.test("evaluationOverheadTokens: more than three characters a token of all we add, and whole", () => {

@@ -10,7 +10,8 @@ import {
   type WorkResult,
 } from "./port.ts";
 import { EVALUATION_TOOL_PROMPT, WORK_PROMPT } from "./prompts.ts";
-import { CHARACTERS_PER_TOKEN, createUsageMeter, estimatedUsage, firstCharacters } from "./usage.ts";
+import { createTokenCounter } from "./tokens.rules.ts";
+import { createUsageMeter, estimatedUsage, firstCharacters } from "./usage.ts";
 
 /**
  * What the simulated model refuses: a request that contains one of these, whatever the case, as whole words with any
@@ -105,7 +106,7 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
     if (request.includes("[fail-work]")) throw markedFailure("[fail-work]");
 
     const whole = untilStop(answerTo(request), input.stop ?? []);
-    const text = firstCharacters(whole, input.maxOutputTokens * CHARACTERS_PER_TOKEN);
+    const text = firstTokens(whole, input.maxOutputTokens);
     const meter = createUsageMeter(prompt);
     current.usage = meter.soFar;
     const tell = textListener(input.onText, signal);
@@ -184,6 +185,18 @@ function aborted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+}
+
+/** The longest beginning of a text that our own counter takes for at most `limit` tokens; characters stay whole. */
+function firstTokens(text: string, limit: number): string {
+  const counter = createTokenCounter();
+  let end = 0;
+  for (const character of text) {
+    counter.add(character);
+    if (counter.tokens > limit) break;
+    end += character.length;
+  }
+  return text.slice(0, end);
 }
 
 function markedFailure(marker: string): ModelError {

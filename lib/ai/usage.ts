@@ -1,22 +1,14 @@
-import { countCharacters } from "@/lib/metering/pricing.rules.ts";
+import { countedTokens, createTokenCounter, type TokenCounter } from "./tokens.rules.ts";
 import type { Usage } from "./port.ts";
 
-/** Characters counted as one token where nobody counted the tokens (economy.md §3). */
-export const CHARACTERS_PER_TOKEN = 4;
-
-/** Tokens of a text, counted by its Unicode code points: `ceil(characters / 4)`, 0 for an empty text. */
-export function estimateTokens(text: string): number {
-  return Math.ceil(countCharacters(text) / CHARACTERS_PER_TOKEN);
-}
-
 /**
- * Usage counted by characters, for a provider that reported none. Never zero: a call that was made cost something,
- * and a row of zeros would read as "free".
+ * Usage counted by the text, for a provider that reported none (economy.md §3). Never zero: a call that was made cost
+ * something, and a row of zeros would read as "free".
  */
 export function estimatedUsage(input: string, output: string): Usage {
   return {
-    inputTokens: Math.max(1, estimateTokens(input)),
-    outputTokens: Math.max(1, estimateTokens(output)),
+    inputTokens: Math.max(1, countedTokens(input)),
+    outputTokens: Math.max(1, countedTokens(output)),
     source: "estimated",
   };
 }
@@ -32,12 +24,12 @@ export interface UsageMeter {
   count(counted: { inputTokens?: number; outputTokens?: number }): void;
   /** What is charged if the call ends here; undefined before anything was counted or written. */
   soFar(): Usage | undefined;
-  /** What the call has used: the provider's counts, and characters (4 a token) for all that it has not counted. */
+  /** What the call has used: the provider's counts, and our own count of all that it has not counted. */
   total(): Usage;
 }
 
 /**
- * A meter of one call. Text that came after the provider's last count is counted by its characters; a count from
+ * A meter of one call. Text that came after the provider's last count is counted by us; a count from
  * before the first text says nothing about the text.
  * @param prompt all input of the call, asked for only when the provider counted none.
  */
@@ -46,17 +38,17 @@ export function createUsageMeter(prompt: () => string): UsageMeter {
   let inputTokens = 0;
   let outputTokens: number | undefined;
   /** What was written, answer or not, since the provider last counted its output. */
-  let uncounted = "";
+  let uncounted: TokenCounter | null = null;
   let isWritten = false;
   /** False while the only count is one from before the first text. */
   let countedText = false;
 
   const total = (): Usage => {
-    const input = inputTokens > 0 ? inputTokens : Math.max(1, estimateTokens(prompt()));
-    const isCounted = outputTokens !== undefined && uncounted === "";
+    const input = inputTokens > 0 ? inputTokens : Math.max(1, countedTokens(prompt()));
+    const isCounted = outputTokens !== undefined && uncounted === null;
     const output = isCounted
       ? outputTokens ?? 0
-      : Math.max(1, (countedText ? outputTokens ?? 0 : 0) + estimateTokens(uncounted));
+      : Math.max(1, (countedText ? outputTokens ?? 0 : 0) + (uncounted?.tokens ?? 0));
     return {
       inputTokens: input,
       outputTokens: output,
@@ -64,8 +56,10 @@ export function createUsageMeter(prompt: () => string): UsageMeter {
     };
   };
   const addHidden = (piece: string) => {
-    uncounted += piece;
-    isWritten ||= piece !== "";
+    if (piece === "") return;
+    uncounted ??= createTokenCounter();
+    uncounted.add(piece);
+    isWritten = true;
   };
 
   return {
@@ -83,7 +77,7 @@ export function createUsageMeter(prompt: () => string): UsageMeter {
       if (counted.outputTokens === undefined || (counted.outputTokens === 0 && isWritten)) return;
       outputTokens = counted.outputTokens;
       countedText = isWritten;
-      uncounted = "";
+      uncounted = null;
     },
     soFar: () => inputTokens === 0 && outputTokens === undefined && !isWritten ? undefined : total(),
     total,

@@ -1,5 +1,6 @@
 /** Demo answers: short ones that the operator pays for, metered as everything else is. */
 import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
+import { mostTokens } from "@/lib/ai/tokens.rules.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import { OPERATOR, REVENUE } from "@/lib/ledger/accounts.ts";
 import { demoAnswer } from "@/lib/ledger/postings.ts";
@@ -21,7 +22,7 @@ export async function quoteDemo({ settings, btcPrice }: Services, request: strin
   const inputTokens = estimateInputTokens(request, config);
   return quoteOf({
     inputTokens,
-    mostInputTokens: inputTokens,
+    mostInputTokens: mostTokens(request) + config.systemPromptTokens,
     outputTokens: DEMO_OUTPUT_TOKENS,
     maxOutputTokens: DEMO_OUTPUT_TOKENS,
     rates: await settings.ratesFor(settings.workModel),

@@ -1,3 +1,4 @@
+import { mostTokens } from "@/lib/ai/tokens.rules.ts";
 import { estimateInputTokens, priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
 import type { Services } from "@/lib/services.ts";
@@ -15,7 +16,7 @@ export async function quoteJob(
   const outputTokens = priorOutputTokens(request, config);
   return quoteOf({
     inputTokens,
-    mostInputTokens: inputTokens,
+    mostInputTokens: mostTokens(request) + config.systemPromptTokens,
     outputTokens,
     maxOutputTokens: outputTokens * FREE_OUTPUT_FACTOR,
     rates: await settings.ratesFor(workModel),

@@ -1,3 +1,4 @@
+import { countCharacters } from "@/lib/ai/tokens.rules.ts";
 import { assertSats } from "@/lib/ledger/sats.rules.ts";
 
 /** What a model costs, in USD per 1,000 tokens. */
@@ -69,13 +70,6 @@ const SATS_PER_BTC = 1e8;
  * thousand times the error and a millionth of a satoshi in a price of 0.01 BTC.
  */
 const FLOAT_ERROR = 1e-12;
-
-/** Unicode code points of `text` (an emoji outside the basic plane is one; half of a broken pair is one too). */
-export function countCharacters(text: string): number {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
-}
 
 /** Tokens of `text` as far as its length tells: 4 characters a token, rounded up (economy.md §3). */
 export function approximateTokens(text: string): number {

@@ -1,6 +1,7 @@
 /** Runs what was reserved for: the evaluation, then the work within the limit; and says how it ended. Writes nothing. */
 import { type Evaluation, ModelError, type WorkResult } from "@/lib/ai/port.ts";
-import { estimatedUsage, estimateTokens } from "@/lib/ai/usage.ts";
+import { countedTokens } from "@/lib/ai/tokens.rules.ts";
+import { estimatedUsage } from "@/lib/ai/usage.ts";
 import type { Usage } from "@/lib/ai/port.ts";
 import type { Failure, Outcome, Used } from "./close.rules.ts";
 import { outputLimit, type Quote } from "./quote.rules.ts";
@@ -104,7 +105,7 @@ function endOf(
   }
   if (delivered !== "") {
     const errorMessage = `The answer broke off: ${error.message}.`;
-    const deliveredTokens = estimateTokens(delivered);
+    const deliveredTokens = countedTokens(delivered);
     return { end: "broken", used, deliveredTokens, errorMessage, failure: failureOf(error) };
   }
   if (limits.triedAgain && !error.permanent) throw error;

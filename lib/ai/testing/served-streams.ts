@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { conversation, failureOf } from "../model.contract.ts";
 import type { Usage } from "../port.ts";
-import { estimateTokens } from "../usage.ts";
+import { countedTokens } from "../tokens.rules.ts";
 import type { ServedModel } from "./served-model.ts";
 
 /** How a protocol streams a text. */
@@ -61,8 +61,8 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
   const assertCharged = (usage: Usage | undefined, said: string, counted: boolean, where: string) => {
     assert.ok(usage, where);
     const inputCounted = counted && protocol.countsInputFirst;
-    assert.equal(usage.inputTokens, inputCounted ? COUNTED.inputTokens : estimateTokens(PROMPT), where);
-    assert.equal(usage.outputTokens, estimateTokens(said), where);
+    assert.equal(usage.inputTokens, inputCounted ? COUNTED.inputTokens : countedTokens(PROMPT), where);
+    assert.equal(usage.outputTokens, countedTokens(said), where);
     assert.equal(usage.source, "estimated", where);
   };
 
@@ -136,8 +136,8 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
       assert.deepEqual(
         usage,
         counted ? { ...COUNTED, source: "api" } : {
-          inputTokens: estimateTokens(PROMPT),
-          outputTokens: estimateTokens(TEXT),
+          inputTokens: countedTokens(PROMPT),
+          outputTokens: countedTokens(TEXT),
           source: "estimated",
         },
       );

@@ -1,5 +1,6 @@
 /** How a request of a session begins, in the caller's transaction: known already, or quoted and reserved for. */
 import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
+import { mostTokens } from "@/lib/ai/tokens.rules.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import { type Payer, reserve } from "@/lib/metering/metering.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
@@ -80,16 +81,3 @@ export async function beginIn(
   const { outcome: _, ...parts } = reserved;
   return { outcome: "begins", session, request: { ...fresh, pubkey, ...parts } };
 }
-
-/**
- * Tokens to reserve for a text: four ASCII characters a token, as everywhere, but every two bytes of other scripts' UTF-8 one
- * more. Those take a token a character or more, and what is charged never exceeds what is reserved: a price by the characters
- * alone would sell them below cost.
- */
-function mostTokens(text: string): number {
-  let ascii = 0;
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 128) ascii++;
-  const others = encoder.encode(text).length - ascii;
-  return Math.ceil(ascii / 4 + others / 2);
-}
-const encoder = new TextEncoder();

@@ -319,3 +319,10 @@ export function createTokenCounter(): TokenCounter {
     },
   };
 }
+
+/** Unicode code points of `text` (an emoji outside the basic plane is one; half of a broken pair is one too). */
+export function countCharacters(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
