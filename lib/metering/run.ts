@@ -67,11 +67,14 @@ export async function run(work: Work, limits: RunLimits): Promise<Ran> {
       }
     }
     if (!calls.aborted) called = "work";
+    const signal = AbortSignal.any([calls, excess.signal]);
     const result = await work.work({
       maxOutputTokens: outputLimit(limits.quote, { ...limits, evaluation: used.evaluation }),
-      signal: deliver ? AbortSignal.any([calls, excess.signal]) : calls,
+      signal,
       ...(deliver && {
         onText: (piece: string) => {
+          // A provider that goes on after it was stopped would deliver text behind a hole, or to nobody.
+          if (signal.aborted) return;
           // A provider that ignores its limit must fill neither our memory nor a stream that nobody reads.
           if (delivered.length + piece.length > MAX_TEXT) return excess.abort();
           delivered += piece;
