@@ -1,5 +1,6 @@
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
-import { compareBooks, readBooks } from "./books.ts";
+import { isSent } from "../books/books.ts";
+import { compareBooks, readCopies } from "./books.ts";
 import { createDice } from "./dice.ts";
 import { type Answer, drawMood, oneJob, type PayerCounts, readOnce } from "./payer.ts";
 import { audit, type Life, type Program, start } from "./process.ts";
@@ -339,13 +340,13 @@ export async function run(options: RunOptions): Promise<Report> {
   await Promise.all(payers);
   if (rested) {
     await auditNow("after the end");
-    const books = await readBooks(options.dataDir, options.copyDir);
+    const books = await readCopies(options.dataDir, options.copyDir);
     for (const violation of compareBooks(books, records(), sessions())) {
       if (violation.session) sessionViolations.push(violation);
       else witness.report(violation.kind, violation.what);
     }
     report.payments = books.wallet.received.size;
-    report.payouts = books.wallet.sent.size;
+    report.payouts = [...books.wallet.payments.keys()].filter((hash) => isSent(books.wallet, hash)).length;
     report.jobs = countBy(books.jobs, ({ state }) => state);
     const asks = sessions().flatMap((record) => record.asks);
     report.sessions = {

@@ -26,12 +26,16 @@ const TABLES = [
   "budget",
   "subsidized",
   "task",
+  "payout",
+  "session_result",
 ];
 const COUNTS = ["open_challenges", "pool"];
 
 export interface Books {
   rows: Rows;
   walletSats: number;
+  /** Every row of the wallet's own database. */
+  wallet: { key: Key; value: Row }[];
   done: string;
   failed: string;
   /** Handles of sessions: one that answered and still runs a request, one that was closed, one nobody paid. */
@@ -108,10 +112,12 @@ async function makeBooks(): Promise<Books> {
     rows.set(count, value ? [{ key: [count], value }] : []);
   }
   const walletSats = await world.wallet.balanceSats() ?? NaN;
+  const wallet = await world.walletStore.list<Row>(["simulated-wallet"], { limit: 500 });
   fake.discard();
   return {
     rows,
     walletSats,
+    wallet,
     done: handleOf(done.jobId),
     failed: handleOf(failed.jobId),
     busy: busy.handle,
