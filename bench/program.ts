@@ -69,7 +69,17 @@ export async function startBare(
 ): Promise<{ port: number; stop(): Promise<void> }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read", "--allow-write"],
+      ...[
+        "run",
+        "--config",
+        `${ROOT}dev/deno.json`,
+        "--quiet",
+        "--no-prompt",
+        "--allow-net=127.0.0.1",
+        "--allow-env",
+        "--allow-read",
+        "--allow-write",
+      ],
       ...[new URL(script, import.meta.url).pathname, ...args],
     ],
     cwd: ROOT,

@@ -90,6 +90,8 @@ function programOf(args: CrashArgs, naive: boolean, folder: string, port: number
     const serve = [
       Deno.execPath(),
       "run",
+      "--config",
+      "dev/deno.json",
       "--quiet",
       "--no-prompt",
       "--frozen",
