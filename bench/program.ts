@@ -36,6 +36,7 @@ export async function startTimmy(
       RATE_LIMIT_PER_MINUTE: "0",
       BTC_PRICE_URL: "http://127.0.0.1:9/",
       BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
+      BTC_PRICE_THIRD_URL: "http://127.0.0.1:9/",
       ...env,
     },
     stdin: "null",

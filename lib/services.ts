@@ -27,14 +27,14 @@ export interface Settings {
   invoiceExpirySeconds: number;
   requestMaxChars: number;
   price: PriceConfig;
-  /** Rejects with an Error that says what to set, for a model without a price. */
-  ratesFor(model: string): Promise<Rates>;
   modelDeadlineMs: number;
   refundDustSats: number;
   refundClaimDays: number;
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
   freeTier: FreeTier;
+  /** What failed requests that nobody is charged for may cost the instance in an hour; beyond it new ones are refused (sats). */
+  freeFailures: { satsPerHour: number };
   /** What the operator gives the pool at the first start (sats). */
   poolSeedSats: number;
   /** Demo answers a UTC day in all; 0: none. */
@@ -68,6 +68,8 @@ export interface Services {
   signInSecret: Uint8Array;
   log: Logger;
   settings: Settings;
+  /** What a model costs (USD per 1,000 tokens). Rejects with an Error that says what to set, for a model without a price. */
+  ratesFor(model: string): Promise<Rates>;
 }
 
 /** What a handler finds in `c.get("deps")`. */

@@ -162,7 +162,7 @@ export function jobTasks(services: Services): {
 
   /** The price of a job's work now; it is locked into the job with the invoice. */
   async function quoteFor(job: Pick<Job, "request" | "workModel">): Promise<Quote> {
-    const rates = await settings.ratesFor(job.workModel);
+    const rates = await services.ratesFor(job.workModel);
     const btc = services.btcPrice.current();
     const config = settings.price;
     const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({

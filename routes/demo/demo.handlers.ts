@@ -23,8 +23,8 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
   if (wrong) throw badRequest(wrong.code, wrong.message);
   // Before anything is counted or asked: what has no price must not be bought.
   const rates = {
-    evaluation: await settings.ratesFor(settings.evalModel),
-    work: await settings.ratesFor(settings.workModel),
+    evaluation: await deps.ratesFor(settings.evalModel),
+    work: await deps.ratesFor(settings.workModel),
   };
   const btcUsd = deps.btcPrice.current().usd;
 

@@ -21,7 +21,7 @@ export const getEstimate: AppRouteHandler<GetEstimateRoute, AppDeps> = async (c)
   const pubkey = await identityOf(c);
 
   const btc = btcPrice.current();
-  const rates = await settings.ratesFor(settings.workModel);
+  const rates = await deps.ratesFor(settings.workModel);
   const { inputTokens, outputTokens, totalUsd, sats } = quote({
     request,
     rates,

@@ -61,12 +61,12 @@ export function createBegin(services: Services, chats: Chats): Begin {
       inputTokens: mostTokens(text) + config.systemPromptTokens,
       outputTokens,
       maxOutputTokens: chat ? outputTokens : prior * FREE_OUTPUT_FACTOR,
-      rates: await settings.ratesFor(chat ? ask.model : settings.workModel),
+      rates: await services.ratesFor(chat ? ask.model : settings.workModel),
       evaluation: evaluated
         ? {
           inputTokens: evaluationOverheadTokens() + mostTokens(encodeRequest(text)),
           outputTokens: EVALUATION_MAX_OUTPUT_TOKENS,
-          rates: await settings.ratesFor(settings.evalModel),
+          rates: await services.ratesFor(settings.evalModel),
         }
         : null,
       config,
