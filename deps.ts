@@ -11,6 +11,7 @@ import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
+import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
@@ -49,7 +50,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   // A model without a price stops the start, not the first request.
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
-  const engine = env.kvUrl ? await openDenoEngine(env.kvUrl, { exclusive: false }) : await dir.openEngine(STORE_FILE);
+  const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
   const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
   const lightning = await openWallet(env, { dir, clock, random, log });
   const btcPrice = createBtcPriceFeed({
@@ -195,6 +196,15 @@ async function ratesFor(model: string, env: Env): Promise<Rates> {
     return prices.ratesFor(model, env.modelRates);
   } catch (cause) {
     throw new SettingError((cause as Error).message, { cause });
+  }
+}
+
+/** @throws {SettingError} when no KV Connect server answers there. */
+export async function openRemoteEngine(url: string): Promise<Engine> {
+  try {
+    return await openDenoEngine(url, { exclusive: false });
+  } catch (cause) {
+    throw new SettingError("KV_URL: no KV Connect server answers there, or it refuses DENO_KV_ACCESS_TOKEN", { cause });
   }
 }
 

@@ -192,6 +192,16 @@ Deno.test("parseEnv: an address with parts it must not have is a bad setting, by
   }
 });
 
+Deno.test("parseEnv: what a bad value seems to contradict is not held against the others", () => {
+  deepStrictEqual(
+    problemsOf({ LNBITS_URL: "http://h/wallet?usr=a", LNBITS_API_KEY: "k", NODE_ENV: "production" }).length,
+    1,
+  );
+  deepStrictEqual(problemsOf({ LOCAL_MODEL_BASE_URL: "h", WORK_MODEL: "local/x", LOCAL_MODEL_API_KEY: "k" }).length, 1);
+  const both = problemsOf({ PORT: "x", LNBITS_ADMIN_KEY: "k" });
+  deepStrictEqual(both.map((problem) => problem.split(" ")[0]), ["PORT", "LNBITS_ADMIN_KEY"]);
+});
+
 Deno.test("parseEnv: an address is taken in the one form that is compared and extended later", () => {
   const { lightning, localModel, settings } = parseEnv({
     LNBITS_URL: "HTTPS://LNbits.Example:443/sub/",

@@ -1,95 +1,30 @@
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { Settings } from "@/lib/services.ts";
+import { contradictions, onlyHere, realParts } from "./env-contradictions.ts";
+import {
+  host,
+  key,
+  lnbits,
+  MAX_SATS,
+  MAX_USD,
+  modelName,
+  models,
+  modelServer,
+  number,
+  origin,
+  originOf,
+  origins,
+  proxies,
+  secrets,
+  server,
+  text,
+  url,
+  whole,
+} from "./env-values.ts";
 
 /** A variable that is set to nothing counts as not set. */
 const given = (value: string | undefined) => (value === undefined || value.trim() === "" ? undefined : value.trim());
-
-/** A finite number in a range, written in decimal digits. Never `Number("")`, never a silent NaN. */
-const number = (min: number, max: number) =>
-  z.string().transform((text, context) => {
-    const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
-    if (Number.isFinite(value) && value >= min && value <= max) return value;
-    context.addIssue({ code: "custom", message: `must be a number from ${min} to ${max}` });
-    return z.NEVER;
-  });
-
-const whole = (min: number, max: number) =>
-  z.string().transform((text, context) => {
-    const value = /^\d+$/.test(text) ? Number(text) : NaN;
-    if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-    context.addIssue({ code: "custom", message: `must be a whole number from ${min} to ${max}` });
-    return z.NEVER;
-  });
-
-/** A name or password in an address would be shown wherever the address is. */
-function plainUrl(text: string): URL | null {
-  const url = /^[\x21-\x7e]+$/.test(text) && !/[\\#]/.test(text) ? URL.parse(text) : null;
-  return url && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" ? url : null;
-}
-const url = z.string().refine(
-  (text) => plainUrl(text) !== null,
-  "must be an http(s) address without blanks, user, password or #fragment in it",
-);
-
-/** An address that paths are put behind: a query would swallow them. @returns it without a slash at its end. */
-const base = (what: string, isWrong: (path: string) => boolean = () => false) =>
-  z.string().transform((text, context) => {
-    const parsed = text.includes("?") ? null : plainUrl(text);
-    if (parsed && !isWrong(parsed.pathname)) return `${parsed.origin}${parsed.pathname.replace(/\/+$/, "")}`;
-    context.addIssue({
-      code: "custom",
-      message: `must be ${what}, without blanks, user, password, ?query or #fragment`,
-    });
-    return z.NEVER;
-  });
-const server = base("an http(s) address");
-const lnbits = base(
-  "the address of the LNbits server, such as https://lnbits.example, not of a page or its API",
-  (path) => /\/(wallet|api|payments|extensions)(\/|$)/i.test(path),
-);
-const modelServer = base(
-  "an http(s) address up to the version, such as http://127.0.0.1:11434/v1",
-  (path) => /\/(chat|completions|models)(\/|$)/i.test(path),
-);
-const origin = base("an origin (scheme, host and port, nothing behind it)", (path) => path !== "/");
-
-/** An IPv6 address stands in brackets in a URL. */
-const originOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-
-const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
-const proxies = list.transform((entries, context) => {
-  try {
-    return parseTrustedProxies(entries);
-  } catch {
-    context.addIssue({ code: "custom", message: "must be addresses or CIDR ranges, separated by commas" });
-    return z.NEVER;
-  }
-});
-const isOrigin = (text: string) => URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
-const origins = list.refine(
-  (entries) => entries.length > 0 && (entries.every(isOrigin) || (entries.length === 1 && entries[0] === "*")),
-  "must be * or origins (scheme, host and port, nothing behind it), separated by commas",
-);
-const host = z.string().refine(
-  (text) => /^[\w.:-]+$/.test(text) && URL.canParse(originOf(text, 1)),
-  "must be a host name or address",
-);
-const text = z.string().max(2_000);
-/** Goes into a header, which holds no blanks and nothing beyond ASCII: better said at the start than at the first call. */
-const key = z.string().regex(/^[\x21-\x7e]{1,2000}$/, "must be a key: letters, digits and signs, no blanks");
-const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
-const models = list.refine(
-  (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),
-  "must be names of models, separated by commas",
-);
-/** One secret, or several while they are rotated: the first signs, all of them verify. */
-const secrets = list.refine(
-  (entries) => entries.length > 0 && entries.every((entry) => /^[0-9a-f]{64,}$/i.test(entry) && entry.length % 2 === 0),
-  "must be 32 or more random bytes as hex digits (several, separated by commas, while they are rotated)",
-);
-const MAX_SATS = 100_000_000;
-const MAX_USD = 1e9;
 
 /** Every variable with its default (null: none). One place: the schema, `.env.example` and the permissions come from it. */
 const VARIABLES = {
@@ -187,7 +122,8 @@ const VARIABLES = {
 const FORBIDDEN = ["DENO_KV_DB_MODE", "DENO_KV_PATH_PREFIX", "DENO_KV_DEFAULT_PATH"] as const;
 
 type Name = keyof typeof VARIABLES;
-type Values = {
+/** The value of each variable; of one without a default it may be missing. */
+export type Values = {
   [N in Name]:
     | z.output<(typeof VARIABLES)[N][0]>
     | ((typeof VARIABLES)[N][1] extends null ? undefined : never);
@@ -216,8 +152,6 @@ export class EnvError extends Error {
   }
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
-
 /** Settings from environment variables. Reads nothing itself. @throws {EnvError} */
 export function parseEnv(record: Readonly<Record<string, string | undefined>>): Env {
   const problems: string[] = [];
@@ -234,89 +168,14 @@ export function parseEnv(record: Readonly<Record<string, string | undefined>>): 
       problems.push(`${name} must not be set: it would move the database away from DATA_DIR`);
     }
   }
-  problems.push(...contradictions(values as Partial<Values>));
+  // A bad value looks like one that was never set: what it seems to contradict is not the reader's mistake.
+  const bad = problems.map((problem) => problem.split(" ")[0]);
+  const named = (text: string) => text.match(/[A-Z][A-Z0-9]*_[A-Z0-9_]+|HOST/g) ?? [];
+  problems.push(
+    ...contradictions(values as Partial<Values>).filter((text) => !named(text).some((name) => bad.includes(name))),
+  );
   if (problems.length > 0) throw new EnvError(problems);
   return grouped(values as Values);
-}
-
-/** What is wrong although each variable by itself is fine. */
-function contradictions(v: Partial<Values>): string[] {
-  const found: string[] = [];
-  if ((v.LNBITS_URL === undefined) !== (v.LNBITS_API_KEY === undefined)) {
-    found.push("LNBITS_URL and LNBITS_API_KEY belong together: set both or neither");
-  }
-  if (v.LNBITS_ADMIN_KEY !== undefined && v.LNBITS_URL === undefined) found.push("LNBITS_ADMIN_KEY needs LNBITS_URL");
-  if (v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined) {
-    found.push(
-      "AI_INTEGRATIONS_ANTHROPIC_BASE_URL needs AI_INTEGRATIONS_ANTHROPIC_API_KEY: without it models are simulated",
-    );
-  }
-  if (v.LOCAL_MODEL_API_KEY !== undefined && v.LOCAL_MODEL_BASE_URL === undefined) {
-    found.push("LOCAL_MODEL_API_KEY needs LOCAL_MODEL_BASE_URL: without it no local model is asked");
-  }
-  if (v.KV_URL !== undefined && v.DENO_KV_ACCESS_TOKEN === undefined) found.push("KV_URL needs DENO_KV_ACCESS_TOKEN");
-  for (const name of ["EVAL_MODEL", "WORK_MODEL"] as const) {
-    if (v[name]?.startsWith("local/") && v.LOCAL_MODEL_BASE_URL === undefined) {
-      found.push(`${name} is a local model: set LOCAL_MODEL_BASE_URL to the server that has it`);
-    }
-  }
-  if (v.SHORT_MAX_CHARS !== undefined && v.MEDIUM_MAX_CHARS !== undefined && v.SHORT_MAX_CHARS > v.MEDIUM_MAX_CHARS) {
-    found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
-  }
-  found.push(...sessionContradictions(v));
-  const simulatedMoney = !realParts(v).wallet;
-  for (const name of ["LNBITS_WEBHOOK_URL", "LNBITS_DEV_PAYER_KEY"] as const) {
-    if (v[name] !== undefined && simulatedMoney) found.push(`${name} needs LNBITS_URL`);
-  }
-  if (v.NODE_ENV === "production" && simulatedMoney) {
-    found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
-  }
-  const { wallet, model } = realParts(v);
-  if (model && !wallet && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {
-    found.push(
-      "HOST or PUBLIC_ORIGIN is not loopback while a real model is set and Lightning is simulated: anyone could spend your model " +
-        "budget with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
-    );
-  }
-  return found;
-}
-
-function sessionContradictions(v: Partial<Values>): string[] {
-  const found: string[] = [];
-  const [min, max] = [v.SESSION_MIN_DEPOSIT_SATS, v.SESSION_MAX_DEPOSIT_SATS];
-  if (min !== undefined && max !== undefined && min > max) {
-    found.push("SESSION_MIN_DEPOSIT_SATS must not be larger than SESSION_MAX_DEPOSIT_SATS");
-  }
-  if (min !== undefined && v.SESSION_MIN_BALANCE_SATS !== undefined && v.SESSION_MIN_BALANCE_SATS > min) {
-    found.push(
-      "SESSION_MIN_BALANCE_SATS must not be larger than SESSION_MIN_DEPOSIT_SATS: a new session would be paused",
-    );
-  }
-  const tiers = [v.TRUST_ESTABLISHED, v.TRUST_TRUSTED, v.TRUST_ELITE];
-  if (tiers.some((score, i) => i > 0 && score !== undefined && score <= (tiers[i - 1] ?? 0))) {
-    found.push("TRUST_ESTABLISHED, TRUST_TRUSTED and TRUST_ELITE must rise in this order");
-  }
-  const asked = v.L402_DEPOSIT_SATS;
-  if (asked !== undefined && min !== undefined && max !== undefined && (asked < min || asked > max)) {
-    found.push("L402_DEPOSIT_SATS must lie between SESSION_MIN_DEPOSIT_SATS and SESSION_MAX_DEPOSIT_SATS");
-  }
-  if (v.CHAT_MODELS?.some((name) => name.startsWith("local/")) && v.LOCAL_MODEL_BASE_URL === undefined) {
-    found.push("CHAT_MODELS names a local model: set LOCAL_MODEL_BASE_URL to the server that has it");
-  }
-  return found;
-}
-
-/** What is real: the one place that decides it. A model is real as soon as a server is set that answers, with a key or without. */
-function realParts(v: Partial<Values>): { wallet: boolean; model: boolean } {
-  return {
-    wallet: v.LNBITS_URL !== undefined,
-    model: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY !== undefined || v.LOCAL_MODEL_BASE_URL !== undefined,
-  };
-}
-
-/** Nobody but this machine is meant to reach the program. */
-function onlyHere(v: Pick<Values, "HOST"> & Partial<Values>): boolean {
-  return LOOPBACK.test(v.HOST) && (v.PUBLIC_ORIGIN === undefined || LOOPBACK.test(new URL(v.PUBLIC_ORIGIN).hostname));
 }
 
 /** Who may use the routes that pay our own invoices: nobody in production, nor where real money or a real model meets strangers. */

@@ -105,14 +105,15 @@ function summary(env: Env, instance: Instance): void {
     `  Lightning  ${named(wallet)}`,
     `  Model      ${named(model)}; ${settings.evalModel} evaluates, ${settings.workModel} works`,
     ...(instance.dev?.localOnly
-      ? [
-        "  Development routes are on for this machine: they pay invoices with your money. NODE_ENV=production ends that",
-      ]
+      ? [`  Development routes are on for this machine: ${dangerOf(wallet)}. NODE_ENV=production ends that`]
       : []),
     `  Process    ${Deno.pid}`,
     `  Data       ${env.kvUrl ? "a KV Connect server; secrets in " : ""}${env.dataDir}`,
   ].join("\n"));
 }
+
+const dangerOf = (wallet: { simulated: boolean }) =>
+  wallet.simulated ? "they buy a real model's answers with pretended sats" : "they pay invoices with your money";
 
 async function health(env: Env): Promise<number> {
   const host = env.host === "0.0.0.0" || env.host === "::" ? "127.0.0.1" : env.host;
