@@ -159,10 +159,10 @@ Deno.test("process: addresses that cannot be used are said in plain words, for e
         true,
       ]);
       const away = await run(args, `${folder}/data`, kv);
-      assert.deepEqual([away.code, away.said.split("\n")[0]], [
-        1,
-        "timmy: KV_URL: no KV Connect server answers there, or it refuses DENO_KV_ACCESS_TOKEN",
-      ]);
+      assert.equal(away.code, 1);
+      // Deno 2.6 opens such a database without asking, and finds out at the first read.
+      assert.match(away.said, /^timmy: (KV_URL: no KV Connect server answers there|the database does not answer)/m);
+      assert.doesNotMatch(away.said, /Uncaught|token-that-nobody-has/);
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
