@@ -1,4 +1,4 @@
-import { openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
+import { openRemoteEngine, openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
 import type { Env } from "./env.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
 import { systemClock } from "@/lib/clock.ts";
@@ -6,6 +6,7 @@ import { systemRandom } from "@/lib/ids.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { createStore, type Key, type Store, type Versioned } from "@/lib/store/store.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
+import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 
 /** A payout that finishes between the two looks makes the wallet seem short: only a lasting difference counts. */
@@ -50,7 +51,7 @@ async function checksOf(store: Store, env: Env): Promise<AuditCheck[]> {
 
 /** A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile. */
 async function remoteChecks(url: string, env: Env): Promise<AuditCheck[]> {
-  const store = await openStore(url, false);
+  const store = await openStore(openRemoteEngine(url));
   try {
     const before = await store.version();
     const checks = await checksOf(store, env);
@@ -71,8 +72,8 @@ async function walletSats(env: Env): Promise<number | null> {
   );
 }
 
-const openStore = async (target: string, exclusive: boolean): Promise<Store> =>
-  await createStore({ engine: await openDenoEngine(target, { exclusive }), clock: systemClock, random: systemRandom });
+const openStore = async (engine: Promise<Engine>): Promise<Store> =>
+  await createStore({ engine: await engine, clock: systemClock, random: systemRandom });
 
 /** Backs a live database file up, reads the copy, and removes it. */
 async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Promise<T> {
@@ -88,7 +89,7 @@ async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Pr
     live.close();
   }
   try {
-    const store = await openStore(copy, true);
+    const store = await openStore(openDenoEngine(copy, { exclusive: true }));
     try {
       return await read(store);
     } finally {

@@ -1,16 +1,17 @@
-import type { DevTools, Services, Settings } from "@/lib/services.ts";
+import type { DevTools, Services } from "@/lib/services.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { configuredRates } from "@/lib/ai/rates.ts";
 import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
-import { coinbase, coingecko } from "@/lib/btc-price/sources.ts";
+import { coinbase, coingecko, kraken } from "@/lib/btc-price/sources.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
+import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
@@ -45,17 +46,22 @@ const SEED_BYTES = 32;
 export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   const clock = systemClock;
   const random = systemRandom;
+  const { settings, btc } = env;
   // A model without a price stops the start, not the first request.
-  for (const model of [env.models.workModel, env.models.evalModel, ...env.chat.models]) await ratesFor(model, env);
+  for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
-  const engine = env.kvUrl ? await openDenoEngine(env.kvUrl, { exclusive: false }) : await dir.openEngine(STORE_FILE);
+  const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
   const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
   const lightning = await openWallet(env, { dir, clock, random, log });
   const btcPrice = createBtcPriceFeed({
-    sources: [coingecko({ url: env.btc.url }), coinbase({ url: env.btc.secondUrl })],
+    sources: [
+      coingecko({ url: btc.urls.coingecko }),
+      coinbase({ url: btc.urls.coinbase }),
+      kraken({ url: btc.urls.kraken }),
+    ],
     clock,
-    maxAgeMs: env.btc.maxAgeMs,
-    fallbackUsd: env.btc.fallbackUsd,
+    maxAgeMs: btc.maxAgeMs,
+    fallbackUsd: btc.fallbackUsd,
     log,
   });
   return {
@@ -70,17 +76,16 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       recordIds: createRecordIds(await dir.secret("capability.key", 32)),
       identityTokens: createIdentityTokens({
         secrets: env.identity.tokenSecrets?.map(hexToBytes) ?? [await dir.secret("token.key", 32)],
-        instance: env.publicOrigin,
+        instance: settings.publicOrigin,
         ttlMs: env.identity.tokenMs,
       }),
       signInSecret: await dir.secret("sign-in.key", 32),
       log,
-      settings: settingsOf(env),
+      settings,
+      ratesFor: (model) => ratesFor(model, env),
     },
     exclusive: engine.exclusive,
-    dev: env.devRoutes
-      ? { ...lightning.dev, localOnly: !lightning.wallet.simulated || env.models.anthropic !== undefined }
-      : null,
+    dev: env.devRoutes === "off" ? null : { ...lightning.dev, localOnly: env.devRoutes === "this-machine" },
     freeBytes: () => dir.freeBytes(),
     start: () => btcPrice.start(),
     async close() {
@@ -118,7 +123,7 @@ async function openWallet(
     const payer = payerKey === undefined
       ? null
       : createLnbitsWallet({ ...base, invoiceKey: payerKey, adminKey: payerKey });
-    return { wallet, dev: lnbitsDevTools(payer, env.payouts.timeoutMs) };
+    return { wallet, dev: lnbitsDevTools(payer, env.settings.payoutTimeoutMs) };
   }
   const seed = await dir.secret(WALLET_SEED, SEED_BYTES);
   const store = await createStore({ engine: await dir.openEngine(WALLET_FILE), clock, random, gatherMs: env.gatherMs });
@@ -159,13 +164,13 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["
 
 /** Without a key the hosted models are simulated; `local/…` models are asked where LOCAL_MODEL_BASE_URL says. */
 async function openModel(env: Env, clock: Clock): Promise<Model> {
-  const { anthropic, local, evalModel, workModel } = env.models;
+  const { anthropic, localModel } = env;
   const hosted = anthropic ? await anthropicModel(anthropic, clock) : createSimulatedModel({ clock });
   const router = createModelRouter({
     hosted,
-    ...(local && { local: createOpenAiCompatibleModel({ ...local, clock }) }),
+    ...(localModel && { local: createOpenAiCompatibleModel({ ...localModel, clock }) }),
   });
-  const used = [evalModel, workModel].map((name) => router.adapterFor(name));
+  const used = [env.settings.evalModel, env.settings.workModel].map((name) => router.adapterFor(name));
   // A job is only real when both of its models are.
   return {
     name: [...new Set(used.map((adapter) => adapter?.name))].join("+"),
@@ -194,38 +199,18 @@ async function ratesFor(model: string, env: Env): Promise<Rates> {
   }
 }
 
+/** @throws {SettingError} when no KV Connect server answers there. */
+export async function openRemoteEngine(url: string): Promise<Engine> {
+  try {
+    return await openDenoEngine(url, { exclusive: false });
+  } catch (cause) {
+    throw new SettingError("KV_URL: no KV Connect server answers there, or it refuses DENO_KV_ACCESS_TOKEN", { cause });
+  }
+}
+
 /** A setting that turns out to be unusable only when it is used. */
 export class SettingError extends Error {
   override name = "SettingError";
-}
-
-function settingsOf(env: Env): Settings {
-  return {
-    publicOrigin: env.publicOrigin,
-    evalModel: env.models.evalModel,
-    workModel: env.models.workModel,
-    evalFeeSats: env.evalFeeSats,
-    invoiceExpirySeconds: env.invoiceExpirySeconds,
-    requestMaxChars: env.requestMaxChars,
-    price: env.price,
-    ratesFor: (model) => ratesFor(model, env),
-    modelDeadlineMs: env.models.deadlineMs,
-    refundDustSats: env.refunds.dustSats,
-    refundClaimDays: env.refunds.claimDays,
-    refundMaxFeeSats: env.refunds.maxFeeSats,
-    payoutTimeoutMs: env.payouts.timeoutMs,
-    sessions: env.sessions,
-    freeTier: env.freeTier,
-    freeFailures: { satsPerHour: 1_000 },
-    poolSeedSats: env.poolSeedSats,
-    demoDailyLimit: env.demoDailyLimit,
-    l402DepositSats: env.sessions.l402DepositSats,
-    maxOpenChallenges: env.limits.maxOpenChallenges,
-    minOutputTokens: env.chat.minOutputTokens,
-    chatEvaluation: env.chat.evaluation,
-    chatModels: env.chat.models,
-    chatOutputTokens: env.chat.outputTokens,
-  };
 }
 
 /** The wallet for reading its balance only: LNbits itself, or the simulated one over a copy of its database. */

@@ -1,6 +1,15 @@
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { ENV_DEFAULTS, ENV_NAMES, EnvError, parseEnv, secretsOf } from "./env.ts";
 
+const REAL_WALLET = { LNBITS_URL: "http://127.0.0.1:5000", LNBITS_API_KEY: "k" };
+/** Ways to have a model that is not the simulated one. */
+const REAL_MODELS = {
+  "a hosted model": { AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" },
+  "a local model with a key": { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:1/v1", LOCAL_MODEL_API_KEY: "k" },
+  "a local model without a key": { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:1/v1" },
+  "a local model that works": { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:1/v1", WORK_MODEL: "local/x" },
+};
+
 /** The problems of an environment, or none. */
 function problemsOf(record: Record<string, string>): readonly string[] {
   try {
@@ -16,13 +25,16 @@ Deno.test("parseEnv: without any variable everything has the documented default,
   const env = parseEnv({});
   strictEqual(env.host, "127.0.0.1");
   strictEqual(env.port, 8080);
-  strictEqual(env.publicOrigin, "http://127.0.0.1:8080");
+  strictEqual(env.settings.publicOrigin, "http://127.0.0.1:8080");
   deepStrictEqual(env.lightning, { kind: "simulated" });
-  strictEqual(env.models.anthropic, undefined);
-  strictEqual(env.evalFeeSats, 10);
-  strictEqual(env.price.marginPct, 25);
+  strictEqual(env.anthropic, undefined);
+  strictEqual(env.settings.evalFeeSats, 10);
+  strictEqual(env.settings.price.marginPct, 25);
   deepStrictEqual(env.modelRates.sonnet, { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 });
-  deepStrictEqual(env.refunds, { maxFeeSats: 10, dustSats: 1, claimDays: 30 });
+  const { refundMaxFeeSats, refundDustSats, refundClaimDays, freeFailures, chatModels } = env.settings;
+  deepStrictEqual([refundMaxFeeSats, refundDustSats, refundClaimDays], [10, 1, 30]);
+  deepStrictEqual(freeFailures, { satsPerHour: 1_000 });
+  deepStrictEqual(chatModels, ["claude-sonnet-4-6", "claude-haiku-4-5"]);
   strictEqual(env.btc.maxAgeMs, 3_600_000);
 });
 
@@ -50,7 +62,7 @@ Deno.test("parseEnv: prices and fees must be finite numbers in their range", () 
   for (const value of ["0", "-5", "2.5", "100000001", "9007199254740993"]) {
     strictEqual(problemsOf({ EVAL_FEE_SATS: value }).length, 1, value);
   }
-  strictEqual(parseEnv({ ORIGINATOR_MARGIN_PCT: "12.5" }).price.marginPct, 12.5);
+  strictEqual(parseEnv({ ORIGINATOR_MARGIN_PCT: "12.5" }).settings.price.marginPct, 12.5);
 });
 
 Deno.test("parseEnv: a variable set to nothing counts as not set", () => {
@@ -64,6 +76,7 @@ Deno.test("parseEnv: settings that contradict each other are refused with what t
     [{ LNBITS_ADMIN_KEY: "k" }, /LNBITS_ADMIN_KEY needs LNBITS_URL/],
     [{ WORK_MODEL: "local/x" }, /LOCAL_MODEL_BASE_URL/],
     [{ AI_INTEGRATIONS_ANTHROPIC_BASE_URL: "http://127.0.0.1:1" }, /AI_INTEGRATIONS_ANTHROPIC_API_KEY/],
+    [{ LOCAL_MODEL_API_KEY: "k" }, /LOCAL_MODEL_API_KEY needs LOCAL_MODEL_BASE_URL/],
     [{ KV_URL: "http://127.0.0.1:4512" }, /KV_URL needs DENO_KV_ACCESS_TOKEN/],
     [{ SHORT_MAX_CHARS: "400" }, /SHORT_MAX_CHARS/],
     [{ TRUSTED_PROXIES: "10.0.0.0/8,nonsense" }, /TRUSTED_PROXIES/],
@@ -81,11 +94,15 @@ Deno.test("parseEnv: settings that contradict each other are refused with what t
 });
 
 Deno.test("parseEnv: a real model with simulated Lightning is fine on loopback only", () => {
-  for (const HOST of ["127.0.0.1", "localhost", "::1"]) {
-    strictEqual(problemsOf({ HOST, AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }).length, 0, HOST);
-  }
-  for (const HOST of ["0.0.0.0", "::", "192.0.2.1", "127.0.0.1.example.com"]) {
-    strictEqual(problemsOf({ HOST, AI_INTEGRATIONS_ANTHROPIC_API_KEY: "k" }).length, 1, HOST);
+  for (const [what, model] of Object.entries(REAL_MODELS)) {
+    for (const HOST of ["127.0.0.1", "localhost", "::1"]) {
+      strictEqual(problemsOf({ HOST, ...model }).length, 0, `${what}, ${HOST}`);
+    }
+    for (const HOST of ["0.0.0.0", "::", "192.0.2.1", "127.0.0.1.example.com"]) {
+      match(problemsOf({ HOST, ...model })[0] ?? "", /^HOST or PUBLIC_ORIGIN is not loopback/, `${what}, ${HOST}`);
+      deepStrictEqual(problemsOf({ HOST, ...model, ...REAL_WALLET }), [], `${what}, ${HOST}, and a real wallet`);
+    }
+    match(problemsOf({ PUBLIC_ORIGIN: "https://timmy.example", ...model })[0] ?? "", /^HOST or PUBLIC_ORIGIN/, what);
   }
 });
 
@@ -118,7 +135,7 @@ Deno.test("parseEnv: an address with a user or password in it is refused", () =>
 });
 
 Deno.test("parseEnv: CORS_ORIGINS is * or a list of exact origins", () => {
-  deepStrictEqual(parseEnv({ CORS_ORIGINS: "https://a.example, http://localhost:3000" }).corsOrigins, [
+  deepStrictEqual(parseEnv({ CORS_ORIGINS: "https://a.example, http://localhost:3000" }).http.corsOrigins, [
     "https://a.example",
     "http://localhost:3000",
   ]);
@@ -127,14 +144,82 @@ Deno.test("parseEnv: CORS_ORIGINS is * or a list of exact origins", () => {
   }
 });
 
-Deno.test("parseEnv: with a real wallet, nobody but this machine may pay invoices through the development routes", () => {
-  const real = { LNBITS_URL: "http://127.0.0.1:5000", LNBITS_API_KEY: "k" };
-  strictEqual(parseEnv({}).devRoutes, true);
-  strictEqual(parseEnv({ HOST: "0.0.0.0" }).devRoutes, true);
-  strictEqual(parseEnv(real).devRoutes, true);
-  strictEqual(parseEnv({ ...real, HOST: "0.0.0.0" }).devRoutes, false);
-  strictEqual(parseEnv({ ...real, PUBLIC_ORIGIN: "https://timmy.example" }).devRoutes, false);
-  strictEqual(parseEnv({ ...real, NODE_ENV: "production" }).devRoutes, false);
+Deno.test("parseEnv: where anything is real, nobody but this machine may pay invoices through the development routes", () => {
+  strictEqual(parseEnv({}).devRoutes, "anyone");
+  strictEqual(parseEnv({ HOST: "0.0.0.0" }).devRoutes, "anyone");
+  for (const [what, model] of Object.entries(REAL_MODELS)) {
+    strictEqual(parseEnv(model).devRoutes, "this-machine", what);
+    strictEqual(parseEnv({ ...model, ...REAL_WALLET, HOST: "0.0.0.0" }).devRoutes, "off", what);
+  }
+  strictEqual(parseEnv(REAL_WALLET).devRoutes, "this-machine");
+  strictEqual(parseEnv({ ...REAL_WALLET, HOST: "0.0.0.0" }).devRoutes, "off");
+  strictEqual(parseEnv({ ...REAL_WALLET, PUBLIC_ORIGIN: "https://timmy.example" }).devRoutes, "off");
+  strictEqual(parseEnv({ ...REAL_WALLET, NODE_ENV: "production" }).devRoutes, "off");
+});
+
+Deno.test("parseEnv: an address with parts it must not have is a bad setting, by name, whatever they are", () => {
+  const others = { LNBITS_API_KEY: "k", DENO_KV_ACCESS_TOKEN: "k" };
+  const strange = [
+    "http://h/x?usr=a",
+    "http://h?",
+    "http://h/#top",
+    "http://a b",
+    "http:/\\h",
+    "http://",
+    "h:5000",
+    "http://h:99999",
+  ];
+  const cases: Record<string, string[]> = {
+    LNBITS_URL: [
+      ...strange,
+      ...["http://h/wallet?usr=a", "http://h/wallet", "http://h/wallet/", "http://h/sub/wallet/x", "http://h/api/v1"],
+    ],
+    KV_URL: strange,
+    LOCAL_MODEL_BASE_URL: [...strange, "http://h/v1/chat/completions", "http://h/v1/models/"],
+    AI_INTEGRATIONS_ANTHROPIC_BASE_URL: strange,
+    PUBLIC_ORIGIN: [...strange, "http://h/x", "http://h/x/", "http://u:p@h", "ftp://h", "null", "*"],
+    BTC_PRICE_THIRD_URL: ["http://h/#top", "http://a b", "http://u@h", "file:///etc/passwd"],
+    HOST: ["a:b:c", "h/x", "::1::", "300.1.1.1", "0x7g.1"],
+  };
+  for (const [name, values] of Object.entries(cases)) {
+    for (const value of values) {
+      const problems = problemsOf({ ...others, [name]: value });
+      ok(
+        problems.some((problem) => problem.startsWith(`${name} must be `)),
+        `${name}=${value}: ${problems.join("; ")}`,
+      );
+    }
+  }
+});
+
+Deno.test("parseEnv: what a bad value seems to contradict is not held against the others", () => {
+  deepStrictEqual(
+    problemsOf({ LNBITS_URL: "http://h/wallet?usr=a", LNBITS_API_KEY: "k", NODE_ENV: "production" }).length,
+    1,
+  );
+  deepStrictEqual(problemsOf({ LOCAL_MODEL_BASE_URL: "h", WORK_MODEL: "local/x", LOCAL_MODEL_API_KEY: "k" }).length, 1);
+  const both = problemsOf({ PORT: "x", LNBITS_ADMIN_KEY: "k" });
+  deepStrictEqual(both.map((problem) => problem.split(" ")[0]), ["PORT", "LNBITS_ADMIN_KEY"]);
+});
+
+Deno.test("parseEnv: an address is taken in the one form that is compared and extended later", () => {
+  const { lightning, localModel, settings } = parseEnv({
+    LNBITS_URL: "HTTPS://LNbits.Example:443/sub/",
+    LNBITS_API_KEY: "k",
+    LOCAL_MODEL_BASE_URL: "http://127.0.0.1:11434/v1/",
+    PUBLIC_ORIGIN: "https://Timmy.example:443/",
+  });
+  strictEqual(lightning.kind === "lnbits" && lightning.url, "https://lnbits.example/sub");
+  strictEqual(localModel?.baseURL, "http://127.0.0.1:11434/v1");
+  strictEqual(settings.publicOrigin, "https://timmy.example");
+  strictEqual(parseEnv({ HOST: "::1", PORT: "80" }).settings.publicOrigin, "http://[::1]");
+});
+
+Deno.test("parseEnv: what failed requests may cost is a whole number of sats, and may be none", () => {
+  deepStrictEqual(parseEnv({ FREE_FAILURES_SATS_PER_HOUR: "0" }).settings.freeFailures, { satsPerHour: 0 });
+  for (const value of ["-1", "1.5", "many"]) {
+    match(problemsOf({ FREE_FAILURES_SATS_PER_HOUR: value })[0] ?? "", /^FREE_FAILURES_SATS_PER_HOUR /, value);
+  }
 });
 
 Deno.test("secretsOf: names every key there is", () => {

@@ -1,75 +1,37 @@
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
-import type { FreeTier } from "@/lib/free-tier/pool.rows.ts";
-import type { PriceConfig, Rates } from "@/lib/metering/pricing.rules.ts";
+import type { Settings } from "@/lib/services.ts";
+import { contradictions, onlyHere, realParts } from "./env-contradictions.ts";
+import {
+  host,
+  key,
+  lnbits,
+  MAX_SATS,
+  MAX_USD,
+  modelName,
+  models,
+  modelServer,
+  number,
+  origin,
+  originOf,
+  origins,
+  proxies,
+  secrets,
+  server,
+  text,
+  url,
+  whole,
+} from "./env-values.ts";
 
 /** A variable that is set to nothing counts as not set. */
 const given = (value: string | undefined) => (value === undefined || value.trim() === "" ? undefined : value.trim());
 
-/** A finite number in a range, written in decimal digits. Never `Number("")`, never a silent NaN. */
-const number = (min: number, max: number) =>
-  z.string().transform((text, context) => {
-    const value = /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
-    if (Number.isFinite(value) && value >= min && value <= max) return value;
-    context.addIssue({ code: "custom", message: `must be a number from ${min} to ${max}` });
-    return z.NEVER;
-  });
-
-const whole = (min: number, max: number) =>
-  z.string().transform((text, context) => {
-    const value = /^\d+$/.test(text) ? Number(text) : NaN;
-    if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-    context.addIssue({ code: "custom", message: `must be a whole number from ${min} to ${max}` });
-    return z.NEVER;
-  });
-
-/** A name or password in an address would be shown wherever the address is. */
-const url = z.string().refine((text) => {
-  if (!URL.canParse(text)) return false;
-  const { protocol, username, password } = new URL(text);
-  return ["http:", "https:"].includes(protocol) && username === "" && password === "";
-}, "must be an http(s) address without a user or password in it").transform((text) => text.replace(/\/+$/, ""));
-
-const origin = url.refine((text) => new URL(text).pathname === "/" && new URL(text).search === "", {
-  message: "must be an origin: scheme, host and port, nothing behind it",
-});
-
-const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
-const proxies = list.refine((entries) => {
-  try {
-    parseTrustedProxies(entries);
-    return true;
-  } catch {
-    return false;
-  }
-}, "must be addresses or CIDR ranges, separated by commas");
-const isOrigin = (text: string) => URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
-const origins = list.refine(
-  (entries) => entries.length > 0 && (entries.every(isOrigin) || (entries.length === 1 && entries[0] === "*")),
-  "must be * or origins (scheme, host and port, nothing behind it), separated by commas",
-);
-const text = z.string().max(2_000);
-/** Goes into a header, which holds no blanks and nothing beyond ASCII: better said at the start than at the first call. */
-const key = z.string().regex(/^[\x21-\x7e]{1,2000}$/, "must be a key: letters, digits and signs, no blanks");
-const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
-const models = list.refine(
-  (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),
-  "must be names of models, separated by commas",
-);
-/** One secret, or several while they are rotated: the first signs, all of them verify. */
-const secrets = list.refine(
-  (entries) => entries.length > 0 && entries.every((entry) => /^[0-9a-f]{64,}$/i.test(entry) && entry.length % 2 === 0),
-  "must be 32 or more random bytes as hex digits (several, separated by commas, while they are rotated)",
-);
-const MAX_SATS = 100_000_000;
-const MAX_USD = 1e9;
-
 /** Every variable with its default (null: none). One place: the schema, `.env.example` and the permissions come from it. */
 const VARIABLES = {
-  HOST: [z.string().regex(/^[\w.:-]+$/, "must be a host name or address"), "127.0.0.1"],
+  HOST: [host, "127.0.0.1"],
   PORT: [whole(1, 65_535), "8080"],
   DATA_DIR: [text, "./data"],
-  KV_URL: [url, null],
+  KV_URL: [server, null],
   DENO_KV_ACCESS_TOKEN: [key, null],
   PUBLIC_ORIGIN: [origin, null],
   NODE_ENV: [z.enum(["development", "test", "production"], "must be development, test or production"), "development"],
@@ -85,7 +47,7 @@ const VARIABLES = {
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
 
-  LNBITS_URL: [url, null],
+  LNBITS_URL: [lnbits, null],
   LNBITS_API_KEY: [key, null],
   LNBITS_ADMIN_KEY: [key, null],
   LNBITS_WEBHOOK_URL: [url, null],
@@ -94,8 +56,8 @@ const VARIABLES = {
   PAYOUT_TIMEOUT_SECONDS: [whole(5, 300), "30"],
 
   AI_INTEGRATIONS_ANTHROPIC_API_KEY: [key, null],
-  AI_INTEGRATIONS_ANTHROPIC_BASE_URL: [url, null],
-  LOCAL_MODEL_BASE_URL: [url, null],
+  AI_INTEGRATIONS_ANTHROPIC_BASE_URL: [server, null],
+  LOCAL_MODEL_BASE_URL: [modelServer, null],
   LOCAL_MODEL_API_KEY: [key, null],
   EVAL_MODEL: [modelName, "claude-haiku-4-5"],
   WORK_MODEL: [modelName, "claude-sonnet-4-6"],
@@ -121,6 +83,7 @@ const VARIABLES = {
 
   BTC_PRICE_URL: [url, "https://api.coingecko.com/api/v3/simple/price?ids=bitcoin&vs_currencies=usd"],
   BTC_PRICE_SECOND_URL: [url, "https://api.coinbase.com/v2/prices/BTC-USD/spot"],
+  BTC_PRICE_THIRD_URL: [url, "https://api.kraken.com/0/public/Ticker?pair=XBTUSD"],
   BTC_PRICE_MAX_AGE_SECONDS: [whole(60, 604_800), "3600"],
   BTC_PRICE_USD_FALLBACK: [number(1, MAX_USD), "100000"],
 
@@ -144,6 +107,7 @@ const VARIABLES = {
   TIMMY_TOKEN_SECRET: [secrets, null],
   IDENTITY_TOKEN_HOURS: [whole(1, 8_760), "24"],
   DEMO_DAILY_LIMIT: [whole(0, 1_000_000), "50"],
+  FREE_FAILURES_SATS_PER_HOUR: [whole(0, MAX_SATS), "1000"],
 
   CHAT_EVALUATION: [z.enum(["on", "off"], "must be on or off"), "on"],
   CHAT_MODELS: [models, null],
@@ -158,7 +122,8 @@ const VARIABLES = {
 const FORBIDDEN = ["DENO_KV_DB_MODE", "DENO_KV_PATH_PREFIX", "DENO_KV_DEFAULT_PATH"] as const;
 
 type Name = keyof typeof VARIABLES;
-type Values = {
+/** The value of each variable; of one without a default it may be missing. */
+export type Values = {
   [N in Name]:
     | z.output<(typeof VARIABLES)[N][0]>
     | ((typeof VARIABLES)[N][1] extends null ? undefined : never);
@@ -172,52 +137,12 @@ export const ENV_DEFAULTS: Readonly<Record<string, string | null>> = Object.from
 );
 
 /** Settings as the program uses them; units stand in the names. */
-export interface Env {
-  host: string;
-  port: number;
-  dataDir: string;
-  kvUrl: string | undefined;
-  publicOrigin: string;
-  production: boolean;
-  /** Whether the routes that pay our own invoices are there: never in production, nor where real money meets strangers. */
-  devRoutes: boolean;
-  logLevel: Values["LOG_LEVEL"];
-  trustedProxies: string[];
-  corsOrigins: string[];
-  eventLogSize: number;
-  gatherMs: number;
-  limits: { ratePerMinute: number; challengesPerMinute: number; maxOpenChallenges: number };
-  lightning:
-    | { kind: "simulated" }
-    | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string; webhookUrl?: string };
-  invoiceExpirySeconds: number;
-  payouts: { timeoutMs: number };
-  models: {
-    evalModel: string;
-    workModel: string;
-    deadlineMs: number;
-    anthropic: { apiKey: string; baseURL?: string } | undefined;
-    local: { baseURL: string; apiKey?: string } | undefined;
-  };
-  evalFeeSats: number;
-  requestMaxChars: number;
-  price: PriceConfig;
-  modelRates: { haiku: Rates; sonnet: Rates; local: Rates };
-  btc: { url: string; secondUrl: string; maxAgeMs: number; fallbackUsd: number };
-  refunds: { maxFeeSats: number; dustSats: number; claimDays: number };
-  sessions: {
-    minDepositSats: number;
-    maxDepositSats: number;
-    minBalanceSats: number;
-    expiryMs: number;
-    l402DepositSats: number;
-  };
-  freeTier: FreeTier;
-  poolSeedSats: number;
-  identity: { tokenSecrets: string[] | undefined; tokenMs: number };
-  demoDailyLimit: number;
-  chat: { evaluation: boolean; models: string[]; outputTokens: number; minOutputTokens: number };
-}
+export type Env = ReturnType<typeof grouped>;
+
+/** Where payments go. */
+export type LightningSettings =
+  | { kind: "simulated" }
+  | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string; webhookUrl?: string };
 
 /** What is wrong with the environment: every variable at once, none of their values (any of them may hold a secret). */
 export class EnvError extends Error {
@@ -226,8 +151,6 @@ export class EnvError extends Error {
     super(`these settings are not usable:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
   }
 }
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
 
 /** Settings from environment variables. Reads nothing itself. @throws {EnvError} */
 export function parseEnv(record: Readonly<Record<string, string | undefined>>): Env {
@@ -245,124 +168,85 @@ export function parseEnv(record: Readonly<Record<string, string | undefined>>): 
       problems.push(`${name} must not be set: it would move the database away from DATA_DIR`);
     }
   }
-  problems.push(...contradictions(values as Partial<Values>));
+  // A bad value looks like one that was never set: what it seems to contradict is not the reader's mistake.
+  const bad = problems.map((problem) => problem.split(" ")[0]);
+  const named = (text: string) => text.match(/[A-Z][A-Z0-9]*_[A-Z0-9_]+|HOST/g) ?? [];
+  problems.push(
+    ...contradictions(values as Partial<Values>).filter((text) => !named(text).some((name) => bad.includes(name))),
+  );
   if (problems.length > 0) throw new EnvError(problems);
   return grouped(values as Values);
 }
 
-/** What is wrong although each variable by itself is fine. */
-function contradictions(v: Partial<Values>): string[] {
-  const found: string[] = [];
-  if ((v.LNBITS_URL === undefined) !== (v.LNBITS_API_KEY === undefined)) {
-    found.push("LNBITS_URL and LNBITS_API_KEY belong together: set both or neither");
-  }
-  if (v.LNBITS_ADMIN_KEY !== undefined && v.LNBITS_URL === undefined) found.push("LNBITS_ADMIN_KEY needs LNBITS_URL");
-  if (v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined) {
-    found.push(
-      "AI_INTEGRATIONS_ANTHROPIC_BASE_URL needs AI_INTEGRATIONS_ANTHROPIC_API_KEY: without it models are simulated",
-    );
-  }
-  if (v.KV_URL !== undefined && v.DENO_KV_ACCESS_TOKEN === undefined) found.push("KV_URL needs DENO_KV_ACCESS_TOKEN");
-  for (const name of ["EVAL_MODEL", "WORK_MODEL"] as const) {
-    if (v[name]?.startsWith("local/") && v.LOCAL_MODEL_BASE_URL === undefined) {
-      found.push(`${name} is a local model: set LOCAL_MODEL_BASE_URL to the server that has it`);
-    }
-  }
-  if (v.SHORT_MAX_CHARS !== undefined && v.MEDIUM_MAX_CHARS !== undefined && v.SHORT_MAX_CHARS > v.MEDIUM_MAX_CHARS) {
-    found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
-  }
-  found.push(...sessionContradictions(v));
-  const simulatedMoney = v.LNBITS_URL === undefined;
-  for (const name of ["LNBITS_WEBHOOK_URL", "LNBITS_DEV_PAYER_KEY"] as const) {
-    if (v[name] !== undefined && simulatedMoney) found.push(`${name} needs LNBITS_URL`);
-  }
-  if (v.NODE_ENV === "production" && simulatedMoney) {
-    found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
-  }
-  const realKey = v.AI_INTEGRATIONS_ANTHROPIC_API_KEY ?? v.LOCAL_MODEL_API_KEY;
-  if (realKey !== undefined && simulatedMoney && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {
-    found.push(
-      "HOST or PUBLIC_ORIGIN is not loopback while a real model key is set and Lightning is simulated: anyone could spend your model " +
-        "budget with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
-    );
-  }
-  return found;
+/** Who may use the routes that pay our own invoices: nobody in production, nor where real money or a real model meets strangers. */
+function devRoutesFor(v: Values): "off" | "this-machine" | "anyone" {
+  const { wallet, model } = realParts(v);
+  if (v.NODE_ENV === "production") return "off";
+  if (!wallet && !model) return "anyone";
+  return onlyHere(v) ? "this-machine" : "off";
 }
 
-function sessionContradictions(v: Partial<Values>): string[] {
-  const found: string[] = [];
-  const [min, max] = [v.SESSION_MIN_DEPOSIT_SATS, v.SESSION_MAX_DEPOSIT_SATS];
-  if (min !== undefined && max !== undefined && min > max) {
-    found.push("SESSION_MIN_DEPOSIT_SATS must not be larger than SESSION_MAX_DEPOSIT_SATS");
-  }
-  if (min !== undefined && v.SESSION_MIN_BALANCE_SATS !== undefined && v.SESSION_MIN_BALANCE_SATS > min) {
-    found.push(
-      "SESSION_MIN_BALANCE_SATS must not be larger than SESSION_MIN_DEPOSIT_SATS: a new session would be paused",
-    );
-  }
-  const tiers = [v.TRUST_ESTABLISHED, v.TRUST_TRUSTED, v.TRUST_ELITE];
-  if (tiers.some((score, i) => i > 0 && score !== undefined && score <= (tiers[i - 1] ?? 0))) {
-    found.push("TRUST_ESTABLISHED, TRUST_TRUSTED and TRUST_ELITE must rise in this order");
-  }
-  const asked = v.L402_DEPOSIT_SATS;
-  if (asked !== undefined && min !== undefined && max !== undefined && (asked < min || asked > max)) {
-    found.push("L402_DEPOSIT_SATS must lie between SESSION_MIN_DEPOSIT_SATS and SESSION_MAX_DEPOSIT_SATS");
-  }
-  if (v.CHAT_MODELS?.some((name) => name.startsWith("local/")) && v.LOCAL_MODEL_BASE_URL === undefined) {
-    found.push("CHAT_MODELS names a local model: set LOCAL_MODEL_BASE_URL to the server that has it");
-  }
-  return found;
+function lightningOf(v: Values): LightningSettings {
+  if (v.LNBITS_URL === undefined || v.LNBITS_API_KEY === undefined) return { kind: "simulated" };
+  return {
+    kind: "lnbits",
+    url: v.LNBITS_URL,
+    invoiceKey: v.LNBITS_API_KEY,
+    ...(v.LNBITS_ADMIN_KEY !== undefined && { adminKey: v.LNBITS_ADMIN_KEY }),
+    ...(v.LNBITS_DEV_PAYER_KEY !== undefined && { devPayerKey: v.LNBITS_DEV_PAYER_KEY }),
+    ...(v.LNBITS_WEBHOOK_URL !== undefined && { webhookUrl: v.LNBITS_WEBHOOK_URL }),
+  };
 }
 
-/** Nobody but this machine is meant to reach the program. */
-function onlyHere(v: Pick<Values, "HOST"> & Partial<Values>): boolean {
-  return LOOPBACK.test(v.HOST) && (v.PUBLIC_ORIGIN === undefined || LOOPBACK.test(new URL(v.PUBLIC_ORIGIN).hostname));
-}
-
-function grouped(v: Values): Env {
-  const host = v.HOST.includes(":") && !v.HOST.startsWith("[") ? `[${v.HOST}]` : v.HOST;
+function grouped(v: Values) {
   return {
     host: v.HOST,
     port: v.PORT,
     dataDir: v.DATA_DIR.replace(/(.)\/+$/, "$1"),
     kvUrl: v.KV_URL,
-    publicOrigin: v.PUBLIC_ORIGIN ?? `http://${host}:${v.PORT}`,
-    production: v.NODE_ENV === "production",
-    devRoutes: v.NODE_ENV !== "production" && (v.LNBITS_URL === undefined || onlyHere(v)),
+    devRoutes: devRoutesFor(v),
     logLevel: v.LOG_LEVEL,
-    trustedProxies: v.TRUSTED_PROXIES ?? [],
-    corsOrigins: v.CORS_ORIGINS,
     eventLogSize: v.EVENT_LOG_SIZE,
     gatherMs: v.GATHER_MS,
-    limits: {
-      ratePerMinute: v.RATE_LIMIT_PER_MINUTE,
+    http: {
+      corsOrigins: v.CORS_ORIGINS,
+      trustedProxies: v.TRUSTED_PROXIES ?? parseTrustedProxies([]),
+      rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
       challengesPerMinute: v.RATE_LIMIT_CHALLENGES_PER_MINUTE,
-      maxOpenChallenges: v.MAX_OPEN_CHALLENGES,
     },
-    lightning: v.LNBITS_URL === undefined || v.LNBITS_API_KEY === undefined ? { kind: "simulated" } : {
-      kind: "lnbits",
-      url: v.LNBITS_URL,
-      invoiceKey: v.LNBITS_API_KEY,
-      ...(v.LNBITS_ADMIN_KEY !== undefined && { adminKey: v.LNBITS_ADMIN_KEY }),
-      ...(v.LNBITS_DEV_PAYER_KEY !== undefined && { devPayerKey: v.LNBITS_DEV_PAYER_KEY }),
-      ...(v.LNBITS_WEBHOOK_URL !== undefined && { webhookUrl: v.LNBITS_WEBHOOK_URL }),
+    lightning: lightningOf(v),
+    anthropic: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined ? undefined : {
+      apiKey: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY,
+      ...(v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && { baseURL: v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL }),
     },
-    invoiceExpirySeconds: v.INVOICE_EXPIRY_SECONDS,
-    payouts: { timeoutMs: v.PAYOUT_TIMEOUT_SECONDS * 1_000 },
-    models: {
-      evalModel: v.EVAL_MODEL,
-      workModel: v.WORK_MODEL,
-      deadlineMs: v.MODEL_DEADLINE_SECONDS * 1_000,
-      anthropic: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY === undefined ? undefined : {
-        apiKey: v.AI_INTEGRATIONS_ANTHROPIC_API_KEY,
-        ...(v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL !== undefined && { baseURL: v.AI_INTEGRATIONS_ANTHROPIC_BASE_URL }),
-      },
-      local: v.LOCAL_MODEL_BASE_URL === undefined ? undefined : {
-        baseURL: v.LOCAL_MODEL_BASE_URL,
-        ...(v.LOCAL_MODEL_API_KEY !== undefined && { apiKey: v.LOCAL_MODEL_API_KEY }),
-      },
+    localModel: v.LOCAL_MODEL_BASE_URL === undefined ? undefined : {
+      baseURL: v.LOCAL_MODEL_BASE_URL,
+      ...(v.LOCAL_MODEL_API_KEY !== undefined && { apiKey: v.LOCAL_MODEL_API_KEY }),
     },
+    modelRates: {
+      haiku: { inputUsdPer1k: v.HAIKU_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.HAIKU_OUTPUT_COST_PER_1K_TOKENS },
+      sonnet: { inputUsdPer1k: v.SONNET_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.SONNET_OUTPUT_COST_PER_1K_TOKENS },
+      local: { inputUsdPer1k: v.LOCAL_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.LOCAL_OUTPUT_COST_PER_1K_TOKENS },
+    },
+    btc: {
+      urls: { coingecko: v.BTC_PRICE_URL, coinbase: v.BTC_PRICE_SECOND_URL, kraken: v.BTC_PRICE_THIRD_URL },
+      maxAgeMs: v.BTC_PRICE_MAX_AGE_SECONDS * 1_000,
+      fallbackUsd: v.BTC_PRICE_USD_FALLBACK,
+    },
+    identity: { tokenSecrets: v.TIMMY_TOKEN_SECRET, tokenMs: v.IDENTITY_TOKEN_HOURS * 3_600_000 },
+    settings: settingsOf(v),
+  };
+}
+
+/** The figures that rules and handlers need, as `lib/services.ts` composes them of what each slice asks for. */
+function settingsOf(v: Values) {
+  return {
+    publicOrigin: v.PUBLIC_ORIGIN ?? new URL(originOf(v.HOST, v.PORT)).origin,
+    evalModel: v.EVAL_MODEL,
+    workModel: v.WORK_MODEL,
+    modelDeadlineMs: v.MODEL_DEADLINE_SECONDS * 1_000,
     evalFeeSats: v.EVAL_FEE_SATS,
+    invoiceExpirySeconds: v.INVOICE_EXPIRY_SECONDS,
     requestMaxChars: v.REQUEST_MAX_CHARS,
     price: {
       doMonthlyCostUsd: v.DO_MONTHLY_COST_USD,
@@ -375,25 +259,22 @@ function grouped(v: Values): Env {
       mediumMaxChars: v.MEDIUM_MAX_CHARS,
       systemPromptTokens: v.WORK_SYSTEM_PROMPT_TOKENS_EST,
     },
-    modelRates: {
-      haiku: { inputUsdPer1k: v.HAIKU_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.HAIKU_OUTPUT_COST_PER_1K_TOKENS },
-      sonnet: { inputUsdPer1k: v.SONNET_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.SONNET_OUTPUT_COST_PER_1K_TOKENS },
-      local: { inputUsdPer1k: v.LOCAL_INPUT_COST_PER_1K_TOKENS, outputUsdPer1k: v.LOCAL_OUTPUT_COST_PER_1K_TOKENS },
-    },
-    btc: {
-      url: v.BTC_PRICE_URL,
-      secondUrl: v.BTC_PRICE_SECOND_URL,
-      maxAgeMs: v.BTC_PRICE_MAX_AGE_SECONDS * 1_000,
-      fallbackUsd: v.BTC_PRICE_USD_FALLBACK,
-    },
-    refunds: { maxFeeSats: v.REFUND_MAX_FEE_SATS, dustSats: v.REFUND_DUST_SATS, claimDays: v.REFUND_CLAIM_DAYS },
+    refundDustSats: v.REFUND_DUST_SATS,
+    refundClaimDays: v.REFUND_CLAIM_DAYS,
+    refundMaxFeeSats: v.REFUND_MAX_FEE_SATS,
+    payoutTimeoutMs: v.PAYOUT_TIMEOUT_SECONDS * 1_000,
     sessions: {
       minDepositSats: v.SESSION_MIN_DEPOSIT_SATS,
       maxDepositSats: v.SESSION_MAX_DEPOSIT_SATS,
       minBalanceSats: v.SESSION_MIN_BALANCE_SATS,
       expiryMs: v.SESSION_EXPIRY_HOURS * 3_600_000,
-      l402DepositSats: v.L402_DEPOSIT_SATS,
     },
+    l402DepositSats: v.L402_DEPOSIT_SATS,
+    maxOpenChallenges: v.MAX_OPEN_CHALLENGES,
+    minOutputTokens: v.MIN_OUTPUT_TOKENS,
+    chatEvaluation: v.CHAT_EVALUATION === "on",
+    chatModels: v.CHAT_MODELS ?? [...new Set([v.WORK_MODEL, v.EVAL_MODEL])],
+    chatOutputTokens: v.CHAT_OUTPUT_TOKENS,
     freeTier: {
       config: {
         dailySats: {
@@ -412,23 +293,17 @@ function grouped(v: Values): Env {
         decayPointsPerDay: v.TRUST_DECAY_POINTS_PER_DAY,
       },
     },
+    freeFailures: { satsPerHour: v.FREE_FAILURES_SATS_PER_HOUR },
     poolSeedSats: v.POOL_SEED_SATS,
-    identity: { tokenSecrets: v.TIMMY_TOKEN_SECRET, tokenMs: v.IDENTITY_TOKEN_HOURS * 3_600_000 },
     demoDailyLimit: v.DEMO_DAILY_LIMIT,
-    chat: {
-      evaluation: v.CHAT_EVALUATION === "on",
-      models: v.CHAT_MODELS ?? [...new Set([v.WORK_MODEL, v.EVAL_MODEL])],
-      outputTokens: v.CHAT_OUTPUT_TOKENS,
-      minOutputTokens: v.MIN_OUTPUT_TOKENS,
-    },
-  };
+  } satisfies Settings;
 }
 
 /** The secrets among the settings, for tests that look for them where they must not be. */
 export function secretsOf(env: Env): string[] {
-  const { lightning, models } = env;
+  const { lightning, anthropic, localModel } = env;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
-  return [...keys, models.anthropic?.apiKey, models.local?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) =>
+  return [...keys, anthropic?.apiKey, localModel?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) =>
     key !== undefined
   );
 }

@@ -1,18 +1,12 @@
-import { createApp } from "./app.ts";
+import { assemble } from "./assemble.ts";
 import { auditInstance } from "./audit.ts";
 import { type Instance, openInstance, SettingError } from "./deps.ts";
 import { type Env, ENV_NAMES, EnvError, parseEnv } from "./env.ts";
-import type { AppDeps } from "@/lib/services.ts";
 import { sleep, systemClock } from "@/lib/clock.ts";
-import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { createLogger } from "@/lib/http/logger-pino.ts";
 import type { Logger } from "@/lib/http/logger.ts";
-import { readinessOf } from "@/routes/health/health.readiness.ts";
-import { seedPool } from "@/lib/free-tier/pool.rows.ts";
-import { parseTrustedProxies } from "@/middlewares/client-address.ts";
-import { createBackground } from "./queue.ts";
 import { VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
@@ -59,38 +53,17 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(env: Env): Promise<number> {
   const log = createLogger({ level: env.logLevel });
   const instance = await openInstance(env, log);
-  const { services, exclusive, dev, freeBytes } = instance;
-  const background = createBackground(services, { exclusive });
-  const { queue, settlements, modelError } = background;
-  const { store, wallet, model } = services;
-  const deps: AppDeps = {
-    ...services,
-    ...background,
-    oneAtATime: createOneAtATime(),
-    version: VERSION,
-    readiness: () =>
-      readinessOf({ store, queue, settlements, walletName: wallet.name, modelName: model.name, modelError, freeBytes }),
-  };
-  const app = createApp(deps, {
-    corsOrigins: env.corsOrigins,
-    trustedProxies: parseTrustedProxies(env.trustedProxies),
-    rateLimitPerMinute: env.limits.ratePerMinute,
-    challengesPerMinute: env.limits.challengesPerMinute,
-  }, dev);
-
-  await store.transact((tx) => seedPool(tx, services.settings.poolSeedSats, services.clock.now()));
+  const timmy = assemble({ ...instance, http: env.http, version: VERSION });
+  await timmy.start();
   instance.start();
-  queue.start();
-  settlements.start();
   let server: Deno.HttpServer;
   try {
     server = Deno.serve(
       { hostname: env.host, port: env.port, onListen: () => summary(env, instance) },
-      (request, info) => app.fetch(request, { remoteAddr: info.remoteAddr as Deno.NetAddr }),
+      (request, info) => timmy.app.fetch(request, { remoteAddr: info.remoteAddr as Deno.NetAddr }),
     );
   } catch (error) {
-    await settlements.stop();
-    await queue.stop(0);
+    await timmy.stop(0);
     await instance.close();
     const why = error instanceof Deno.errors.AddrInUse ? "something else listens there" : (error as Error).message;
     return fail(`cannot listen on ${env.host}:${env.port}: ${why}. Set HOST or PORT.`);
@@ -98,9 +71,7 @@ async function serve(env: Env): Promise<number> {
 
   await stopSignal(log);
   await Promise.race([server.shutdown(), sleep(systemClock, DRAIN_MS)]);
-  await background.chats.stop();
-  await settlements.stop();
-  await queue.stop(STOP_GRACE_MS);
+  await timmy.stop(STOP_GRACE_MS);
   await instance.close();
   log.info({}, "stopped");
   return 0;
@@ -126,22 +97,23 @@ function stopSignal(log: Logger): Promise<void> {
 
 /** For the person who started it: where it listens, what is real, where the data lies. */
 function summary(env: Env, instance: Instance): void {
-  const { wallet, model } = instance.services;
+  const { wallet, model, settings } = instance.services;
   const named = (backend: { name: string; simulated: boolean }) =>
     backend.simulated ? "simulated: no real one is used" : `${backend.name} (real)`;
   print([
-    `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${env.publicOrigin}/api/reference)`,
+    `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${settings.publicOrigin}/api/reference)`,
     `  Lightning  ${named(wallet)}`,
-    `  Model      ${named(model)}; ${env.models.evalModel} evaluates, ${env.models.workModel} works`,
+    `  Model      ${named(model)}; ${settings.evalModel} evaluates, ${settings.workModel} works`,
     ...(instance.dev?.localOnly
-      ? [
-        "  Development routes are on for this machine: they pay invoices with your money. NODE_ENV=production ends that",
-      ]
+      ? [`  Development routes are on for this machine: ${dangerOf(wallet)}. NODE_ENV=production ends that`]
       : []),
     `  Process    ${Deno.pid}`,
     `  Data       ${env.kvUrl ? "a KV Connect server; secrets in " : ""}${env.dataDir}`,
   ].join("\n"));
 }
+
+const dangerOf = (wallet: { simulated: boolean }) =>
+  wallet.simulated ? "they buy a real model's answers with pretended sats" : "they pay invoices with your money";
 
 async function health(env: Env): Promise<number> {
   const host = env.host === "0.0.0.0" || env.host === "::" ? "127.0.0.1" : env.host;

@@ -144,6 +144,8 @@ async function traced(dir: string, kind: keyof typeof COUNTED): Promise<string |
       ...[
         Deno.execPath(),
         "run",
+        "--config",
+        new URL("../dev/deno.json", import.meta.url).pathname,
         "--quiet",
         "--no-prompt",
         "--allow-env",

@@ -5,6 +5,7 @@
  *   deno task bench [--only NAME] [--jobs N]
  */
 import type { Bench } from "./measure.ts";
+import { cold } from "./cold.ts";
 import { commits, sessionCommits } from "./commits.ts";
 import { completions } from "./completions.ts";
 import { creations } from "./creations.ts";
@@ -28,6 +29,7 @@ const BENCHES: readonly Bench[] = [
   tokens,
   streams,
   start,
+  cold,
 ];
 
 const WIDTH = 62;

@@ -36,6 +36,7 @@ export async function startTimmy(
       RATE_LIMIT_PER_MINUTE: "0",
       BTC_PRICE_URL: "http://127.0.0.1:9/",
       BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
+      BTC_PRICE_THIRD_URL: "http://127.0.0.1:9/",
       ...env,
     },
     stdin: "null",
@@ -69,7 +70,17 @@ export async function startBare(
 ): Promise<{ port: number; stop(): Promise<void> }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", "--allow-read", "--allow-write"],
+      ...[
+        "run",
+        "--config",
+        `${ROOT}dev/deno.json`,
+        "--quiet",
+        "--no-prompt",
+        "--allow-net=127.0.0.1",
+        "--allow-env",
+        "--allow-read",
+        "--allow-write",
+      ],
       ...[new URL(script, import.meta.url).pathname, ...args],
     ],
     cwd: ROOT,

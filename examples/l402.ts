@@ -2,7 +2,7 @@
 /**
  * An agent that speaks L402: no account, no session opened beforehand. The first request pays, the next ones use the receipt.
  *
- *   deno run --allow-net --allow-env examples/l402.ts [http://127.0.0.1:8080]
+ *   deno run --config dev/deno.json --allow-net --allow-env examples/l402.ts [http://127.0.0.1:8080]
  */
 import { fetchWithL402 } from "@getalby/lightning-tools/402/l402";
 import { devWallet, instanceUrl } from "./dev-wallet.ts";

@@ -2,7 +2,7 @@
 /**
  * The official `openai` package, unchanged: another base URL, and a session's token as the API key.
  *
- *   deno run --allow-net --allow-env examples/openai.ts [http://127.0.0.1:8080]
+ *   deno run --config dev/deno.json --allow-net --allow-env examples/openai.ts [http://127.0.0.1:8080]
  *
  * `TIMMY_API_KEY` is the token of a session that you paid for; without it a session is opened on a development instance.
  */

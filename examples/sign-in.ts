@@ -3,7 +3,7 @@
  * Signs in with a Nostr key and has a job done in its name. Paid work makes a key trusted, and trusted keys are helped by the
  * instance's free tier. The key is new with each run; NOSTR_SECRET_KEY (64 hex digits) uses your own.
  *
- *   deno run --allow-net --allow-env examples/sign-in.ts [http://127.0.0.1:8080]
+ *   deno run --config dev/deno.json --allow-net --allow-env examples/sign-in.ts [http://127.0.0.1:8080]
  *
  * The address must be the instance's public one (PUBLIC_ORIGIN): it is part of what is signed.
  */

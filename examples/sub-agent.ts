@@ -2,7 +2,7 @@
 /**
  * A budget for somebody else: a session's token, narrowed offline, lets a sub-agent spend 300 sats and not one more.
  *
- *   deno run --allow-net --allow-env examples/sub-agent.ts [http://127.0.0.1:8080]
+ *   deno run --config dev/deno.json --allow-net --allow-env examples/sub-agent.ts [http://127.0.0.1:8080]
  */
 import { createTimmy, narrow, TimmyError } from "../client/mod.ts";
 import { devWallet, instanceUrl, openPaidSession } from "./dev-wallet.ts";

@@ -28,8 +28,6 @@ export interface Settings {
   invoiceExpirySeconds: number;
   requestMaxChars: number;
   price: PriceConfig;
-  /** Rejects with an Error that says what to set, for a model without a price. */
-  ratesFor(model: string): Promise<Rates>;
   modelDeadlineMs: number;
   refundDustSats: number;
   refundClaimDays: number;
@@ -71,6 +69,8 @@ export interface Services {
   signInSecret: Uint8Array;
   log: Logger;
   settings: Settings;
+  /** What a model costs (USD per 1,000 tokens). Rejects with an Error that says what to set, for a model without a price. */
+  ratesFor(model: string): Promise<Rates>;
 }
 
 /** What a handler finds in `c.get("deps")`. */

@@ -24,14 +24,7 @@ for package in $(sed -n '/^  "npm": {/,/^  },/s/^    "\(@\{0,1\}[^@"]*\)@\([^_"]
       -o \( -type d -name src -path '*zod*' \) \) -prune | sed 's/^/--exclude=/' | tr '\n' ' ')"
   done
 done
-# The tests' packages stand in the same lock: they are no part of the program.
-for folder in $("$deno" info --json index.ts | "$deno" run --quiet --no-prompt --frozen "--allow-read=$packages" tasks/unused-packages.ts "$packages"); do
-  [ ! -d "$folder" ] || excluded="$excluded --exclude=$folder"
-done
-# A compiler that nostr-tools names as its peer, for its types: nothing loads it.
-for folder in "$packages"/*/typescript/*; do
-  [ ! -d "$folder" ] || excluded="$excluded --exclude=$folder"
-done
+# Types are checked beside the tests (deno task check), with packages that the program does without.
 # shellcheck disable=SC2086
-exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache "$TIMMY_V8" $TIMMY_PERMISSIONS \
+exec "$deno" compile --quiet --no-prompt --no-check --frozen --no-code-cache "$TIMMY_V8" $TIMMY_PERMISSIONS \
   "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" $excluded --output "$output" "$@" index.ts

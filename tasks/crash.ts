@@ -83,6 +83,7 @@ function programOf(args: CrashArgs, naive: boolean, folder: string, port: number
     // Nobody listens there: the run asks no one outside this machine for a price.
     BTC_PRICE_URL: "http://127.0.0.1:9/",
     BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
+    BTC_PRICE_THIRD_URL: "http://127.0.0.1:9/",
   });
   const start = ["sh", "scripts/start.sh"] as const;
   if (naive) {
@@ -90,6 +91,8 @@ function programOf(args: CrashArgs, naive: boolean, folder: string, port: number
     const serve = [
       Deno.execPath(),
       "run",
+      "--config",
+      "dev/deno.json",
       "--quiet",
       "--no-prompt",
       "--frozen",

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command prints
 /**
- * Checks that imports go one way (docs/README.md): index → app, queue, deps, env → routes → middlewares → lib; domains do not
+ * Checks that imports go one way (docs/README.md): index → assemble, deps, env → app, queue → routes → middlewares → lib; domains do not
  * import one another; rules are pure; ports import nothing; only deps.ts and contract tests import adapters.
  *
  *   deno task directions

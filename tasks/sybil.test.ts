@@ -14,7 +14,7 @@ Deno.test("docs/free-tier.md: its table of what many keys cost is what the rules
   const env = parseEnv({});
   assert.equal(
     block.trim(),
-    sybilMarkdown(sybilCost(env), env.poolSeedSats).trim(),
+    sybilMarkdown(sybilCost(env), env.settings.poolSeedSats).trim(),
     "run `deno task sybil`, put it there",
   );
 });
@@ -89,7 +89,7 @@ Deno.test("sybilCost: where a request costs next to nothing, so does a point; wh
 Deno.test("sybilMarkdown: what never pays is called never, and what has no bound any", () => {
   const markdown = (variables: Record<string, string>) => {
     const env = parseEnv(variables);
-    return sybilMarkdown(sybilCost(env), env.poolSeedSats);
+    return sybilMarkdown(sybilCost(env), env.settings.poolSeedSats);
   };
   assert.match(
     markdown({ POOL_SEED_SATS: "0" }),

@@ -6,6 +6,7 @@
  *   deno task sybil
  */
 import { type Env, parseEnv } from "../env.ts";
+import type { Settings } from "@/lib/services.ts";
 import { dailyBudget, poolCredit } from "@/lib/free-tier/free-tier.rules.ts";
 import { price } from "@/lib/metering/pricing.rules.ts";
 import { applyTrust, newTrust, type Tier, tierOf } from "@/lib/identity/trust.rules.ts";
@@ -14,7 +15,7 @@ type KnownTier = Exclude<Tier, "anonymous">;
 const TIERS: readonly KnownTier[] = ["new", "established", "trusted", "elite"];
 
 /** What the settings must have for this; amounts in sats. */
-export type SybilSettings = Pick<Env, "price" | "freeTier" | "evalFeeSats" | "poolSeedSats" | "btc">;
+export type SybilSettings = Pick<Settings, "price" | "freeTier" | "evalFeeSats" | "poolSeedSats"> & { btcUsd: number };
 
 /** What one tier costs a key that is new, and what it gives. Sats. */
 export interface TierCost {
@@ -56,10 +57,10 @@ interface Offer {
 /** Charges above this are not looked at: a point costs more there than in several small ones. */
 const SCAN_SATS = 10_000;
 
-/** @param settings what {@link parseEnv} answers; the BTC price is its fallback. */
-export function sybilCost(settings: SybilSettings): SybilCost {
-  const { price: config, freeTier, evalFeeSats, poolSeedSats, btc } = settings;
-  const btcUsd = btc.fallbackUsd;
+/** The BTC price is the fallback. */
+export function sybilCost(env: Pick<Env, "settings" | "btc">): SybilCost {
+  const settings: SybilSettings = { ...env.settings, btcUsd: env.btc.fallbackUsd };
+  const { price: config, freeTier, evalFeeSats, poolSeedSats, btcUsd } = settings;
   const rates = { inputUsdPer1k: 0, outputUsdPer1k: 0 };
   const leastCharge = price({ inputTokens: 0, outputTokens: 0, rates, config, btcUsd }).sats;
   const offers = cheapestOffers(leastCharge, settings);
@@ -187,5 +188,5 @@ export function sybilMarkdown({ btcUsd, leastCharge, tiers }: SybilCost, seedSat
 
 if (import.meta.main) {
   const env = parseEnv(Deno.env.toObject());
-  console.log(sybilMarkdown(sybilCost(env), env.poolSeedSats));
+  console.log(sybilMarkdown(sybilCost(env), env.settings.poolSeedSats));
 }

@@ -3,13 +3,14 @@ import { collectingLogger } from "@/lib/http/logger.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createBtcPriceFeed } from "./feed.ts";
 import type { BtcPriceSource } from "./port.ts";
-import { coinbase, coingecko } from "./sources.ts";
+import { coinbase, coingecko, kraken } from "./sources.ts";
 
 const START_MS = 1_700_000_000_000;
 const MAX_AGE_MS = 3_600_000;
 const REFRESH_MS = 60_000;
 const TIMEOUT_MS = 5_000;
 const FALLBACK_USD = 100_000;
+const ALL = "coinbase+coingecko+kraken";
 
 /** A source that does as told: a number is its price, an Error its failure, "silent" no answer until aborted. */
 class ScriptedSource implements BtcPriceSource {
@@ -30,13 +31,19 @@ class ScriptedSource implements BtcPriceSource {
   }
 }
 
-function setUp(first: ScriptedSource["answer"] = 97_000, second: ScriptedSource["answer"] = 97_500) {
+/** By default they name 97,000, 97,500 and 98,000 USD: the median is the second's. */
+function setUp(
+  first: ScriptedSource["answer"] = 97_000,
+  second: ScriptedSource["answer"] = 97_500,
+  third: ScriptedSource["answer"] = 98_000,
+) {
   const clock = createFakeClock(START_MS);
   const log = collectingLogger();
   const one = new ScriptedSource("coingecko", first);
   const two = new ScriptedSource("coinbase", second);
+  const three = new ScriptedSource("kraken", third);
   const feed = createBtcPriceFeed({
-    sources: [one, two],
+    sources: [one, two, three],
     clock,
     maxAgeMs: MAX_AGE_MS,
     fallbackUsd: FALLBACK_USD,
@@ -44,7 +51,7 @@ function setUp(first: ScriptedSource["answer"] = 97_000, second: ScriptedSource[
     refreshMs: REFRESH_MS,
     timeoutMs: TIMEOUT_MS,
   });
-  return { clock, log, one, two, feed };
+  return { clock, log, one, two, three, feed };
 }
 
 /** Serves one answer a path on a local port: what the real services send. */
@@ -57,46 +64,91 @@ function priceServer(answers: Record<string, () => Response>) {
 }
 
 Deno.test("createBtcPriceFeed: current answers with the fallback before the first answer, and asks nobody", () => {
-  const { feed, one, two } = setUp();
+  const { feed, one, two, three } = setUp();
   for (let i = 0; i < 3; i++) {
     assert.deepEqual(feed.current(), { usd: FALLBACK_USD, source: "fallback", at: START_MS });
   }
-  assert.equal(one.asked + two.asked, 0);
+  assert.equal(one.asked + two.asked + three.asked, 0);
 });
 
-Deno.test("createBtcPriceFeed: the first source's price counts, with its name and the time it was read", async () => {
-  const { feed, clock, two } = setUp();
+Deno.test("createBtcPriceFeed: the median of all sources counts, with their names and the time they were read", async () => {
+  const { feed, clock } = setUp();
   await feed.refresh();
   await clock.advance(REFRESH_MS);
-  assert.deepEqual(feed.current(), { usd: 97_000, source: "coingecko", at: START_MS });
-  assert.equal(two.asked, 0);
+  assert.deepEqual(feed.current(), { usd: 97_500, source: ALL, at: START_MS });
 });
 
-Deno.test("createBtcPriceFeed: the second source is asked when the first fails", async () => {
-  const { feed } = setUp(new Error("503"));
+Deno.test("createBtcPriceFeed: all are asked at once, and those that answer do for those that do not", async () => {
+  const { feed, clock, one, two, three } = setUp("silent", "silent");
+  const round = feed.refresh();
+  await clock.settle();
+  assert.deepEqual([one.asked, two.asked, three.asked], [1, 1, 1]);
+  await clock.advance(TIMEOUT_MS);
+  await round;
+  assert.deepEqual(
+    feed.current(),
+    { usd: 98_000, source: "kraken", at: START_MS },
+    "read before the others were given up",
+  );
+});
+
+Deno.test("createBtcPriceFeed: one source that lies changes nothing, and with the others down the last good price stays", async () => {
+  const { feed, one, two, three, log } = setUp();
   await feed.refresh();
-  assert.deepEqual(feed.current(), { usd: 97_500, source: "coinbase", at: START_MS });
+  for (const lie of [999_999_999, 60_000_000, 1_000, 0, NaN]) {
+    [one.answer, two.answer, three.answer] = [lie, 97_500, 98_000];
+    await feed.refresh();
+    const { usd } = feed.current();
+    assert.ok(usd >= 97_500 && usd <= 98_000, `${lie}: ${usd}`);
+    [two.answer, three.answer] = [new Error("down"), new Error("down")];
+    await feed.refresh();
+    assert.equal(feed.current().usd, usd, String(lie));
+  }
+  const doubts = log.lines.filter(({ message }) => message.includes("jumped"));
+  assert.equal(doubts.length, 5, "said once each time it begins");
 });
 
-Deno.test("createBtcPriceFeed: both real answer shapes over HTTP, the second after the first one's error", async () => {
-  let broken = false;
+Deno.test("createBtcPriceFeed: a crash of 30 % that two sources confirm counts at once", async () => {
+  const { feed, one, two, three } = setUp();
+  await feed.refresh();
+  [one.answer, two.answer, three.answer] = [68_000, 68_300, new Error("down")];
+  await feed.refresh();
+  assert.deepEqual(feed.current(), { usd: 68_150, source: "coinbase+coingecko", at: START_MS });
+});
+
+Deno.test("createBtcPriceFeed: a crash that one source alone names waits until the last good price is too old", async () => {
+  const { feed, clock, one, two, three } = setUp();
+  await feed.refresh();
+  [one.answer, two.answer, three.answer] = [68_000, new Error("down"), new Error("down")];
+  await clock.advance(MAX_AGE_MS - 1);
+  await feed.refresh();
+  assert.equal(feed.current().usd, 97_500);
+  await clock.advance(1);
+  assert.equal(feed.current().source, "fallback");
+  await feed.refresh();
+  assert.equal(feed.current().usd, 68_000);
+});
+
+Deno.test("createBtcPriceFeed: the three real answer shapes over HTTP", async () => {
   const server = priceServer({
-    "/simple": () => broken ? new Response("busy", { status: 503 }) : Response.json({ bitcoin: { usd: 97_123.4 } }),
+    "/simple": () => Response.json({ bitcoin: { usd: 97_123.4 } }),
     "/spot": () => Response.json({ data: { amount: "97200.50", base: "BTC", currency: "USD" } }),
+    "/ticker": () => Response.json({ error: [], result: { XXBTZUSD: { c: ["97150.1", "0.1"] } } }),
   });
   try {
     const feed = createBtcPriceFeed({
-      sources: [coingecko({ url: `${server.base}/simple` }), coinbase({ url: `${server.base}/spot` })],
+      sources: [
+        coingecko({ url: `${server.base}/simple` }),
+        coinbase({ url: `${server.base}/spot` }),
+        kraken({ url: `${server.base}/ticker` }),
+      ],
       clock: createFakeClock(START_MS),
       maxAgeMs: MAX_AGE_MS,
       fallbackUsd: FALLBACK_USD,
       log: collectingLogger(),
     });
     await feed.refresh();
-    assert.deepEqual(feed.current(), { usd: 97_123.4, source: "coingecko", at: START_MS });
-    broken = true;
-    await feed.refresh();
-    assert.deepEqual(feed.current(), { usd: 97_200.5, source: "coinbase", at: START_MS });
+    assert.deepEqual(feed.current(), { usd: 97_150.1, source: ALL, at: START_MS });
   } finally {
     await server.stop();
   }
@@ -110,18 +162,18 @@ Deno.test("createBtcPriceFeed: a source that does not answer in time is given up
   await clock.advance(1);
   await round;
   assert.equal(one.aborted, 1);
-  assert.deepEqual(feed.current(), { usd: 97_500, source: "coinbase", at: START_MS + TIMEOUT_MS });
+  assert.deepEqual(feed.current(), { usd: 97_750, source: "coinbase+kraken", at: START_MS });
   assert.match(String(log.lines[0]?.fields.reason), /coingecko took longer than 5000 ms/);
   assert.equal(clock.pending(), 0, "no timer is left behind");
 });
 
 Deno.test("createBtcPriceFeed: the last good price stays with its source and time until it is too old", async () => {
-  const { feed, clock, one, two } = setUp();
+  const { feed, clock, one, two, three } = setUp();
   await feed.refresh();
-  one.answer = two.answer = new Error("down");
+  one.answer = two.answer = three.answer = new Error("down");
   await clock.advance(MAX_AGE_MS - 1);
   await feed.refresh();
-  assert.deepEqual(feed.current(), { usd: 97_000, source: "coingecko", at: START_MS });
+  assert.deepEqual(feed.current(), { usd: 97_500, source: ALL, at: START_MS });
   await clock.advance(1);
   assert.deepEqual(feed.current(), { usd: FALLBACK_USD, source: "fallback", at: START_MS + MAX_AGE_MS });
   await clock.advance(5);
@@ -129,7 +181,7 @@ Deno.test("createBtcPriceFeed: the last good price stays with its source and tim
 });
 
 Deno.test("createBtcPriceFeed: a source that comes back replaces the fallback", async () => {
-  const { feed, one } = setUp(new Error("down"), new Error("down"));
+  const { feed, one } = setUp(new Error("down"), new Error("down"), new Error("down"));
   await feed.refresh();
   assert.equal(feed.current().source, "fallback");
   one.answer = 98_000;
@@ -146,31 +198,30 @@ Deno.test("createBtcPriceFeed: refreshes asked for at the same time share one ro
 });
 
 Deno.test("createBtcPriceFeed: start asks at once and then every minute, however often it is called", async () => {
-  const { feed, clock, one } = setUp();
+  const { feed, clock, one, two } = setUp();
   feed.start();
   feed.start();
   await clock.settle();
   assert.equal(one.asked, 1);
   for (let minute = 1; minute <= 3; minute++) {
-    one.answer = 97_000 + minute;
+    two.answer = 97_500 + minute;
     await clock.advance(REFRESH_MS - 1);
     assert.equal(one.asked, minute, "not before the minute is over");
     await clock.advance(1);
     assert.equal(one.asked, minute + 1);
     assert.equal(clock.pending(), 1, "one loop");
-    assert.equal(feed.current().usd, 97_000 + minute);
+    assert.equal(feed.current().usd, 97_500 + minute);
   }
   await feed.stop();
 });
 
 Deno.test("createBtcPriceFeed: stop ends a round under way and leaves no timer", async () => {
-  const { feed, clock, one, two, log } = setUp("silent");
+  const { feed, clock, one, log } = setUp("silent");
   feed.start();
   await clock.settle();
-  assert.equal(clock.pending(), 1);
+  assert.equal(clock.pending(), 1, "the limit of the one that is silent");
   await feed.stop();
   assert.equal(one.aborted, 1);
-  assert.equal(two.asked, 0);
   assert.equal(clock.pending(), 0);
   await clock.advance(10 * REFRESH_MS);
   assert.equal(one.asked, 1);

@@ -1,9 +1,10 @@
 import { type Clock, sleep, withDeadline } from "@/lib/clock.ts";
 import type { Logger } from "@/lib/http/logger.ts";
 import type { BtcPrice, BtcPriceFeed, BtcPriceSource } from "./port.ts";
+import { priceOf } from "./price.rules.ts";
 
 export interface BtcPriceFeedOptions {
-  /** Asked in this order; the first that answers counts. */
+  /** All are asked at once; `price.rules.ts` says what of their answers counts. */
   sources: readonly BtcPriceSource[];
   clock: Clock;
   /** How old the last good price may be (ms). */
@@ -32,11 +33,13 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
   const stopper = new AbortController();
   /** Sources whose last try failed: said once, not every minute. */
   const failing = new Set<string>();
+  /** True while the answers contradict the last good price, or one another: said once. */
+  let doubted = false;
   let last: BtcPrice | null = null;
   let round: Promise<void> | null = null;
   let loop: Promise<void> | null = null;
 
-  async function ask(source: BtcPriceSource): Promise<BtcPrice> {
+  async function fetchFrom(source: BtcPriceSource): Promise<BtcPrice> {
     const abort = new AbortController();
     const stop = () => abort.abort();
     stopper.signal.addEventListener("abort", stop, { once: true });
@@ -54,21 +57,39 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
     }
   }
 
-  async function askAll(): Promise<void> {
-    for (const source of sources) {
-      try {
-        last = await ask(source);
-        if (failing.delete(source.name)) log.info({ backend: source.name }, "the BTC price source answers again");
-        return;
-      } catch (error) {
-        if (stopper.signal.aborted) return;
-        if (failing.has(source.name)) continue;
+  /** @returns nothing from a source that failed, and says so once. */
+  async function ask(source: BtcPriceSource): Promise<BtcPrice[]> {
+    try {
+      const answer = await fetchFrom(source);
+      if (failing.delete(source.name)) log.info({ backend: source.name }, "the BTC price source answers again");
+      return [answer];
+    } catch (error) {
+      if (!stopper.signal.aborted && !failing.has(source.name)) {
         failing.add(source.name);
         const reason = error instanceof Error ? error.message : String(error);
         log.warn({ backend: source.name, reason }, "a BTC price source gave no usable price; it is tried every minute");
       }
+      return [];
     }
   }
+
+  async function askAll(): Promise<void> {
+    const answers = (await Promise.all(sources.map(ask))).flat();
+    if (answers.length === 0 || stopper.signal.aborted) return;
+    const price = priceOf(answers, fresh()?.usd ?? null);
+    if (price) last = { ...price, at: Math.min(...answers.map(({ at }) => at)) };
+    else if (!doubted) {
+      const reason = answers.map(({ source, usd }) => `${source} ${usd}`).join(", ");
+      log.warn(
+        { reason },
+        "the BTC price jumped and no two sources agree: the last good one counts, then the fallback",
+      );
+    }
+    doubted = price === null;
+  }
+
+  /** The last good price while it is young enough. */
+  const fresh = (): BtcPrice | null => last && clock.now() - last.at < maxAgeMs ? last : null;
 
   function refresh(): Promise<void> {
     round ??= askAll().finally(() => round = null);
@@ -76,11 +97,7 @@ export function createBtcPriceFeed(options: BtcPriceFeedOptions): RefreshingFeed
   }
 
   return {
-    current() {
-      const now = clock.now();
-      if (last && now - last.at < maxAgeMs) return last;
-      return { usd: fallbackUsd, source: "fallback", at: now };
-    },
+    current: () => fresh() ?? { usd: fallbackUsd, source: "fallback", at: clock.now() },
     refresh,
     start() {
       loop ??= (async () => {

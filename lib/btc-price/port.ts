@@ -2,9 +2,9 @@
 export interface BtcPrice {
   /** USD for one bitcoin; finite and > 0. */
   usd: number;
-  /** Where it came from: a source's name (`coingecko`, …) or `fallback`. A stale price keeps its source's name. */
+  /** Where it came from: the sources' names (`coinbase+coingecko+kraken`) or `fallback`. A stale price keeps them. */
   source: string;
-  /** Milliseconds since the epoch at which the source was read; for `fallback` the time of asking. */
+  /** Milliseconds since the epoch at which the first of them had answered; for `fallback` the time of asking. */
   at: number;
 }
 

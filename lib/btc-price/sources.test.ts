@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import type { BtcPriceSource } from "./port.ts";
-import { coinbase, coingecko } from "./sources.ts";
+import { coinbase, coingecko, kraken } from "./sources.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** What the two real services answer, field for field. */
+/** What the real services answer, field for field. */
 const COINGECKO_BODY = `{"bitcoin":{"usd":97123.4}}`;
 const COINBASE_BODY = `{"data":{"amount":"97123.405","base":"BTC","currency":"USD"}}`;
+
+const KRAKEN_BODY =
+  `{"error":[],"result":{"XXBTZUSD":{"a":["97123.50000","1","1.000"],"c":["97123.40000","0.10000000"],"v":["1","2"]}}}`;
 
 /** Runs `test` against a local server that answers each request with `handler`. */
 async function withServer(
@@ -41,6 +44,10 @@ Deno.test("coinbase: reads the price out of its answer", async () => {
   await withServer(() => json(COINBASE_BODY), async (url) => assert.equal(await ask(coinbase({ url })), 97123.405));
 });
 
+Deno.test("kraken: reads the last trade's price out of its answer", async () => {
+  await withServer(() => json(KRAKEN_BODY), async (url) => assert.equal(await ask(kraken({ url })), 97123.4));
+});
+
 const UNUSABLE: [string, (url: string) => BtcPriceSource, string][] = [
   ["the other source's shape", (url) => coingecko({ url }), COINBASE_BODY],
   ["a price of nothing", (url) => coingecko({ url }), `{"bitcoin":{"usd":0}}`],
@@ -57,6 +64,17 @@ const UNUSABLE: [string, (url: string) => BtcPriceSource, string][] = [
   ["an amount in hexadecimal", (url) => coinbase({ url }), `{"data":{"amount":"0x10","base":"BTC","currency":"USD"}}`],
   ["an amount of nothing", (url) => coinbase({ url }), `{"data":{"amount":"0.00","base":"BTC","currency":"USD"}}`],
   ["another currency", (url) => coinbase({ url }), `{"data":{"amount":"97123.4","base":"BTC","currency":"EUR"}}`],
+  ["an error", (url) => kraken({ url }), `{"error":["EGeneral:Too many requests"]}`],
+  ["an error beside a price", (url) => kraken({ url }), KRAKEN_BODY.replace("[]", `["EService:Busy"]`)],
+  ["no pair", (url) => kraken({ url }), `{"error":[],"result":{}}`],
+  ["another pair", (url) => kraken({ url }), KRAKEN_BODY.replace("XXBTZUSD", "XETHZUSD")],
+  ["another currency", (url) => kraken({ url }), KRAKEN_BODY.replace("XXBTZUSD", "XXBTZEUR")],
+  ["two pairs", (url) => kraken({ url }), `{"error":[],"result":{"XXBTZUSD":{"c":["1e5"]},"XBTUSD":{"c":["9"]}}}`],
+  ["a price as a number", (url) => kraken({ url }), `{"error":[],"result":{"XXBTZUSD":{"c":[97123.4,"0.1"]}}}`],
+  ["a price of nothing", (url) => kraken({ url }), `{"error":[],"result":{"XXBTZUSD":{"c":["0.0","0.1"]}}}`],
+  ["a price out of range", (url) => kraken({ url }), `{"error":[],"result":{"XXBTZUSD":{"c":["999999999","1"]}}}`],
+  ["a price out of range", (url) => coingecko({ url }), `{"bitcoin":{"usd":999999999}}`],
+  ["a price below the range", (url) => coinbase({ url }), COINBASE_BODY.replace("97123.405", "999.99")],
   ["another coin", (url) => coinbase({ url }), `{"data":{"amount":"97123.4","base":"ETH","currency":"USD"}}`],
 ];
 

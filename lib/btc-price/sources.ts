@@ -1,17 +1,24 @@
 import { z } from "zod";
 import type { BtcPriceSource } from "./port.ts";
+import { LEAST_USD, MOST_USD } from "./price.rules.ts";
 
-/** A price outside of this is taken for a mistake of the source (USD for one bitcoin). */
-const usdPrice = z.number().min(1).max(1e9);
+const usdPrice = z.number().min(LEAST_USD).max(MOST_USD);
+const decimal = z.string().regex(/^\d+(\.\d+)?$/);
 const MAX_BODY_BYTES = 64 * 1024;
 
 const COINGECKO = z.object({ bitcoin: z.object({ usd: usdPrice }) });
 const COINBASE = z.object({
   data: z.object({
-    amount: z.string().regex(/^\d+(\.\d+)?$/),
+    amount: decimal,
     base: z.literal("BTC"),
     currency: z.literal("USD"),
   }),
+});
+
+/** `c` is the last trade: its price and its size. Kraken asks for XBTUSD and answers XXBTZUSD. */
+const KRAKEN = z.object({
+  error: z.array(z.unknown()).length(0),
+  result: z.record(z.string().regex(/^X?XBTZ?USD$/), z.object({ c: z.tuple([decimal], z.unknown()) })),
 });
 
 export interface SourceOptions {
@@ -33,6 +40,18 @@ export function coinbase(options: SourceOptions): BtcPriceSource {
   return {
     name: "coinbase",
     fetchUsd: async (signal) => usdPrice.parse(Number(COINBASE.parse(await getJson(options, signal)).data.amount)),
+  };
+}
+
+/** Kraken's ticker: `{"error":[],"result":{"XXBTZUSD":{"c":["97123.4","0.1"]}}}`. */
+export function kraken(options: SourceOptions): BtcPriceSource {
+  return {
+    name: "kraken",
+    async fetchUsd(signal) {
+      const pairs = Object.values(KRAKEN.parse(await getJson(options, signal)).result);
+      if (pairs.length !== 1) throw new Error(`the price source named ${pairs.length} pairs where one was asked for`);
+      return usdPrice.parse(Number(pairs[0]?.c[0]));
+    },
   };
 }
 

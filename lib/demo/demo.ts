@@ -17,7 +17,7 @@ const BOOKS: Books = { survives: "process", subsidyAccount: OPERATOR, revenue: R
 const NEVER = new AbortController().signal;
 
 /** What a demo answer is made from. @throws Error for a model without a price, before anything is counted or asked */
-export async function quoteDemo({ settings, btcPrice }: Services, request: string): Promise<Quote> {
+export async function quoteDemo({ settings, btcPrice, ratesFor }: Services, request: string): Promise<Quote> {
   const config = settings.price;
   const inputTokens = estimateInputTokens(request, config);
   return quoteOf({
@@ -25,11 +25,11 @@ export async function quoteDemo({ settings, btcPrice }: Services, request: strin
     mostInputTokens: mostTokens(request) + config.systemPromptTokens,
     outputTokens: DEMO_OUTPUT_TOKENS,
     maxOutputTokens: DEMO_OUTPUT_TOKENS,
-    rates: await settings.ratesFor(settings.workModel),
+    rates: await ratesFor(settings.workModel),
     evaluation: {
       inputTokens: evaluationOverheadTokens() + estimateInputTokens(encodeRequest(request), config),
       outputTokens: EVALUATION_MAX_OUTPUT_TOKENS,
-      rates: await settings.ratesFor(settings.evalModel),
+      rates: await ratesFor(settings.evalModel),
     },
     config,
     btc: btcPrice.current(),

@@ -8,7 +8,7 @@ const FREE_OUTPUT_FACTOR = 4;
 
 /** The price of a job's work now, its evaluation left out, which is paid by its fee. @throws Error for a model without a price */
 export async function quoteJob(
-  { settings, btcPrice }: Pick<Services, "settings" | "btcPrice">,
+  { settings, btcPrice, ratesFor }: Pick<Services, "settings" | "btcPrice" | "ratesFor">,
   { request, workModel }: { request: string; workModel: string },
 ): Promise<Quote> {
   const config = settings.price;
@@ -19,7 +19,7 @@ export async function quoteJob(
     mostInputTokens: mostTokens(request) + config.systemPromptTokens,
     outputTokens,
     maxOutputTokens: outputTokens * FREE_OUTPUT_FACTOR,
-    rates: await settings.ratesFor(workModel),
+    rates: await ratesFor(workModel),
     evaluation: null,
     config,
     btc: btcPrice.current(),

@@ -107,7 +107,7 @@ export function jobTasks(services: Services): {
     const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
     const message =
       `The evaluation failed: ${why}. What was paid for it can be taken back with a POST to this job's /refund.`;
-    const rates = await settings.ratesFor(settings.evalModel);
+    const rates = await services.ratesFor(settings.evalModel);
     await close(lease, async (job, tx, now) => {
       const keptSats = await notBorne(tx, job, failedBy(cause, { evaluation: usage, work: null }), rates, now);
       return evaluationFailed(job, { message, usage, keptSats, terms, now });

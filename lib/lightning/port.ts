@@ -66,14 +66,14 @@ export interface InvoiceWallet {
  * - `paid`: the money left, for good.
  * - `failed`: definitely not paid and not in flight; nothing left the wallet.
  * - `pending`: in flight; may become either.
- * - `unknown`: nobody knows: the call timed out, was cut, or the wallet has no record of the hash (which is no proof
- *   while an earlier call may still arrive there).
+ * - `unknown`: nobody knows: the call timed out, was cut, or (`absent`) the wallet answered that it has no record of the
+ *   hash, which is no proof while an earlier call may still arrive there.
  */
 export type PaymentState =
   | { state: "paid"; preimage: string; feeSats: number }
   | { state: "failed"; reason: string }
   | { state: "pending" }
-  | { state: "unknown"; reason: string };
+  | { state: "unknown"; reason: string; absent?: true };
 
 /** The paying half. An outgoing payment is named by the payment hash of the invoice it pays. */
 export interface PaymentWallet {

@@ -359,7 +359,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       try {
         return await under(planned(faults.lookupPayment), async (): Promise<PaymentState> => {
           const row = await store.get<PaymentRow>(paymentKey(paymentHash));
-          if (!row) return { state: "unknown", reason: "the wallet has no record of this payment" };
+          if (!row) return { state: "unknown", reason: "the wallet has no record of this payment", absent: true };
           return await answerFor(paymentHash, row, store);
         });
       } catch (error) {

@@ -251,13 +251,13 @@ export const getModel: AppRouteHandler<GetModelRoute, AppDeps> = async (c) => {
 };
 
 /** Every model with its prices. */
-async function modelBodies({ settings, btcPrice, model }: AppDeps): Promise<ModelBody[]> {
+async function modelBodies({ settings, btcPrice, model, ratesFor }: AppDeps): Promise<ModelBody[]> {
   const btc = btcPrice.current();
   const factor = (1 + settings.price.marginPct / 100) / btc.usd * 1e8;
   const sats = (usd: number) => Number((usd * factor).toFixed(3));
   const { doMonthlyCostUsd, doMonthlyRequestVolume } = settings.price;
   return await Promise.all(settings.chatModels.map(async (id) => {
-    const rates: Rates = await settings.ratesFor(id);
+    const rates: Rates = await ratesFor(id);
     return {
       id,
       object: "model" as const,

@@ -21,7 +21,7 @@ interface Chatting extends FakeWorld {
 function chatting(
   name: string,
   fn: (it: Chatting) => Promise<void>,
-  options: Pick<WorldOptions, "settings"> & { sats?: number } = {},
+  options: Pick<WorldOptions, "settings" | "rates"> & { sats?: number } = {},
 ): void {
   Deno.test(`chat: ${name}`, async () => {
     const fake = await createFakeWorld(1, options);
@@ -358,7 +358,8 @@ chatting("a balance that runs low ends the answer with length, and a comment say
   const whole = await ask({ max_tokens: 4_000, messages });
   assert.equal(whole.body.choices[0].finish_reason, "stop", "the balance was low, not the answer long");
 }, {
-  settings: { chatEvaluation: false, ratesFor: () => Promise.resolve({ inputUsdPer1k: 0.003, outputUsdPer1k: 0.15 }) },
+  settings: { chatEvaluation: false },
+  rates: { inputUsdPer1k: 0.003, outputUsdPer1k: 0.15 },
 });
 
 chatting(

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createSimulatedModel, type SimulatedFaults } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
-import { createJob, pay, untilState } from "@/tests/harness/payer.ts";
+import { createFakeWorld } from "@/tests/harness/fake-world.ts";
+import { createJob, paidJob, pay, payerInvoice, untilState } from "@/tests/harness/payer.ts";
 import { createWorld } from "@/tests/harness/world.ts";
 
 interface Check {
@@ -28,4 +29,29 @@ Deno.test("readiness: a model that failed when it was last used is said, and no 
   } finally {
     await world.close();
   }
+});
+
+Deno.test("readiness: a wallet that did not answer when it was last called is said, whatever it was called for", async () => {
+  const { world, call, clock, walletFaults: faults, discard } = await createFakeWorld(1);
+  const notReady = async () => {
+    const { status, body } = await call("GET", "/api/health/ready");
+    assert.equal(status, failed(body).length > 0 ? 503 : 200);
+    return failed(body).map(({ name }) => name);
+  };
+  const { jobId, costLedger } = await clock.drive(paidJob(world, world.call, "hello", 600_000));
+  assert.deepEqual(await notReady(), []);
+  // No invoice is open: nobody but the payer calls.
+  faults.createInvoice = { kind: "lose" };
+  assert.equal((await call("POST", "/api/jobs", { request: "hello" })).status, 503);
+  assert.deepEqual(await notReady(), ["lightning"]);
+  faults.createInvoice = undefined;
+  await createJob(call, "hello");
+  assert.deepEqual(await notReady(), []);
+
+  faults.pay = { kind: "drop" };
+  faults.lookupPayment = { kind: "lose" };
+  const { paymentRequest } = await payerInvoice(world, costLedger.refundAmountSats);
+  await call("POST", `/api/jobs/${jobId}/refund`, { invoice: paymentRequest });
+  assert.deepEqual(await notReady(), ["lightning"]);
+  discard();
 });

@@ -13,6 +13,8 @@ export interface ReadinessSources {
   queue: Queue;
   settlements: Settlements;
   walletName: string;
+  /** Why the wallet gave no usable answer when it was last called; null when it did. */
+  walletError(): string | null;
   modelName: string;
   modelError(): string | null;
   /** Free bytes where the data lies; null when nobody can tell. */
@@ -23,7 +25,8 @@ export interface ReadinessSources {
 export async function readinessOf(sources: ReadinessSources): Promise<Readiness> {
   const { store, queue, settlements } = sources;
   const [status, free] = await Promise.all([queue.status(), sources.freeBytes()]);
-  const { pushConnected, openInvoices, lastWalletError } = settlements.status();
+  const { pushConnected, openInvoices } = settlements.status();
+  const walletError = sources.walletError();
   const modelError = sources.modelError();
   const checks: Readiness["checks"] = {
     store: { ok: store.healthy(), ...(store.healthy() ? {} : { detail: "the database does not answer" }) },
@@ -34,8 +37,8 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
       running: status.running,
     },
     lightning: {
-      ok: lastWalletError === null,
-      ...(lastWalletError !== null && { detail: lastWalletError }),
+      ok: walletError === null,
+      ...(walletError !== null && { detail: walletError }),
       backend: sources.walletName,
       pushConnected,
       openInvoices,

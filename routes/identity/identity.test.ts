@@ -637,7 +637,7 @@ async function inBrowser({ world, clock }: FakeWorld, code: string, value: strin
       },
     },
     location: new URL(world.deps.settings.publicOrigin),
-    fetch: async (path: string, init: RequestInit) => await world.app.request(path, init),
+    fetch: async (path: string, init: Parameters<typeof world.app.request>[1]) => await world.app.request(path, init),
     console: { log: () => {} },
   };
   const AsyncFunction = (async () => {}).constructor as new (...args: string[]) => (

@@ -55,6 +55,7 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Ru
       // Prices of tests come from the fallback: nothing outside is asked.
       BTC_PRICE_URL: "http://127.0.0.1:9/",
       BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
+      BTC_PRICE_THIRD_URL: "http://127.0.0.1:9/",
       RATE_LIMIT_PER_MINUTE: "0",
       ...env,
       PORT: port,

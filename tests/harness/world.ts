@@ -1,11 +1,11 @@
-import { createApp } from "@/app.ts";
-import { type Background, createBackground } from "@/queue.ts";
+import { assemble, type Timmy } from "@/assemble.ts";
+import { parseEnv } from "@/env.ts";
+import type { Background } from "@/queue.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import type { AppDeps, Services, Settings } from "@/lib/services.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
-import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Key, type Store, type StoreOptions, type Versioned } from "@/lib/store/store.ts";
@@ -14,54 +14,14 @@ import type { Engine } from "@/lib/store/engine.ts";
 import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
-import { parseTrustedProxies } from "@/middlewares/client-address.ts";
-import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import type { LogFields, Logger } from "@/lib/http/logger.ts";
-import { readinessOf } from "@/routes/health/health.readiness.ts";
+import type { Rates } from "@/lib/metering/pricing.rules.ts";
 
+const DEFAULTS = parseEnv({});
 /** Of the default work model. */
-export const TEST_RATES = { inputUsdPer1k: 0.003, outputUsdPer1k: 0.015 };
-
-/** Figures of the specification's default settings. */
-export const TEST_SETTINGS: Settings = {
-  publicOrigin: "http://127.0.0.1:8080",
-  evalModel: "claude-haiku-4-5",
-  workModel: "claude-sonnet-4-6",
-  evalFeeSats: 10,
-  invoiceExpirySeconds: 600,
-  requestMaxChars: 500,
-  price: {
-    doMonthlyCostUsd: 100,
-    doMonthlyRequestVolume: 1_000,
-    marginPct: 25,
-    outputTokensShort: 200,
-    outputTokensMedium: 400,
-    outputTokensLong: 800,
-    shortMaxChars: 100,
-    mediumMaxChars: 300,
-    systemPromptTokens: 50,
-  },
-  ratesFor: () => Promise.resolve(TEST_RATES),
-  modelDeadlineMs: 120_000,
-  refundDustSats: 1,
-  refundClaimDays: 30,
-  refundMaxFeeSats: 10,
-  payoutTimeoutMs: 30_000,
-  freeTier: {
-    config: { dailySats: { new: 0, established: 50, trusted: 200, elite: 1_000 }, poolCreditPct: 10 },
-    trust: { established: 10, trusted: 50, elite: 200, decayAfterDays: 30, decayPointsPerDay: 1 },
-  },
-  freeFailures: { satsPerHour: 1_000 },
-  poolSeedSats: 10_000,
-  demoDailyLimit: 50,
-  sessions: { minDepositSats: 100, maxDepositSats: 10_000, minBalanceSats: 50, expiryMs: 86_400_000 },
-  l402DepositSats: 500,
-  maxOpenChallenges: 10_000,
-  minOutputTokens: 64,
-  chatEvaluation: true,
-  chatModels: ["claude-sonnet-4-6", "claude-haiku-4-5"],
-  chatOutputTokens: 1_024,
-};
+export const TEST_RATES: Rates = DEFAULTS.modelRates.sonnet;
+/** Those of an empty environment. */
+export const TEST_SETTINGS: Settings = DEFAULTS.settings;
 
 export interface LogLine {
   level: string;
@@ -80,6 +40,8 @@ export interface WorldOptions {
   clock?: Clock;
   random?: Random;
   settings?: Partial<Settings>;
+  /** Of every model; default: {@link TEST_RATES}. */
+  rates?: Rates;
   /** Given the wallet's clock; default: the simulated one. */
   model?: Model;
   faults?: SimulatedFaults;
@@ -113,7 +75,7 @@ export interface Answer {
 export interface World {
   readonly store: Store;
   readonly deps: AppDeps;
-  readonly app: ReturnType<typeof createApp>;
+  readonly app: Timmy["app"];
   readonly wallet: SimulatedWallet;
   /** The wallet's own database: what it really did, whatever the program believes. */
   readonly walletStore: Store;
@@ -206,43 +168,30 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       signInSecret: secret,
       log,
       settings,
+      ratesFor: () => Promise.resolve(options.rates ?? TEST_RATES),
     };
-    const background = options.background?.(services) ?? createBackground(services, { exclusive: true });
-    const { queue, settlements } = background;
-    const deps: AppDeps = {
-      ...services,
-      ...background,
-      oneAtATime: createOneAtATime(),
+    const timmy = assemble({
+      services,
+      exclusive: true,
       version: "test",
-      readiness: () =>
-        readinessOf({
-          store,
-          queue,
-          settlements,
-          walletName: wallet.name,
-          modelName: model.name,
-          modelError: background.modelError,
-          freeBytes: () => Promise.resolve(null),
-        }),
-    };
-    const http = {
-      corsOrigins: ["*"],
-      trustedProxies: parseTrustedProxies([]),
-      rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
-      challengesPerMinute: options.challengesPerMinute ?? 0,
-    };
-    const app = createApp(deps, http, {
-      localOnly: options.devLocalOnly ?? false,
-      pay: async (invoice) => {
-        const paid = await wallet.payInvoice(invoice.paymentHash);
-        return paid.ok ? { outcome: "paid", preimage: paid.preimage } : { outcome: "refused", reason: paid.reason };
+      http: {
+        ...DEFAULTS.http,
+        rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
+        challengesPerMinute: options.challengesPerMinute ?? 0,
       },
-      payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
+      dev: {
+        localOnly: options.devLocalOnly ?? false,
+        pay: async (invoice) => {
+          const paid = await wallet.payInvoice(invoice.paymentHash);
+          return paid.ok ? { outcome: "paid", preimage: paid.preimage } : { outcome: "refused", reason: paid.reason };
+        },
+        payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
+      },
+      freeBytes: () => Promise.resolve(null),
+      ...(options.background && { background: options.background }),
     });
-    await store.transact((tx) => seedPool(tx, settings.poolSeedSats, life.clock.now()));
-    queue.start();
-    settlements.start();
-    return { life, store, deps, app, queue, settlements };
+    await timmy.start();
+    return { life, store, ...timmy };
   }
 
   let now = await start();
@@ -296,8 +245,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       return await audit(source, await wallet.balanceSats());
     },
     async close() {
-      await now.settlements.stop();
-      await now.queue.stop(1_000);
+      await now.stop(1_000);
       await now.store.close();
       await walletStore.close();
       base.close();

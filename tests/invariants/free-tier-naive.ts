@@ -31,8 +31,8 @@ const recipientOf = (job: Job) => ({
 const accountOf = (job: Job) => jobAccount(job.handle);
 
 /** The price of a job as it stands before anything was decided. */
-async function quoteOf({ settings, btcPrice }: Services, job: Job): Promise<Quote> {
-  const [rates, btc, config] = [await settings.ratesFor(job.workModel), btcPrice.current(), settings.price];
+async function quoteOf({ settings, btcPrice, ratesFor }: Services, job: Job): Promise<Quote> {
+  const [rates, btc, config] = [await ratesFor(job.workModel), btcPrice.current(), settings.price];
   const { inputTokens, outputTokens, totalUsd, sats } = quotePrice({
     request: job.request,
     rates,

@@ -7,7 +7,7 @@ import { type Account, OPERATOR, POOL, reservedAccount } from "@/lib/ledger/acco
 import fc from "fast-check";
 import type { Model } from "@/lib/ai/port.ts";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
-import type { Services, Settings } from "@/lib/services.ts";
+import type { Services } from "@/lib/services.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
 import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
@@ -21,7 +21,7 @@ import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith } from "../harness/keys.ts";
 import { type PaidSession, paidSession } from "../harness/session-payer.ts";
-import { TEST_RATES, TEST_SETTINGS } from "../harness/world.ts";
+import { TEST_RATES, TEST_SETTINGS, type WorldOptions } from "../harness/world.ts";
 import type { Naive } from "./naive.ts";
 import { assertAlways, assertAtRest, History } from "./rules.ts";
 import type { CostSheet } from "@/lib/metering/close.rules.ts";
@@ -154,17 +154,15 @@ export interface Outcome {
   deaths: number;
 }
 
-function settingsOf({ poolSats, dear }: Case): Partial<Settings> {
-  const rates = { inputUsdPer1k: TEST_RATES.inputUsdPer1k * 60, outputUsdPer1k: TEST_RATES.outputUsdPer1k * 60 };
-  return {
+function settingsOf({ poolSats, dear }: Case): Pick<WorldOptions, "settings" | "rates"> {
+  const settings = {
     poolSeedSats: poolSats,
     modelDeadlineMs: 5_000,
     sessions: { ...TEST_SETTINGS.sessions, expiryMs: 90 * 24 * HOUR },
-    ...(dear && {
-      price: { ...TEST_SETTINGS.price, doMonthlyCostUsd: 0 },
-      ratesFor: () => Promise.resolve(rates),
-    }),
+    ...(dear && { price: { ...TEST_SETTINGS.price, doMonthlyCostUsd: 0 } }),
   };
+  const rates = { inputUsdPer1k: TEST_RATES.inputUsdPer1k * 60, outputUsdPer1k: TEST_RATES.outputUsdPer1k * 60 };
+  return { settings, ...(dear && { rates }) };
 }
 
 /** Plays a case. @throws {Violation} for the first rule that did not hold. */
@@ -203,7 +201,7 @@ class Player {
     const player = new Player(program);
     const background = program.background ?? ((services: Services) => createBackground(services, { exclusive: true }));
     player.fake = await createFakeWorld(one.seed, {
-      settings: settingsOf(one),
+      ...settingsOf(one),
       background: (services) => {
         const model = player.#watched(services.model, services.store);
         return background({ ...services, model });

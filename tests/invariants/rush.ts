@@ -99,7 +99,8 @@ export async function rush(seed: number, options: { background?: Naive } = {}): 
   let fake: FakeWorld | null = null;
   fake = await createFakeWorld(seed, {
     ...options,
-    settings: { price: config, ratesFor: () => Promise.resolve(rates) },
+    settings: { price: config },
+    rates,
     model: modelOf(below, () => (fake as FakeWorld).clock),
     wrapEngine: (engine) => watching(engine, (account) => overdrawn.push(account)),
   });

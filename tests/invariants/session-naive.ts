@@ -44,7 +44,7 @@ export const chargesAfter: Naive = (services) => {
       inputTokens: 60,
       outputTokens: 200,
       maxOutputTokens: 800,
-      rates: await settings.ratesFor(settings.workModel),
+      rates: await services.ratesFor(settings.workModel),
       evaluation: null,
       config: settings.price,
       btc: services.btcPrice.current(),

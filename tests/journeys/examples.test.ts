@@ -19,7 +19,18 @@ async function run(command: string[], env: Record<string, string> = {}): Promise
 }
 
 const deno = (file: string, url: string, env?: Record<string, string>) =>
-  run([Deno.execPath(), "run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", file, url], env);
+  run([
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--allow-net=127.0.0.1",
+    "--allow-env",
+    "--config",
+    "dev/deno.json",
+    file,
+    url,
+  ], env);
 
 /** The numbers that a pattern's groups find, in order. */
 function numbers(said: string, pattern: RegExp): number[] {

@@ -22,7 +22,7 @@ Deno.test("examples/sign-in.ts: signs in, pays a job in the key's name, and its 
     const { code, stdout, stderr } = await new Deno.Command("sh", {
       args: [
         "-c",
-        '"$0" run --quiet --no-prompt --allow-net=127.0.0.1 --allow-env examples/sign-in.ts "$1"',
+        '"$0" run --config dev/deno.json --quiet --no-prompt --allow-net=127.0.0.1 --allow-env examples/sign-in.ts "$1"',
         Deno.execPath(),
         url,
       ],

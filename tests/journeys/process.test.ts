@@ -123,6 +123,52 @@ Deno.test("process: bad settings are all named at once before anything is opened
   }
 });
 
+Deno.test("process: with a real model without a key, only this machine may pay with pretended sats, and only this machine is served", async () => {
+  const model = { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:9/v1" };
+  await withProcess(model, async (timmy) => {
+    assert.match(timmy.output(), /Development routes are on for this machine: .* pretended sats/);
+    const invoice = (headers: Record<string, string>) =>
+      fetch(`${timmy.url}/api/dev/stub/invoice`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: '{"amountSats":1}',
+      }).then(async (response) => (await response.body?.cancel(), response.status));
+    assert.equal(await invoice({ origin: "https://evil.example" }), 404);
+    assert.equal(await invoice({ "x-forwarded-for": "203.0.113.9" }), 404);
+    assert.equal(await invoice({}), 201);
+  });
+  const folder = await Deno.makeTempDir();
+  try {
+    const refused = await run([], `${folder}/data`, { ...model, HOST: "0.0.0.0" });
+    assert.equal(refused.code, 1);
+    assert.match(refused.said, /HOST or PUBLIC_ORIGIN is not loopback while a real model is set/);
+    assert.deepEqual([...Deno.readDirSync(folder)], [], "nothing was opened");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("process: addresses that cannot be used are said in plain words, for every command that needs them", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const kv = { KV_URL: "http://127.0.0.1:9/connect", DENO_KV_ACCESS_TOKEN: "token-that-nobody-has" };
+    for (const args of [[], ["audit"]]) {
+      const page = await run(args, `${folder}/data`, { LNBITS_URL: "http://h/wallet?usr=a", LNBITS_API_KEY: "k" });
+      assert.deepEqual([page.code, /^timmy: these settings are not usable:\n  LNBITS_URL must be /.test(page.said)], [
+        1,
+        true,
+      ]);
+      const away = await run(args, `${folder}/data`, kv);
+      assert.equal(away.code, 1);
+      // Deno 2.6 opens such a database without asking, and finds out at the first read.
+      assert.match(away.said, /^timmy: (KV_URL: no KV Connect server answers there|the database does not answer)/m);
+      assert.doesNotMatch(away.said, /Uncaught|token-that-nobody-has/);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("process: a model nobody knows a price of stops the start, and the message says what to set", async () => {
   const folder = await Deno.makeTempDir({ prefix: "timmy-" });
   try {

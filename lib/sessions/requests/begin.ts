@@ -16,7 +16,7 @@ import type { Begun } from "./ask.ts";
 
 /** What a text that a session asks would take. Its input is counted at the most it can be: what is charged never exceeds it. */
 export async function quoteText(
-  { settings, btcPrice }: Pick<Services, "settings" | "btcPrice">,
+  { settings, btcPrice, ratesFor }: Pick<Services, "settings" | "btcPrice" | "ratesFor">,
   ask: { text: string; model: string; outputTokens: number; maxOutputTokens: number; evaluated: boolean },
 ): Promise<Quote> {
   const { text, model, outputTokens, maxOutputTokens, evaluated } = ask;
@@ -26,12 +26,12 @@ export async function quoteText(
     mostInputTokens: inputTokens,
     outputTokens,
     maxOutputTokens,
-    rates: await settings.ratesFor(model),
+    rates: await ratesFor(model),
     evaluation: evaluated
       ? {
         inputTokens: evaluationOverheadTokens() + mostTokens(encodeRequest(text)),
         outputTokens: EVALUATION_MAX_OUTPUT_TOKENS,
-        rates: await settings.ratesFor(settings.evalModel),
+        rates: await ratesFor(settings.evalModel),
       }
       : null,
     config: settings.price,

@@ -1,0 +1,72 @@
+import { createApp, type HttpOptions } from "./app.ts";
+import { type Background, createBackground } from "./queue.ts";
+import type { AppDeps, DevTools, Services } from "@/lib/services.ts";
+import { seedPool } from "@/lib/free-tier/pool.rows.ts";
+import { rememberLastWord } from "@/lib/lightning/last-word.ts";
+import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
+import { readinessOf } from "@/routes/health/health.readiness.ts";
+
+/** What an instance is made of: the backends that `deps.ts` opens, or those of a test. */
+export interface Parts {
+  services: Services;
+  /** True when no other process can write to the store. */
+  exclusive: boolean;
+  http: HttpOptions;
+  /** The development routes; null for none. */
+  dev: DevTools | null;
+  /** Free bytes where the data lies; null when nobody can tell. */
+  freeBytes(): Promise<number | null>;
+  version: string;
+  /** Background work in place of the real one, for tests that must see a naive one caught. */
+  background?: (services: Services) => Background;
+}
+
+/** A whole instance. Nothing runs before `start`. */
+export interface Timmy {
+  deps: AppDeps;
+  app: ReturnType<typeof createApp>;
+  /** Gives a new pool its seed, and starts what runs without a request. */
+  start(): Promise<void>;
+  /** @param graceMs how long running tasks may finish; what does not is taken up at the next start. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Backends → background work and HTTP: the same for the process, the tests and the API's document. */
+export function assemble(parts: Parts): Timmy {
+  const { wallet, lastError } = rememberLastWord(parts.services.wallet, parts.services.clock);
+  const services: Services = { ...parts.services, wallet };
+  const background = parts.background?.(services) ?? createBackground(services, { exclusive: parts.exclusive });
+  const { queue, settlements } = background;
+  const { store, clock, model, settings } = services;
+  const deps: AppDeps = {
+    ...services,
+    ...background,
+    oneAtATime: createOneAtATime(),
+    version: parts.version,
+    readiness: () =>
+      readinessOf({
+        store,
+        queue,
+        settlements,
+        walletName: wallet.name,
+        walletError: lastError,
+        modelName: model.name,
+        modelError: background.modelError,
+        freeBytes: parts.freeBytes,
+      }),
+  };
+  return {
+    deps,
+    app: createApp(deps, parts.http, parts.dev),
+    async start() {
+      await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
+      queue.start();
+      settlements.start();
+    },
+    async stop(graceMs) {
+      await background.chats.stop();
+      await settlements.stop();
+      await queue.stop(graceMs);
+    },
+  };
+}
