@@ -14,11 +14,13 @@ import { start } from "./start.ts";
 import { stored } from "./stored.ts";
 import { streams } from "./streams.ts";
 import { tokens } from "./tokens.ts";
+import { transactions } from "./transactions.ts";
 import { transfers } from "./transfers.ts";
 import { wake } from "./wake.ts";
 
 const BENCHES: readonly Bench[] = [
   transfers,
+  transactions,
   wake,
   signIn,
   creations,

@@ -1,7 +1,7 @@
 import { systemClock } from "@/lib/clock.ts";
 import { newHandle, sha256Hex, systemRandom } from "@/lib/ids.ts";
 import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
-import { encode, toText } from "@/lib/store/codec.ts";
+import { encode, sealRecord, utf8 } from "@/lib/store/codec.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { ENGINE_LIMITS } from "@/lib/store/engine.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
@@ -11,7 +11,7 @@ import { costOf, costSheetOf, type Outcome } from "@/lib/metering/close.rules.ts
 import { charge, type Posting } from "@/lib/ledger/postings.ts";
 import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
 import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
-import { placeTask } from "@/lib/tasks/due.ts";
+import { plan } from "@/lib/tasks/due.ts";
 import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { payoutKey, putRefund } from "@/lib/payments/refunds.rows.ts";
@@ -65,7 +65,7 @@ export async function seedJobs(path: string, count: number): Promise<string[]> {
       check: { key: ["head"], versionstamp: null },
       set: [...rows.values()].map(({ key, value }) => ({
         key,
-        value: encode(toText(value), ENGINE_LIMITS.valueBytes).value,
+        value: encode(utf8(sealRecord(value).text), ENGINE_LIMITS.valueBytes).value,
       })),
       delete: [],
       bell: false,
@@ -91,9 +91,9 @@ function writerOf(rows: Map<string, { key: Key; value: Versioned }>, accounts: M
     insert: (key, value) => tx.set(key, value),
     setVolatile: () => {},
     deleteVolatile: () => {},
-    task: () => {
-      throw new Error("the seed plans tasks with placeTask");
-    },
+    store: rows,
+    afterCommit: () => {},
+    ring: () => {},
     event: () => {},
   };
   return tx;
@@ -175,7 +175,7 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
     postings.push(...await payOut(tx, refund, { paymentHash: hashes.payout, paymentRequest: template, at }));
   } else {
     await putRefund(tx, refund);
-    await placeTask(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil }, null);
+    await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil });
   }
   return postings;
 }

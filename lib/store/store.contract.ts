@@ -1,16 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  type Claimer,
-  createStore,
-  type Key,
-  type Slot,
-  type Store,
-  type StoredEvent,
-  type Tx,
-  type Versioned,
-} from "./store.ts";
-import { encode } from "./codec.ts";
+import { createStore, type Key, type Store, type StoredEvent, type Tx, type Versioned } from "./store.ts";
+import { encode, utf8 } from "./codec.ts";
 import type { Commit } from "./engine.ts";
 import type { CommitFault, ReadFault } from "./testing/faulty-engine.ts";
 import {
@@ -27,50 +18,10 @@ import {
   type Text,
   text,
 } from "./testing/bench.ts";
-import {
-  dueKey,
-  holdsLease,
-  leasedKey,
-  releaseLease,
-  renewLease,
-  takeLease,
-  taskKey,
-  type TaskRow,
-} from "@/lib/tasks/due.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 
 /** Deno KV's own limits of one commit; the store must stay within. */
 const DENO_KV = { mutations: 1_000, valueBytes: 800 * 1024, keyBytes: 80 * 1024 };
-
-interface Places {
-  claimer: Claimer;
-  reserved: string[];
-  released: string[];
-  started: string[];
-  rings: string[];
-  /** Called when a task may start. */
-  onStart: (token: string) => void;
-}
-/** A task runner with `free` places, that only takes notes. */
-function createPlaces(free = 100): Places {
-  const places: Places = { claimer: null!, reserved: [], released: [], started: [], rings: [], onStart: () => {} };
-  places.claimer = {
-    reserve(kind): Slot | null {
-      if (places.reserved.length - places.released.length >= free) return null;
-      const token = `${kind}-${places.reserved.length}`;
-      places.reserved.push(token);
-      return {
-        owner: "me",
-        token,
-        until: 9_999_999_999_999,
-        start: () => (places.started.push(token), places.onStart(token)),
-        release: () => void places.released.push(token),
-      };
-    },
-    ring: (kind, dueAt) => void places.rings.push(`${kind}@${dueAt}`),
-  };
-  return places;
-}
 
 const sizeOf = (commit: Commit) => ({
   mutations: commit.set.length + commit.delete.length + (commit.bell ? 1 : 0),
@@ -111,17 +62,6 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     assert.deepEqual([await bench.onDisk(["a"]), await bench.onDisk(["b"])], [count(4), null]);
   });
 
-  test("what a transaction got is a copy: changing it changes no row", async (bench) => {
-    await bench.run((tx) => tx.set(["a"], count(1)));
-    await bench.run(async (tx) => {
-      (await tx.get<Count>(["a"]))!.n = 99;
-      const mine = count(5);
-      tx.set(["b"], mine);
-      mine.n = 98;
-    });
-    assert.deepEqual([await bench.store.get(["a"]), await bench.store.get(["b"])], [count(1), count(5)]);
-  });
-
   test("nobody outside sees a write before it is durable, and its promise settles only then", async (bench) => {
     const { store, engine, clock } = bench;
     await bench.run((tx) => tx.set(["a"], count(1)));
@@ -159,7 +99,6 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
       add(["a"]),
       async (tx) => {
         tx.event({ type: "never" });
-        tx.task({ kind: "work", id: "never", dueAt: 0 });
         tx.set(["never"], count(1));
         await add(["a"], 100)(tx);
         throw error;
@@ -169,7 +108,7 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     assert.deepEqual(results, [{ value: 1 }, { error }, { value: 2 }]);
     assert.deepEqual(await bench.onDisk(["a"]), count(2));
     assert.equal(await store.get(["never"]), null);
-    for (const prefix of ["event", "task", "due", "leased"]) assert.deepEqual(await bench.keysOnDisk([prefix]), []);
+    for (const prefix of ["event", "never"]) assert.deepEqual(await bench.keysOnDisk([prefix]), []);
   });
 
   test("a transaction of its own that throws, or only reads, commits nothing and leaves the version", async (bench) => {
@@ -260,11 +199,11 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     assert.deepEqual(await bench.onDisk(["a"]), count(2));
   });
 
-  test("a transaction at the limit of rows that also plans work due now still fits or is refused alone", async (bench) => {
+  test("a transaction at the limit of rows that also rings the bell still fits or is refused alone", async (bench) => {
     for (let n = 985; n <= 1_000; n++) {
       const code = await bench.tryRun((tx) => {
         for (let i = 0; i < n; i++) tx.set(["r", i], count(i));
-        tx.task({ kind: "work", id: `t${n}`, dueAt: 0 });
+        tx.ring(0);
       });
       assert.ok(code === (n <= 990 ? "ok" : code), `${n} rows: ${code}`);
       assert.ok(code === "ok" || code === "too_large", `${n} rows: ${code}`);
@@ -376,7 +315,7 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
 
   test("rows that lie in many pieces count with all of them when they are deleted", async (bench) => {
     // Small pieces, as a store with another piece size would have left them: 80 rows of 13 pieces.
-    const row = encode(JSON.stringify(text(480)), 39);
+    const row = encode(utf8(JSON.stringify(text(480))), 39);
     assert.equal(row.pieces.length, 13);
     for (let at = 0; at < 80; at += 20) {
       const set = Array.from({ length: 20 }, (_, i) => at + i).flatMap((id) => [
@@ -680,26 +619,6 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     assert.deepEqual(await bench.onDisk(["n"]), count(2));
   });
 
-  test("a commit found to have landed after its callers heard unknown starts its work and tells its events", async (bench) => {
-    const { store, engine, clock } = bench;
-    const places = createPlaces();
-    const events: StoredEvent[] = [];
-    store.setClaimer(places.claimer);
-    store.onEvent((event) => events.push(event));
-    engine.nextCommits.push("lose-and-hang");
-    const result = outcome(store.transact((tx) => {
-      tx.task({ kind: "work", id: "1", dueAt: 0 });
-      tx.event({ type: "e" });
-    }));
-    await clock.settle();
-    engine.standing.read = "refuse";
-    assert.equal(codeOf(await bench.drive(result)), "unknown");
-    assert.deepEqual([places.started, places.released, events], [[], [], []]);
-    engine.heal();
-    await clock.advance(3_000);
-    assert.deepEqual([places.started, places.released, events.length], [["work-0"], [], 1]);
-  });
-
   test("every call has a deadline: reads that hang or fail are unavailable, inside a transaction too", async (bench) => {
     const { store, engine, clock } = bench;
     await bench.run((tx) => (tx.set(["a"], count(1)), tx.set(["big"], text(100_000))));
@@ -711,7 +630,7 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
         version: () => store.version(),
         "tx.get": () => store.transact((tx) => tx.get(["unread", fault])),
         "tx.set": () => store.transact((tx) => tx.set(["unread", fault], count(1))),
-        "tx.task": () => store.transact((tx) => tx.task({ kind: "work", id: fault, dueAt: 5 })),
+        "tx.delete": () => store.transact((tx) => tx.delete(["unread", fault])),
         open: () => createStore({ engine, clock, random: createSeededRandom(3) }),
       };
       for (const [what, attempt] of Object.entries(tries)) {
@@ -769,8 +688,7 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     assert.ok(waited >= 50 && waited <= 200, `${waited} ms`);
     for (const wake of wakes) wake();
     await bench.clock.settle();
-    // A rehearsal, if there was one, may write what it likes: it counts for nothing.
-    assert.ok(late.some((result) => codeOf(result) === "stuck"));
+    assert.deepEqual(late.map(codeOf), ["stuck"]);
     assert.equal(await bench.run(add(["a"])), 3);
     assert.equal(await bench.onDisk(["never"]), null);
   });
@@ -783,7 +701,11 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     const calls: (() => unknown)[] = [
       () => tx.set(["x"], count(1)),
       () => tx.delete(["x"]),
-      () => tx.task({ kind: "work", id: "1", dueAt: 0 }),
+      () => tx.insert(["x"], count(1)),
+      () => tx.setVolatile(["x"], count(1)),
+      () => tx.deleteVolatile(["x"]),
+      () => tx.afterCommit(() => {}),
+      () => tx.ring(0),
       () => tx.event({ type: "e" }),
       () => tx.get(["x"]),
     ];
@@ -834,149 +756,28 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
 
   const heardErrors: unknown[] = [];
   test(
-    "a listener that throws stops neither the others, nor the work, nor the store, and its error is reported",
+    "a listener or a hook that throws stops neither the others, nor the work, nor the store, and its error is reported",
     async (bench) => {
       heardErrors.length = 0;
-      const places = createPlaces();
       const heard: number[] = [];
-      bench.store.setClaimer(places.claimer);
+      const ran: string[] = [];
       const error = new Error("listener");
       bench.store.onEvent(() => {
         throw error;
       });
       bench.store.onEvent((event) => heard.push(event.seq));
-      await bench.run((tx) => (tx.event({ type: "e" }), tx.task({ kind: "work", id: "1", dueAt: 0 })));
-      await bench.run((tx) => tx.event({ type: "e" }));
-      assert.deepEqual([heard, places.started, heardErrors], [[1, 2], ["work-0"], [error, error]]);
+      await bench.run((tx) => (tx.event({ type: "e" }), tx.afterCommit(() => ran.push("first"))));
+      await bench.run((tx) => {
+        tx.event({ type: "e" });
+        tx.afterCommit(() => {
+          throw error;
+        });
+        tx.afterCommit(() => ran.push("second"));
+      });
+      assert.deepEqual([heard, ran, heardErrors], [[1, 2], ["first", "second"], [error, error, error]]);
     },
     { onDefect: (error) => heardErrors.push(error) },
   );
-
-  // ---- tasks -------------------------------------------------------------------------------------------------------
-
-  const index = async (bench: Bench) => [...await bench.keysOnDisk(["due"]), ...await bench.keysOnDisk(["leased"])];
-
-  test("a task has exactly one index row, whatever is done with it", async (bench) => {
-    const { store, clock } = bench;
-    const now = clock.now();
-    const slot: Slot = { owner: "me", token: "t1", until: now + 60_000, start: () => {}, release: () => {} };
-    const task = { kind: "work", id: "1" };
-    const nobodyVoid = { ...task, slot, now, isVoid: () => false };
-    const row = () => bench.onDisk<TaskRow>(taskKey("work", "1"));
-
-    await bench.run((tx) => tx.task({ ...task, dueAt: now + 5_000 }));
-    assert.deepEqual(await index(bench), [dueKey("work", now + 5_000, "1")]);
-    assert.equal(await bench.run((tx) => takeLease(tx, nobodyVoid)), null);
-    await bench.run((tx) => tx.task({ ...task, dueAt: now, attempt: 2 }));
-    assert.deepEqual(await index(bench), [dueKey("work", now, "1")]);
-
-    const lease = await bench.run((tx) => takeLease(tx, nobodyVoid));
-    assert.deepEqual(lease, { ...task, attempt: 2, token: "t1", owner: "me", until: now + 60_000 });
-    assert.deepEqual(await index(bench), [leasedKey("work", "1")]);
-    assert.equal(await bench.run((tx) => takeLease(tx, { ...nobodyVoid, slot: { ...slot, token: "t2" } })), null);
-    assert.equal(await bench.run((tx) => renewLease(tx, lease!, now + 90_000)), true);
-    assert.deepEqual([(await row())?.lease?.until, await index(bench)], [now + 90_000, [leasedKey("work", "1")]]);
-
-    // The lease ran out, or its owner is gone: another takes it over and the first has nothing any more.
-    const other = await bench.run((tx) =>
-      takeLease(tx, { ...nobodyVoid, slot: { ...slot, token: "t2" }, isVoid: () => true })
-    );
-    assert.equal(other?.token, "t2");
-    assert.equal(await bench.run((tx) => holdsLease(tx, lease!)), false);
-    assert.equal(await bench.run((tx) => renewLease(tx, lease!, now + 99_000)), false);
-    assert.equal(await bench.run((tx) => releaseLease(tx, lease!, now, 0)), false);
-    assert.deepEqual(await index(bench), [leasedKey("work", "1")]);
-    assert.notEqual(await bench.run((tx) => takeLease(tx, { ...nobodyVoid, now: now + 60_000 })), null);
-
-    const third = { ...other!, token: "t1" };
-    assert.equal(await bench.run((tx) => releaseLease(tx, third, now + 7_000, 3)), true);
-    assert.deepEqual([(await row())?.attempt, await index(bench)], [3, [dueKey("work", now + 7_000, "1")]]);
-    await bench.run((tx) => tx.task({ ...task, dueAt: null }));
-    assert.deepEqual([await index(bench), await row(), await store.get(taskKey("work", "1"))], [[], null, null]);
-    await bench.run((tx) => tx.task({ ...task, dueAt: null }));
-  });
-
-  test("the last order for a task in one transaction counts, in one group each counts on the one before", async (bench) => {
-    await bench.run((tx) => {
-      tx.task({ kind: "work", id: "1", dueAt: 10 });
-      tx.task({ kind: "work", id: "1", dueAt: 20 });
-    });
-    assert.deepEqual(await index(bench), [dueKey("work", 20, "1")]);
-    await bench.runAll([
-      (tx) => tx.task({ kind: "work", id: "1", dueAt: 30 }),
-      (tx) => tx.task({ kind: "work", id: "2", dueAt: 40 }),
-      (tx) => tx.task({ kind: "work", id: "1", dueAt: null }),
-      (tx) => tx.task({ kind: "work", id: "1", dueAt: 50 }),
-    ]);
-    assert.deepEqual(await index(bench), [dueKey("work", 40, "2"), dueKey("work", 50, "1")]);
-  });
-
-  test("work due now is leased in the commit that plans it, and starts only once that is durable", async (bench) => {
-    const { store, engine, clock } = bench;
-    const places = createPlaces(1);
-    store.setClaimer(places.claimer);
-    const leasedAtStart: Promise<unknown>[] = [];
-    places.onStart = () => leasedAtStart.push(bench.onDisk(leasedKey("work", "1")));
-    const commits = store.stats().commits;
-    const later = clock.now() + 1_000;
-    engine.nextCommits.push("hold");
-    const promise = store.transact((tx) => {
-      tx.task({ kind: "work", id: "1", dueAt: clock.now() });
-      tx.task({ kind: "work", id: "2", dueAt: clock.now() });
-      tx.task({ kind: "work", id: "3", dueAt: later });
-    });
-    await clock.settle();
-    assert.deepEqual([places.reserved, places.started, places.rings], [["work-0"], [], []]);
-    await engine.release();
-    await bench.drive(promise);
-    assert.deepEqual([places.started, places.released], [["work-0"], []]);
-    // The bell of a shared database may ring as well, for anybody.
-    assert.deepEqual(places.rings.filter((ring) => !ring.startsWith("*")), [`work@${clock.now()}`, `work@${later}`]);
-    assert.deepEqual(await Promise.all(leasedAtStart), [{ v: 1 }]);
-    assert.equal(store.stats().commits, commits + 1);
-    assert.deepEqual(await index(bench), [
-      dueKey("work", clock.now(), "2"),
-      dueKey("work", later, "3"),
-      leasedKey("work", "1"),
-    ]);
-  });
-
-  test("a place is given back when its transaction throws, fails or is refused, and none is taken twice", async (bench) => {
-    const { store, engine, clock } = bench;
-    const places = createPlaces();
-    store.setClaimer(places.claimer);
-    const now = clock.now();
-    const plan = (id: string) => (tx: Tx) => tx.task({ kind: "work", id, dueAt: now });
-    const free = () => places.reserved.length - places.released.length - places.started.length;
-
-    assert.equal(await bench.tryRun((tx) => (plan("throws")(tx), Promise.reject(new Error("no")))), "Error: no");
-    assert.deepEqual([places.started, free()], [[], 0]);
-    engine.nextCommits.push("refuse");
-    assert.equal(await bench.tryRun(plan("refused")), "unavailable");
-    assert.deepEqual([places.started, free()], [[], 0]);
-    const tooLarge = (tx: Tx) => {
-      plan("large")(tx);
-      for (let i = 0; i < 1_001; i++) tx.set(["r", i], count(i));
-    };
-    assert.equal(await bench.tryRun(tooLarge), "too_large");
-    assert.deepEqual([places.started, free()], [[], 0]);
-    engine.nextReads.push("refuse");
-    assert.equal(await bench.tryRun(plan("unreadable")), "unavailable");
-    assert.deepEqual([places.started, free()], [[], 0]);
-    assert.equal(
-      await bench.tryRun((tx) => (plan("ends")(tx), tx.task({ kind: "work", id: "ends", dueAt: null }))),
-      "ok",
-    );
-    assert.deepEqual([places.started, free(), await index(bench)], [[], 0, []]);
-
-    // Another process writes first: the group runs again and its first place is given back.
-    const rival = await bench.rival();
-    await rival.run(add(["other"]));
-    await bench.run(plan("again"));
-    assert.deepEqual([places.started.length, free()], [1, 0]);
-    assert.equal((await bench.onDisk<TaskRow>(taskKey("work", "again")))?.lease?.token, places.started[0]);
-    assert.deepEqual(await index(bench), [leasedKey("work", "again")]);
-  });
 
   // ---- cache, closing ----------------------------------------------------------------------------------------------
 

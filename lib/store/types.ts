@@ -2,7 +2,6 @@ import type { Clock } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
 import type { Versioned } from "./codec.ts";
 import type { Engine, Key } from "./engine.ts";
-import type { Lease, TaskOrder } from "@/lib/tasks/due.ts";
 
 /** The store as everything above sees it. */
 export type { Key, Versioned };
@@ -16,49 +15,48 @@ export type StoredEvent = EventBody & { v: 1; seq: number; at: number };
  * randomness and ids are its arguments.
  */
 export interface Tx {
-  /** The row as this transaction sees it: its own writes, then those of the transactions before it. */
+  /** Names the store, as {@link Store.identity}: for what others keep about it. */
+  readonly store: object;
+  /**
+   * The row as this transaction sees it: its own writes, then those of the transactions before it. What is returned is
+   * frozen: a change is a new object.
+   */
   get<T extends Versioned>(key: Key): Promise<T | null>;
+  /** Writes a row. `value` is frozen with all that is in it. @throws {TypeError} for what cannot be stored. */
   set<T extends Versioned>(key: Key, value: T): void;
   delete(key: Key): void;
   /**
-   * Writes a row whose key was never written before: its id is random or otherwise unique. It is not looked up first.
+   * Writes a row whose key is free, without looking it up first: its id is random or unique, or another row tells.
    * @throws {TypeError} when a row of this key is known to be there.
    */
   insert<T extends Versioned>(key: Key, value: T): void;
   /**
    * Writes a row that lives in this process's memory alone, in the same serial order, and is gone with the process. It
-   * hides a durable row of the same key. `Store.list` does not show it. `value` is kept, frozen: it must not be changed.
+   * hides a durable row of the same key. `Store.list` does not show it.
    */
   setVolatile<T extends Versioned>(key: Key, value: T): void;
   /** Takes a volatile row away; a durable row of the same key stays. */
   deleteVolatile(key: Key): void;
-  /** Plans background work (or ends it: `dueAt: null`) in the same commit; the last order for a kind and id counts. */
-  task(order: TaskOrder): void;
-  /** Appends to the event log in the same commit. */
+  /** Appends to the event log in the same commit. `body` is frozen. */
   event(body: EventBody): void;
+  /**
+   * Calls `run` once this transaction is durable and its caller has the answer, or `undo` when this run of it came to
+   * nothing: it threw, it runs again, its commit was refused. While the outcome is unknown neither is called.
+   */
+  afterCommit(run: () => void, undo?: () => void): void;
+  /**
+   * Rings the engine's bell in the same commit if time `at` (ms since the epoch) has come by then: whoever listens with
+   * {@link Store.onBell}, in any process, hears it. A detail of engines that have one: nothing may depend on it.
+   */
+  ring(at: number): void;
 }
 
 /** The reading half of {@link Tx}, for code that serves both a transaction and a plain read. */
 export type Reader = Pick<Tx, "get">;
 
-/** Lets the task runner start work that is due at once without a second commit: the lease is part of the first one. */
-export interface Claimer {
-  /** A free place for a task of this kind, or null. */
-  reserve(kind: string): Slot | null;
-  /** Work was committed that nobody has claimed; `dueAt` is the earliest. */
-  ring(kind: string, dueAt: number): void;
-}
-export interface Slot {
-  owner: string;
-  token: string;
-  until: number;
-  /** The commit is durable: run the task. */
-  start(lease: Lease): void;
-  /** The transaction came to nothing: give the place back. */
-  release(): void;
-}
-
 export interface Store {
+  /** The same object in each of its transactions ({@link Tx.store}), and in no other store. */
+  readonly identity: object;
   /**
    * Runs `fn` alone, after every transaction before it, and commits what it wrote together with its neighbours' writes.
    * Settles only when the group is durable. Whatever `fn` throws is thrown here, and leaves no trace.
@@ -82,8 +80,8 @@ export interface Store {
   version(): Promise<string>;
   /** Called after the commit, in order, once for each event. */
   onEvent(listener: (event: StoredEvent) => void): () => void;
-  /** One claimer; set by the task runner. */
-  setClaimer(claimer: Claimer): void;
+  /** Called when the engine's bell arrives, rung by this process or another; at least once a bell, or never. */
+  onBell(listener: () => void): () => void;
   stats(): Readonly<StoreStats>;
   /** False while the outcome of a commit is being found out or the database does not answer. */
   healthy(): boolean;
@@ -131,9 +129,9 @@ export interface StoreOptions {
   unknownAfterMs?: number;
   /** A transaction function that waits this long for anything but `tx` is ended (ms). */
   stuckAfterMs?: number;
-  /** Rows, and characters of JSON, kept in memory. */
+  /** Rows, and bytes of their JSON, kept in memory. */
   cacheRows?: number;
-  cacheText?: number;
-  /** Hears what a listener or the claimer threw: their defects stop no commit. Default: the process's uncaught errors. */
+  cacheBytes?: number;
+  /** Hears what a listener or a hook threw: their defects stop no commit. Default: the process's uncaught errors. */
   onDefect?: (error: unknown) => void;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { Slot, Store } from "@/lib/store/store.ts";
+import type { Store } from "@/lib/store/store.ts";
+import type { Slot } from "./runner.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { holdsLease, type Lease, placeTask, releaseLease, renewLease, takeLease, type TaskRow } from "./due.ts";
 

@@ -1,5 +1,5 @@
-import type { Slot, Tx, Versioned } from "@/lib/store/store.ts";
-import type { Key } from "@/lib/store/engine.ts";
+import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
+import { runnerOf, type Slot } from "./runner.ts";
 
 /** Plans a task, moves it to another time, or (null) ends it. There is at most one task of a kind for an id. */
 export interface TaskOrder {
@@ -42,7 +42,8 @@ function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
   if (old) tx.delete(indexKey(old));
   if (!next) return tx.delete(taskKey(old!.kind, old!.id));
   tx.set(taskKey(next.kind, next.id), next);
-  tx.set(indexKey(next), { v: 1 });
+  // The task's own row told where its index row was: no other can be in the way.
+  tx.insert(indexKey(next), { v: 1 });
 }
 
 /**
@@ -78,13 +79,56 @@ export async function takeLease(
   return { kind, id, attempt: row.attempt, ...lease };
 }
 
+/** What one transaction has planned for a task. */
+interface Planned {
+  /** Settles when its rows are written. */
+  written: Promise<void>;
+  /** A later plan of the same transaction counts instead. */
+  takeBack(): void;
+}
+/** By kind and id. A transaction that runs again has a `tx` of its own. */
+const planned = new WeakMap<Tx, Map<string, Planned>>();
+
 /**
  * Plans background work, moves it to another time or (null) ends it, in the caller's own commit. Work that is due now is
- * leased in that very commit when a place is free. The last plan for a kind and an id counts.
+ * leased in that very commit when a place is free; otherwise the runner hears of it after the commit. The last plan for a
+ * kind and an id counts.
  */
-export function plan(tx: Tx, order: TaskOrder): Promise<void> {
-  tx.task(order);
-  return Promise.resolve();
+export async function plan(tx: Tx, order: TaskOrder): Promise<void> {
+  const plans = planned.get(tx) ?? new Map<string, Planned>();
+  planned.set(tx, plans);
+  const name = `${order.kind}\n${order.id}`;
+  const mine = place(tx, order, plans.get(name));
+  plans.set(name, mine);
+  await mine.written;
+}
+
+function place(tx: Tx, order: TaskOrder, before: Planned | undefined): Planned {
+  const { kind, dueAt } = order;
+  const runner = runnerOf(tx.store);
+  let slot: Slot | null = null;
+  let lease: Lease | null = null;
+  let counts = true;
+  const takeBack = () => {
+    if (counts) slot?.release();
+    counts = false;
+  };
+  const committed = () => {
+    if (!counts || dueAt === null) return;
+    if (slot && lease) return slot.start(lease);
+    takeBack(); // of a plan that nobody awaited, and that was not written in time
+    runner?.ring(kind, dueAt);
+  };
+  // First of all: it is refused when the transaction is over, and a place that was taken then would stay taken.
+  tx.afterCommit(committed, takeBack);
+  before?.takeBack();
+  if (dueAt !== null) slot = runner?.reserve(kind, dueAt) ?? null;
+  if (dueAt !== null && !slot) tx.ring(dueAt);
+  const write = async () => {
+    if (before) await before.written; // or both would find the row that was there before either
+    lease = await placeTask(tx, order, slot);
+  };
+  return { written: write(), takeBack };
 }
 
 /** True while `lease` is the task's own: false once the task ended, was re-planned, or was taken over. */

@@ -1,8 +1,9 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
 import type { Logger } from "@/lib/http/logger.ts";
-import { type Claimer, type Slot, type Store, StoreError, type Versioned } from "@/lib/store/store.ts";
+import { type Store, StoreError, type Versioned } from "@/lib/store/store.ts";
 import { type Lease, releaseLease, renewLease, takeLease, type TaskRow } from "./due.ts";
+import { type Runner, setRunner, type Slot } from "./runner.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 /**
@@ -273,8 +274,8 @@ export function createQueue(options: QueueOptions): Queue {
     }
   }
 
-  const claimer: Claimer = {
-    reserve,
+  const runner: Runner = {
+    reserve: (kind, dueAt) => dueAt <= clock.now() ? reserve(kind) : null,
     ring: (_kind, dueAt) => dueAt <= clock.now() ? sweepSoon() : wake(dueAt),
   };
 
@@ -287,7 +288,8 @@ export function createQueue(options: QueueOptions): Queue {
   return {
     start() {
       started = true;
-      store.setClaimer(claimer);
+      setRunner(store.identity, runner);
+      store.onBell(sweepSoon);
       tick();
     },
     async status() {
