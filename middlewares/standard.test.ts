@@ -6,7 +6,8 @@ import { systemRandom } from "@/lib/ids.ts";
 import { collectingLogger } from "@/lib/http/logger.ts";
 import { parseTrustedProxies } from "./client-address.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES, standardMiddlewares, type StandardOptions } from "./standard.ts";
+import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES } from "./receive-body.ts";
+import { standardMiddlewares, type StandardOptions } from "./standard.ts";
 
 const postEcho = createRoute({
   method: "post",
