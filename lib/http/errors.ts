@@ -91,6 +91,15 @@ export const requestTimeout = (ms: number) =>
     publicMessage: `The body did not arrive within ${ms / 1_000} seconds. Send it again.`,
   });
 
+/** 408: the caller went away before the request was complete. @param cause is logged */
+export const requestAborted = (cause: unknown) =>
+  new ApiError({
+    status: 408,
+    code: "request_aborted",
+    publicMessage: "The request did not arrive completely. Send it again.",
+    cause,
+  });
+
 /** 413: the body has more than `maxBytes` bytes. */
 export const payloadTooLarge = (maxBytes: number) =>
   new ApiError({
@@ -190,12 +199,7 @@ export function onError<D>(error: Error, c: Context<AppEnv<D>>): Response {
   }
   // Reading the body of a caller who has gone fails too. Still logged: the two cannot be told apart for certain.
   if (c.req.raw.signal.aborted) {
-    c.get("log").warn({ error }, "failed after the caller went away");
-    return answer(
-      c,
-      408,
-      errorBody("request_aborted", "The request did not arrive completely. Send it again.", requestId),
-    );
+    return onError(requestAborted(error), c);
   }
   c.get("log").error({ error }, "unexpected error");
   return answer(c, 500, errorBody("internal", "Internal error. Report the request id if it persists.", requestId));
