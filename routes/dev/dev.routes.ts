@@ -6,6 +6,7 @@ const tags = ["dev"];
 export const payInvoice = createRoute({
   method: "post",
   path: "/api/dev/stub/pay/{paymentHash}",
+  operationId: "payStubInvoice",
   tags,
   summary: "Pay one of this instance's own invoices",
   description:
@@ -31,13 +32,14 @@ export const payInvoice = createRoute({
         },
       },
     },
-    ...errorResponses(400, 404, 409, 503),
+    ...errorResponses(400, 401, 404, 409, 503),
   },
 });
 
 export const makeInvoice = createRoute({
   method: "post",
   path: "/api/dev/stub/invoice",
+  operationId: "makeStubInvoice",
   tags,
   summary: "An invoice of an imaginary payer",
   description:
@@ -64,7 +66,7 @@ export const makeInvoice = createRoute({
         },
       },
     },
-    ...errorResponses(400, 404),
+    ...errorResponses(400, 401, 404, 503),
   },
 });
 
