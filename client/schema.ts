@@ -3779,8 +3779,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @enum {boolean} */
-                        ok: true;
+                        /** @description Always true */
+                        ok: boolean;
                         paymentHash: string;
                         preimage?: string;
                         stubMode: boolean;
@@ -3877,8 +3877,8 @@ export interface operations {
                         paymentRequest: string;
                         paymentHash: string;
                         amountSats: number;
-                        /** @enum {boolean} */
-                        stubMode: true;
+                        /** @description Always true */
+                        stubMode: boolean;
                     };
                 };
             };

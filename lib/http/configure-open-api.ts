@@ -91,7 +91,7 @@ export function configureOpenApi<D>(app: AppRouter<D>, options: { version: strin
         description:
           "An AI agent that is paid with Lightning. Errors have one shape; ids are capabilities: keep them. `/v1` is another name " +
           "of `/api/v1`. An address that has no such method answers 405 with `Allow`.",
-        license: { name: "MIT", identifier: "MIT" },
+        license: { name: "MIT", url: "https://opensource.org/license/mit" },
       },
       servers: [{ url: "/" }],
     })));
