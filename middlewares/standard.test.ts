@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { createRoute, z } from "@hono/zod-openapi";
+import { systemClock } from "@/lib/clock.ts";
 import { createApp, createRouter, mount } from "@/lib/http/create-app.ts";
 import { errorSchema } from "@/lib/http/errors.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { collectingLogger } from "@/lib/http/logger.ts";
 import { parseTrustedProxies } from "./client-address.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES, standardMiddlewares, type StandardOptions } from "./standard.ts";
+import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES } from "./receive-body.ts";
+import { standardMiddlewares, type StandardOptions } from "./standard.ts";
 
 const postEcho = createRoute({
   method: "post",
@@ -240,7 +242,7 @@ for (
 }
 
 Deno.test("over a real socket: the caller's address, and a chunked body that never ends is cut off", async () => {
-  const { app, log } = build();
+  const { app, log } = build({ clock: systemClock });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
   const origin = `http://127.0.0.1:${server.addr.port}`;
   try {
@@ -281,6 +283,63 @@ Deno.test("over a real socket: a length that is declared twice is no way around 
     const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
     connection.close();
     assert.match(answer, /^HTTP\/1\.1 413 /);
+  } finally {
+    await server.shutdown();
+  }
+});
+
+/** The first line of the answer to raw bytes, and what follows it. */
+async function raw(port: number, text: string): Promise<string> {
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  await connection.write(new TextEncoder().encode(text));
+  const buffer = new Uint8Array(4096);
+  const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+  connection.close();
+  return answer;
+}
+
+Deno.test("over a real socket: a Host that is not host[:port] is 400, whatever path it would make", async () => {
+  const { app, log } = build({ clock: systemClock });
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
+  const { port } = server.addr;
+  const get = (host: string, target = "/address") => raw(port, `GET ${target} HTTP/1.1\r\n${host}\r\n`);
+  try {
+    const bad = [
+      "x/api/health?",
+      "x y",
+      "[::1",
+      "x:99999",
+      "",
+      "x#",
+      "u@x",
+      "x:",
+      "[x]",
+      "x\\y",
+      "a,b",
+      "x:80:80",
+      "[::1]x",
+    ];
+    for (const host of bad) {
+      const answer = await get(`Host: ${host}\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 400 /, host);
+      assert.match(answer, /"code":"invalid_host"/, host);
+    }
+    assert.match(await get("Host: a\r\nHost: b\r\n"), /^HTTP\/1\.1 400 /);
+    assert.match(await get("Host: a\r\n", "http://x?/address"), /^HTTP\/1\.1 400 [^]*invalid_host/);
+    for (
+      const host of [
+        "x",
+        "x:8080",
+        "Sub_1.example.com",
+        "127.0.0.1:1",
+        "[::1]",
+        "[2001:db8::1]:65535",
+        "xn--bcher-kva.example",
+      ]
+    ) {
+      assert.match(await get(`Host: ${host}\r\n`), /^HTTP\/1\.1 200 /, host);
+    }
+    assert.ok(!log.lines.some((line) => line.level === "error"));
   } finally {
     await server.shutdown();
   }

@@ -32,7 +32,7 @@ Deno.test("configureOpenApi: the document is OpenAPI 3.1 and has every contract 
   assert.equal(document.info.version, "1.2.3");
   const operation = document.paths["/api/things/{id}"].post;
   assert.equal(operation.requestBody.required, true);
-  assert.deepEqual(Object.keys(operation.responses), ["204", "400", "404", "413", "415", "429"]);
+  assert.deepEqual(Object.keys(operation.responses), ["204", "400", "404", "408", "413", "415", "429", "500", "503"]);
   assert.equal(operation.responses["400"].content["application/json"].schema.$ref, "#/components/schemas/Error");
   assert.deepEqual(document.components.schemas.Error.required, ["error"]);
 });

@@ -88,7 +88,10 @@ export function configureOpenApi<D>(app: AppRouter<D>, options: { version: strin
       info: {
         title: "Timmy",
         version: options.version,
-        description: "An AI agent that is paid with Lightning. Errors have one shape; ids are capabilities: keep them.",
+        description:
+          "An AI agent that is paid with Lightning. Errors have one shape; ids are capabilities: keep them. `/v1` is another name " +
+          "of `/api/v1`. An address that has no such method answers 405 with `Allow`.",
+        license: { name: "MIT", url: "https://opensource.org/license/mit" },
       },
       servers: [{ url: "/" }],
     })));
@@ -112,18 +115,35 @@ async function text(module: Promise<{ default: unknown }>): Promise<string> {
   return content;
 }
 
-const ERROR = { content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } } };
+const error = (description: string) => ({
+  description,
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+});
 
-/** The answers that the middlewares give for every route, so that no contract has to name them. */
+interface Operation {
+  requestBody?: unknown;
+  responses?: object;
+  security?: object[];
+}
+
+/** What every route may answer besides what its own contract says, and that no credential is needed where none is named. */
 function withCommonErrors<T extends { paths?: object }>(document: T): T {
   for (const methods of Object.values(document.paths ?? {})) {
-    for (const operation of Object.values(methods as Record<string, { requestBody?: unknown; responses?: object }>)) {
-      const body = operation.requestBody === undefined ? {} : {
-        413: { description: "The body is too large", ...ERROR },
-        415: { description: "The body is not JSON", ...ERROR },
+    for (const operation of Object.values(methods as Record<string, Operation>)) {
+      const sent = operation.requestBody === undefined ? {} : {
+        408: error("The body did not arrive in time"),
+        413: error("The body is too large"),
+        415: error("The body is not JSON"),
+        503: error("Too much arrives at once, or something this needs is down; try again after Retry-After seconds"),
       };
-      const limited = { 429: { description: "Too many requests; wait as long as Retry-After says", ...ERROR } };
-      operation.responses = { ...body, ...limited, ...operation.responses };
+      operation.responses = {
+        400: error("The request is not valid"),
+        ...sent,
+        429: error("Too many requests; wait as long as Retry-After says"),
+        500: error("An error of ours; the request id is all it tells"),
+        ...operation.responses,
+      };
+      operation.security ??= [];
     }
   }
   return document;

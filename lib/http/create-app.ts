@@ -1,7 +1,9 @@
 import { OpenAPIHono, type RouteConfig, type RouteHandler } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
+import { getPathNoStrict } from "hono/utils/url";
 import type { AppEnv } from "./app-env.ts";
 import { onError, onNotFound, validationHook } from "./errors.ts";
+import { createKnownPaths, type KnownPaths } from "./known-paths.ts";
 import type { Logger } from "./logger.ts";
 
 export type { AppEnv };
@@ -20,6 +22,12 @@ export function createRouter<D>(): AppRouter<D> {
   return new OpenAPIHono<AppEnv<D>>({ strict: false, defaultHook: validationHook });
 }
 
+/** The path that is routed: without a slash at its end, and `/v1` as the other name of `/api/v1`. */
+const routedPath = (request: Request): string => {
+  const path = getPathNoStrict(request);
+  return path === "/v1" || path.startsWith("/v1/") ? `/api${path}` : path;
+};
+
 /**
  * An app without routes: the context every handler reads, the middlewares in the order given, and the answers to errors
  * and unknown paths. Mount routers on it with {@link mount}.
@@ -29,7 +37,7 @@ export function createRouter<D>(): AppRouter<D> {
 export function createApp<D>(
   options: { deps: D; log: Logger; middlewares: readonly AppMiddleware[] },
 ): AppRouter<D> {
-  const app = createRouter<D>();
+  const app = new OpenAPIHono<AppEnv<D>>({ getPath: routedPath, defaultHook: validationHook });
   app.use("*", async (c, next) => {
     c.set("deps", options.deps);
     c.set("log", options.log);
@@ -39,7 +47,8 @@ export function createApp<D>(
   });
   for (const middleware of options.middlewares) app.use("*", middleware as MiddlewareHandler<AppEnv<D>>);
   app.onError(onError);
-  app.notFound(onNotFound);
+  let known: KnownPaths | undefined; // read when everything is mounted
+  app.notFound((c) => onNotFound(c, known ??= createKnownPaths(app.routes)));
   return app;
 }
 

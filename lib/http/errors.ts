@@ -2,12 +2,13 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { AppEnv } from "./app-env.ts";
-import { isOpenAiPath, openAiErrorBody } from "./openai-errors.ts";
+import type { KnownPaths } from "./known-paths.ts";
+import { isOpenAiPath, OPENAI_PATH, openAiErrorBody } from "./openai-errors.ts";
 import { StoreError } from "@/lib/store/types.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 
 /** The statuses an {@link ApiError} may have; 500 is for what nobody expected and has no constructor. */
-export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 408 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
 
 interface ApiErrorInit {
   status: ErrorStatus;
@@ -79,6 +80,15 @@ export const notFound = (
   code = "not_found",
 ) => new ApiError({ status: 404, code, publicMessage: message });
 
+/** 405 with `Allow`: the address is right, the method is not. @param allowed the methods it has */
+export const methodNotAllowed = (allowed: readonly string[]) =>
+  new ApiError({
+    status: 405,
+    code: "method_not_allowed",
+    publicMessage: `This address takes ${allowed.join(", ")}. Use one of them.`,
+    headers: [["Allow", allowed.join(", ")]],
+  });
+
 /** 409: the thing exists, in a state that does not allow this. */
 export const conflict = (code: string, message: string, details?: Details) =>
   new ApiError({ status: 409, code, publicMessage: message, details });
@@ -89,6 +99,15 @@ export const requestTimeout = (ms: number) =>
     status: 408,
     code: "request_timeout",
     publicMessage: `The body did not arrive within ${ms / 1_000} seconds. Send it again.`,
+  });
+
+/** 408: the caller went away before the request was complete. @param cause is logged */
+export const requestAborted = (cause: unknown) =>
+  new ApiError({
+    status: 408,
+    code: "request_aborted",
+    publicMessage: "The request did not arrive completely. Send it again.",
+    cause,
   });
 
 /** 413: the body has more than `maxBytes` bytes. */
@@ -140,6 +159,7 @@ const ERROR_DESCRIPTIONS = {
   402: "Payment is required first",
   403: "The credential does not allow this",
   404: "There is no such thing, or it is not yours",
+  405: "The address has no such method; Allow names those it has",
   408: "The request did not arrive completely",
   409: "The current state does not allow this",
   413: "The body is too large",
@@ -191,20 +211,22 @@ export function onError<D>(error: Error, c: Context<AppEnv<D>>): Response {
   }
   // Reading the body of a caller who has gone fails too. Still logged: the two cannot be told apart for certain.
   if (c.req.raw.signal.aborted) {
-    c.get("log").warn({ error }, "failed after the caller went away");
-    return answer(
-      c,
-      408,
-      errorBody("request_aborted", "The request did not arrive completely. Send it again.", requestId),
-    );
+    return onError(requestAborted(error), c);
   }
   c.get("log").error({ error }, "unexpected error");
   return answer(c, 500, errorBody("internal", "Internal error. Report the request id if it persists.", requestId));
 }
 
-/** Answers a path that no route has. */
-export function onNotFound<D>(c: Context<AppEnv<D>>): Response {
-  return onError(notFound(), c);
+/**
+ * Answers what no route is for: 405 where the path has other methods, else 404, which below `/api/v1` names what there is, since
+ * clients made for other servers ask for more than that.
+ */
+export function onNotFound<D>(c: Context<AppEnv<D>>, known: KnownPaths): Response {
+  const { path } = c.req;
+  const allowed = known.methodsOf(path);
+  if (allowed.length > 0) return onError(methodNotAllowed(allowed), c);
+  if (!isOpenAiPath(path)) return onError(notFound(), c);
+  return onError(notFound(`There is nothing at this address. There is: ${known.below(OPENAI_PATH).join(", ")}.`), c);
 }
 
 function answer<D>(

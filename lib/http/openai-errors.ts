@@ -12,7 +12,8 @@ export interface OpenAiErrorBody {
   };
 }
 
-const PREFIX = "/api/v1/";
+/** Where the OpenAI-compatible routes lie. `/v1`, as other servers have it, is the same (lib/http/create-app.ts). */
+export const OPENAI_PATH = "/api/v1";
 const TYPES: Readonly<Record<number, string>> = {
   401: "authentication_error",
   402: "payment_required",
@@ -25,7 +26,7 @@ const TYPES: Readonly<Record<number, string>> = {
   503: "server_error",
 };
 
-export const isOpenAiPath = (path: string): boolean => path.startsWith(PREFIX);
+export const isOpenAiPath = (path: string): boolean => path === OPENAI_PATH || path.startsWith(`${OPENAI_PATH}/`);
 
 /** The same error in OpenAI's shape: `param` is the first field that is wrong. */
 export function openAiErrorBody(

@@ -13,5 +13,7 @@ export function chatRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   return router
     .openapi(routes.createCompletion, handlers.createCompletion)
     .openapi(routes.listModels, handlers.listModels)
-    .openapi(routes.getModel, handlers.getModel);
+    .openapi(routes.getModel, handlers.getModel)
+    // Ids of models may have slashes in them (`local/x`), and clients send them as they are.
+    .openapi({ ...routes.getModel, path: "/api/v1/models/{id}{.+}", hide: true }, handlers.getModel);
 }

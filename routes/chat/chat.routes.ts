@@ -1,15 +1,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import { body, freeTierDecision, idempotencyKey, json, PAID as security, simulation } from "@/lib/http/schemas.ts";
 
 const tags = ["openai"];
-const security = [{ L402: [] }, { Bearer: [] }];
 
 /** Longest conversation (messages); its length in characters is bounded by the body's. */
 export const MAX_MESSAGES = 2_000;
 
 /** Parameters that are taken only with the value that means nothing: any other could not be honoured. */
-const only = <const V extends string | number | boolean>(value: V) =>
-  z.literal(value, { error: `is supported only as ${JSON.stringify(value)}; leave it out` }).nullish();
+const only = <const V extends number | boolean>(value: V) =>
+  z.literal(value, { error: `is supported only as ${JSON.stringify(value)}; leave it out` }).nullish().openapi({
+    // Not an enum of one value and null: generators of clients fail on it.
+    type: [typeof value === "number" ? "number" : "boolean", "null"],
+    description: `Supported only as ${JSON.stringify(value)}; leave it out`,
+  });
 const optional = <S extends z.ZodType>(schema: S) => schema.nullish();
 
 const messageSchema = z.unknown().openapi({
@@ -66,14 +70,11 @@ const timmySchema = z.object({
   evaluationUsage: z.object({ inputTokens: z.int(), outputTokens: z.int(), source: z.enum(["api", "estimated"]) })
     .optional(),
   usageSource: z.enum(["api", "estimated"]).optional(),
-  freeTier: z.object({
-    serve: z.enum(["free", "partial", "gate"]),
-    absorbSats: z.int(),
-    chargeSats: z.int(),
-  }).optional().openapi({ description: "What was decided for the key that asked, before it began" }),
+  freeTier: freeTierDecision.optional().openapi({
+    description: "What was decided for the key that asked, before it began",
+  }),
   absorbedSats: z.int().optional().openapi({ description: "What the pool paid of it" }),
-  stubMode: z.boolean(),
-  simulated: z.array(z.string()),
+  ...simulation,
 }).openapi("TimmyAccount");
 
 const completionSchema = z.object({
@@ -102,6 +103,7 @@ export type TimmyBody = z.infer<typeof timmySchema>;
 export const createCompletion = createRoute({
   method: "post",
   path: "/api/v1/chat/completions",
+  operationId: "createChatCompletion",
   tags,
   security,
   summary: "A chat completion",
@@ -110,12 +112,8 @@ export const createCompletion = createRoute({
     "challenge: pay it and repeat the request with the token. With `stream`, `chat.completion.chunk` events, then `[DONE]`. A parameter that " +
     "cannot be honoured is refused by name.",
   request: {
-    headers: z.object({
-      "idempotency-key": z.string().min(1).max(200).optional().openapi({
-        description: "A repeat gets the same answer, charged once",
-      }),
-    }),
-    body: { required: true, content: { "application/json": { schema: completionRequest } } },
+    headers: idempotencyKey,
+    body: body(completionRequest),
   },
   responses: {
     200: {
@@ -143,25 +141,27 @@ const modelsSchema = z.object({ object: z.literal("list"), data: z.array(modelSc
 export const listModels = createRoute({
   method: "get",
   path: "/api/v1/models",
+  operationId: "listModels",
   tags,
   summary: "Models and their prices",
   description: "OpenAI's list, with what a thousand tokens cost now in satoshis. Needs no credential.",
   responses: {
-    200: { description: "Every model", content: { "application/json": { schema: modelsSchema } } },
-    ...errorResponses(503),
+    200: json(modelsSchema, "Every model"),
+    ...errorResponses(400, 401, 503),
   },
 });
 
 export const getModel = createRoute({
   method: "get",
   path: "/api/v1/models/{id}",
+  operationId: "getModel",
   tags,
   summary: "One model and its prices",
   description: "404 for a model that is not served here.",
   request: { params: z.object({ id: z.string().max(200).openapi({ param: { name: "id", in: "path" } }) }) },
   responses: {
-    200: { description: "The model", content: { "application/json": { schema: modelSchema } } },
-    ...errorResponses(404, 503),
+    200: json(modelSchema, "The model"),
+    ...errorResponses(400, 401, 404, 503),
   },
 });
 

@@ -190,7 +190,9 @@ chatting("who may not ask is told in OpenAI's shape, with the status of each cas
     assertRefused(answer, [403, "caveat_failed", null], new RegExp(caveats[0]?.split("=")[0] ?? ""));
   }
   assertRefused(await ask({ model: "gpt-9" }), [404, "model_not_found", "model"], /claude-sonnet-4-6/);
-  for (const method of ["GET", "PUT", "DELETE"]) assertRefused(await call(method, PATH), [404, "not_found", null]);
+  for (const method of ["GET", "PUT", "DELETE"]) {
+    assertRefused(await call(method, PATH), [405, "method_not_allowed", null]);
+  }
   assertRefused(await call("POST", "/api/v1/embeddings", {}), [404, "not_found", null]);
   assertRefused(await call("POST", PATH, "{", session.auth), [400, "invalid_json", null]);
   assert.equal(await balance(), 5_000);

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import { json } from "@/lib/http/schemas.ts";
 
 const demoSchema = z.object({
   state: z.enum(["complete", "rejected"]),
@@ -21,6 +22,7 @@ const demoSchema = z.object({
 export const getDemo = createRoute({
   method: "get",
   path: "/api/demo",
+  operationId: "getDemo",
   tags: ["demo"],
   summary: "Try it for nothing",
   description:
@@ -33,8 +35,8 @@ export const getDemo = createRoute({
     }),
   },
   responses: {
-    200: { description: "The answer, or why there is none", content: { "application/json": { schema: demoSchema } } },
-    ...errorResponses(400, 404, 429, 503),
+    200: json(demoSchema, "The answer, or why there is none"),
+    ...errorResponses(400, 401, 404, 429, 503),
   },
 });
 

@@ -6,6 +6,7 @@ const tags = ["dev"];
 export const payInvoice = createRoute({
   method: "post",
   path: "/api/dev/stub/pay/{paymentHash}",
+  operationId: "payStubInvoice",
   tags,
   summary: "Pay one of this instance's own invoices",
   description:
@@ -23,7 +24,7 @@ export const payInvoice = createRoute({
       content: {
         "application/json": {
           schema: z.object({
-            ok: z.literal(true),
+            ok: z.boolean().openapi({ description: "Always true" }),
             paymentHash: z.string(),
             preimage: z.string().optional(),
             stubMode: z.boolean(),
@@ -31,13 +32,14 @@ export const payInvoice = createRoute({
         },
       },
     },
-    ...errorResponses(400, 404, 409, 503),
+    ...errorResponses(400, 401, 404, 409, 503),
   },
 });
 
 export const makeInvoice = createRoute({
   method: "post",
   path: "/api/dev/stub/invoice",
+  operationId: "makeStubInvoice",
   tags,
   summary: "An invoice of an imaginary payer",
   description:
@@ -59,12 +61,12 @@ export const makeInvoice = createRoute({
             paymentRequest: z.string(),
             paymentHash: z.string(),
             amountSats: z.int(),
-            stubMode: z.literal(true),
+            stubMode: z.boolean().openapi({ description: "Always true" }),
           }),
         },
       },
     },
-    ...errorResponses(400, 404),
+    ...errorResponses(400, 401, 404, 503),
   },
 });
 

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import { freeTierDecision, json, simulation, trustTier } from "@/lib/http/schemas.ts";
 
 const estimateSchema = z.object({
   estimatedSats: z.int().openapi({ description: "What the work invoice would ask now" }),
@@ -17,15 +18,8 @@ const estimateSchema = z.object({
   btcPriceSource: z.string(),
   btcPriceAgeSeconds: z.int(),
   identity: z.object({
-    trust_tier: z.enum(["anonymous", "new", "established", "trusted", "elite"]),
-    free_tier: z.object({
-      serve: z.enum(["free", "partial", "gate"]).openapi({
-        description:
-          "free: a job's work would be served from the pool; partial: its work invoice would ask less; gate: paid in full",
-      }),
-      absorbSats: z.int().openapi({ description: "What the pool would pay of `estimatedSats`" }),
-      chargeSats: z.int().openapi({ description: "What the work invoice would ask" }),
-    }),
+    trust_tier: trustTier,
+    free_tier: freeTierDecision,
   }).optional().openapi({
     description: "For the key that asks: what would be decided now. Advice: nothing is set aside for it",
   }),
@@ -33,12 +27,13 @@ const estimateSchema = z.object({
     balanceSats: z.int(),
     dailyBudgets: z.object({ new: z.int(), established: z.int(), trusted: z.int(), elite: z.int() }),
   }).openapi({ description: "As GET /api/free-tier says it" }),
-  stubMode: z.boolean(),
+  stubMode: simulation.stubMode,
 }).openapi("Estimate");
 
 export const getEstimate = createRoute({
   method: "get",
   path: "/api/estimate",
+  operationId: "getEstimate",
   tags: ["estimate"],
   summary: "What would this cost?",
   description:
@@ -50,7 +45,7 @@ export const getEstimate = createRoute({
     }),
   },
   responses: {
-    200: { description: "The estimate", content: { "application/json": { schema: estimateSchema } } },
+    200: json(estimateSchema, "The estimate"),
     ...errorResponses(400, 401, 503),
   },
 });

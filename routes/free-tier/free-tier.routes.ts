@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import { body, idempotencyKey, invoiceSchema, json, simulation } from "@/lib/http/schemas.ts";
 
 const tags = ["free tier"];
 
@@ -17,56 +18,43 @@ const freeTierSchema = z.object({
 }).openapi("FreeTier");
 
 const donationSchema = z.object({
-  invoice: z.object({
-    paymentRequest: z.string().openapi({ description: "BOLT11 invoice", example: "lnbc10u1…" }),
-    amountSats: z.int(),
-    paymentHash: z.string().openapi({ description: "64 hex digits", example: "02d449a31fbb267c…" }),
-    expiresAt: z.iso.datetime(),
-  }).openapi("DonationInvoice"),
-  stubMode: z.boolean().openapi({ description: "True when no real money moves" }),
-  simulated: z.array(z.string()).openapi({ description: "What is simulated: lightning" }),
+  invoice: invoiceSchema,
+  ...simulation,
 }).openapi("Donation");
 
 export const getFreeTier = createRoute({
   method: "get",
   path: "/api/free-tier",
+  operationId: "getFreeTier",
   tags,
   summary: "The pool and the budgets",
   description:
     "What keys that have earned it are served from, and how much each may take a day. Reading moves nothing.",
   responses: {
-    200: { description: "The free tier now", content: { "application/json": { schema: freeTierSchema } } },
-    ...errorResponses(503),
+    200: json(freeTierSchema, "The free tier now"),
+    ...errorResponses(400, 401, 503),
   },
 });
 
 export const donate = createRoute({
   method: "post",
   path: "/api/free-tier/donate",
+  operationId: "donate",
   tags,
   summary: "Give to the pool",
   description:
     "Answers with an invoice. All that is paid to it goes to the pool, in the commit that notices the payment, and is not " +
     "given back. An invoice that nobody pays expires and is forgotten. No key is needed, and none earns trust by it.",
   request: {
-    headers: z.object({
-      "idempotency-key": z.string().min(1).max(200).optional().openapi({
-        description: "Any text of up to 200 characters",
-      }),
-    }),
-    body: {
-      required: true,
-      content: {
-        "application/json": {
-          schema: z.strictObject({
-            amount_sats: z.int().min(1).max(MAX_DONATION_SATS).openapi({ description: "Whole sats", example: 1_000 }),
-          }).openapi("Donate"),
-        },
-      },
-    },
+    headers: idempotencyKey,
+    body: body(
+      z.strictObject({
+        amount_sats: z.int().min(1).max(MAX_DONATION_SATS).openapi({ description: "Whole sats", example: 1_000 }),
+      }).openapi("Donate"),
+    ),
   },
   responses: {
-    201: { description: "Pay it to give", content: { "application/json": { schema: donationSchema } } },
+    201: json(donationSchema, "Pay it to give"),
     ...errorResponses(400, 401, 409, 503),
   },
 });

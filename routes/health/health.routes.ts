@@ -6,6 +6,7 @@ const tags = ["health"];
 export const getHealth = createRoute({
   method: "get",
   path: "/api/health",
+  operationId: "getHealth",
   tags,
   summary: "Liveness: the process answers",
   description: "Touches nothing else, costs nothing and is never limited.",
@@ -36,6 +37,7 @@ const readinessSchema = z.object({ ready: z.boolean(), checks: z.array(checkSche
 export const getReadiness = createRoute({
   method: "get",
   path: "/api/health/ready",
+  operationId: "getReadiness",
   tags,
   summary: "Readiness: the store takes writes, background work is done, the backends answered when last used",
   description: "Reads what is known and never spends money.",

@@ -9,11 +9,6 @@ export function identityRouter(): AppRouter<AppDeps> {
   for (const [name, scheme] of Object.entries(routes.SECURITY_SCHEMES)) {
     router.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
   }
-  // Tokens and ids that are recordIds: a shared cache that does not know X-Nostr-Token must not hand them to the next one.
-  router.use("/api/identity/*", async (c, next) => {
-    await next();
-    c.header("Cache-Control", "no-store");
-  });
   // Many clients name the type of a body that they do not send; there is nothing to parse then.
   router.use(routes.challenge.path, async (c, next) => {
     if ((c.get("rawBody")?.length ?? 0) === 0) {

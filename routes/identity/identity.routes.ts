@@ -1,14 +1,10 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import { body, json, pageLimit, SIGNED_IN as security } from "@/lib/http/schemas.ts";
 import type { SessionState } from "@/lib/sessions/sessions.machine.ts";
 import { JOB_STATES } from "@/lib/jobs/job-index.rows.ts";
 
 const tags = ["identity"];
-const json = <S extends z.ZodType>(schema: S, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-const security = [{ NostrToken: [] }, { Nostr: [] }];
 
 /** How a caller shows which key it is (wire.md §3). */
 export const SECURITY_SCHEMES = {
@@ -140,6 +136,7 @@ console.log(await me.json());
 export const challenge = createRoute({
   method: "post",
   path: "/api/identity/challenge",
+  operationId: "createIdentityChallenge",
   tags,
   summary: "Begin to sign in",
   description:
@@ -152,6 +149,7 @@ export const challenge = createRoute({
 export const verify = createRoute({
   method: "post",
   path: "/api/identity/verify",
+  operationId: "verifyIdentity",
   tags,
   summary: "Sign in",
   description:
@@ -164,19 +162,12 @@ export const verify = createRoute({
     "field. Instead of a token, each single request can be signed as NIP-98 has it (`Authorization: Nostr …`). A token or event " +
     "that is wrong or expired is 401 everywhere; it never counts as none.",
   request: {
-    body: {
-      required: true,
-      content: {
-        "application/json": {
-          schema: z.strictObject({
-            pubkey: z.string().optional().openapi({
-              description: "May be left out. If given, it must be the event's",
-            }),
-            event: eventSchema,
-          }).openapi("SignIn"),
-        },
-      },
-    },
+    body: body(
+      z.strictObject({
+        pubkey: z.string().optional().openapi({ description: "May be left out. If given, it must be the event's" }),
+        event: eventSchema,
+      }).openapi("SignIn"),
+    ),
   },
   responses: { 200: json(signedInSchema, "You are this key"), ...errorResponses(400, 401, 503) },
 });
@@ -184,23 +175,23 @@ export const verify = createRoute({
 export const me = createRoute({
   method: "get",
   path: "/api/identity/me",
+  operationId: "getIdentity",
   tags,
   security,
   summary: "Who you are here",
   description: "How far your key is trusted, and what the pool still pays for it today. Reading moves nothing.",
-  responses: { 200: json(meSchema, "Your key"), ...errorResponses(401, 503) },
+  responses: { 200: json(meSchema, "Your key"), ...errorResponses(400, 401, 503) },
 });
 
 const pageQuery = z.strictObject({
-  limit: z.string().regex(/^([1-9]\d?|100)$/, "must be a whole number from 1 to 100").optional().openapi({
-    description: "Default 20",
-  }),
+  limit: pageLimit,
   after: z.string().regex(/^\d{1,15}-[0-9a-hjkmnp-tv-z]{13}$/, "must be the `next` of an earlier page").optional(),
 });
 
 export const listJobs = createRoute({
   method: "get",
   path: "/api/identity/jobs",
+  operationId: "listIdentityJobs",
   tags,
   security,
   summary: "Your jobs, newest first",
@@ -212,6 +203,7 @@ export const listJobs = createRoute({
 export const listSessions = createRoute({
   method: "get",
   path: "/api/identity/sessions",
+  operationId: "listIdentitySessions",
   tags,
   security,
   summary: "Your sessions, newest first",

@@ -1,30 +1,21 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import {
+  body,
+  freeTierDecision,
+  idempotencyKey,
+  idParam,
+  invoiceSchema,
+  json,
+  nostrToken,
+  NOT_YET,
+  paymentHash as hash,
+  simulation,
+  trustTier,
+} from "@/lib/http/schemas.ts";
 import { JOB_STATES } from "@/lib/jobs/job-index.rows.ts";
 
 const tags = ["jobs"];
-const json = <S extends z.ZodType>(schema: S, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
-const hash = z.string().openapi({ description: "Payment hash, 64 hex digits", example: "02d449a31fbb267c…" });
-
-const invoiceSchema = z.object({
-  paymentRequest: z.string().openapi({ description: "BOLT11 invoice", example: "lnbc100n1…" }),
-  amountSats: z.int(),
-  paymentHash: hash,
-  expiresAt: z.iso.datetime(),
-}).openapi("Invoice");
-
-const stubMode = z.boolean().openapi({
-  description:
-    "True when something behind this job is simulated; `simulated` names what. No real money or no real model was used.",
-});
-
-const tierSchema = z.enum(["anonymous", "new", "established", "trusted", "elite"]).openapi({
-  description: "How far the key that asked is trusted now; anonymous without one",
-});
 
 const createdSchema = z.object({
   jobId: z.string().openapi({
@@ -33,9 +24,8 @@ const createdSchema = z.object({
   state: z.string(),
   createdAt: z.iso.datetime(),
   evalInvoice: invoiceSchema,
-  trust_tier: tierSchema,
-  stubMode,
-  simulated: z.array(z.string()),
+  trust_tier: trustTier,
+  ...simulation,
 }).openapi("JobCreated");
 
 const costLedgerSchema = z.object({
@@ -64,18 +54,12 @@ const jobSchema = z.object({
   jobId: z.string(),
   state: z.enum(JOB_STATES),
   createdAt: z.iso.datetime(),
-  trust_tier: tierSchema,
-  free_tier: z.object({
-    serve: z.enum(["free", "partial", "gate"]).openapi({
-      description:
-        "free: served from the pool; partial: the work invoice asks less, the pool pays the rest; gate: paid in full",
-    }),
-    absorbSats: z.int().openapi({ description: "What the pool was to pay of the quote" }),
-    chargeSats: z.int(),
-  }).optional().openapi({ description: "What was decided for the key that asked, once it was accepted" }),
+  trust_tier: trustTier,
+  free_tier: freeTierDecision.optional().openapi({
+    description: "What was decided for the key that asked, once it was accepted",
+  }),
   absorbed_sats: z.int().optional().openapi({ description: "What the pool paid of the actual cost" }),
-  stubMode,
-  simulated: z.array(z.string()),
+  ...simulation,
   evalInvoice: invoiceSchema.optional(),
   workInvoice: invoiceSchema.optional(),
   pricingBreakdown: z.object({
@@ -96,16 +80,10 @@ const jobSchema = z.object({
 export type JobBody = z.infer<typeof jobSchema>;
 export type CostLedgerBody = z.infer<typeof costLedgerSchema>;
 
-const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
-
-/** Body fields that the specification knows and this version does not: refused by name, never ignored. */
-const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({
-  type: "null",
-});
-
 export const createJob = createRoute({
   method: "post",
   path: "/api/jobs",
+  operationId: "createJob",
   tags,
   summary: "Create a job",
   description:
@@ -113,26 +91,15 @@ export const createJob = createRoute({
     "`GET /api/jobs/{id}` shows the work invoice. Send an `Idempotency-Key` to be able to repeat the call safely: the same key " +
     "and body give the same job for 24 hours.",
   request: {
-    headers: z.object({
-      "idempotency-key": z.string().min(1).max(200).optional().openapi({
-        description: "Any text of up to 200 characters",
-      }),
-    }),
-    body: {
-      required: true,
-      content: {
-        "application/json": {
-          schema: z.strictObject({
-            request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
-            nostr_token: z.string().min(1).max(500).optional().openapi({
-              description: "Who asks, after signing in; the same as the header X-Nostr-Token",
-            }),
-            lightningAddress: NOT_YET,
-            model: NOT_YET,
-          }).openapi("CreateJob"),
-        },
-      },
-    },
+    headers: idempotencyKey,
+    body: body(
+      z.strictObject({
+        request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
+        nostr_token: nostrToken,
+        lightningAddress: NOT_YET,
+        model: NOT_YET,
+      }).openapi("CreateJob"),
+    ),
   },
   responses: {
     201: json(createdSchema, "The job waits for its evaluation fee"),
@@ -143,16 +110,18 @@ export const createJob = createRoute({
 export const getJob = createRoute({
   method: "get",
   path: "/api/jobs/{id}",
+  operationId: "getJob",
   tags,
   summary: "Read a job",
   description: "State, the invoice to pay, the answer, what it cost and what is owed back. Reading moves nothing.",
   request: { params: idParam },
-  responses: { 200: json(jobSchema, "The job"), ...errorResponses(404, 503) },
+  responses: { 200: json(jobSchema, "The job"), ...errorResponses(400, 401, 404, 503) },
 });
 
 export const jobEvents = createRoute({
   method: "get",
   path: "/api/jobs/{id}/events",
+  operationId: "followJob",
   tags,
   summary: "Follow a job",
   description: "Server-sent events: `state` (the present one first), `result_chunk` while the answer is written " +
@@ -160,7 +129,7 @@ export const jobEvents = createRoute({
   request: { params: idParam },
   responses: {
     200: { description: "The events", content: { "text/event-stream": { schema: z.string() } } },
-    ...errorResponses(404, 503),
+    ...errorResponses(400, 401, 404, 503),
   },
 });
 
@@ -168,12 +137,13 @@ const refundSchema = z.object({
   refundState: z.enum(["paid", "paying"]),
   refundPaymentHash: hash,
   refundAmountSats: z.int(),
-  stubMode,
+  stubMode: simulation.stubMode,
 }).openapi("Refund");
 
 export const refundJob = createRoute({
   method: "post",
   path: "/api/jobs/{id}/refund",
+  operationId: "refundJob",
   tags,
   summary: "Take the difference back",
   description:
@@ -183,24 +153,17 @@ export const refundJob = createRoute({
     "serves trusted keys free, and the refund says `expired`.",
   request: {
     params: idParam,
-    body: {
-      required: true,
-      content: {
-        "application/json": {
-          schema: z.strictObject({
-            invoice: z.string().min(1).max(4_096).openapi({
-              description: "A BOLT11 invoice for exactly the amount owed",
-            }),
-            lightningAddress: NOT_YET,
-          }).openapi("ClaimRefund"),
-        },
-      },
-    },
+    body: body(
+      z.strictObject({
+        invoice: z.string().min(1).max(4_096).openapi({ description: "A BOLT11 invoice for exactly the amount owed" }),
+        lightningAddress: NOT_YET,
+      }).openapi("ClaimRefund"),
+    ),
   },
   responses: {
     200: json(refundSchema, "Paid"),
     202: json(refundSchema, "Being paid; the outcome is not known yet. `GET /api/jobs/{id}` shows it"),
-    ...errorResponses(400, 404, 409, 503),
+    ...errorResponses(400, 401, 404, 409, 503),
   },
 });
 

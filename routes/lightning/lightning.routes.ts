@@ -6,6 +6,7 @@ const paymentSchema = z.looseObject({ payment_hash: z.string().regex(/^[0-9a-fA-
 export const webhook = createRoute({
   method: "post",
   path: "/api/lightning/webhook",
+  operationId: "receiveLightningWebhook",
   tags: ["lightning"],
   summary: "A wallet says that something was paid",
   description:
@@ -26,7 +27,7 @@ export const webhook = createRoute({
       },
     },
   },
-  responses: { 204: { description: "Heard" }, ...errorResponses(400) },
+  responses: { 204: { description: "Heard" }, ...errorResponses(400, 401, 503) },
 });
 export type WebhookRoute = typeof webhook;
 

@@ -1,34 +1,25 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
+import {
+  body,
+  freeTierDecision,
+  idempotencyKey as idempotency,
+  idParam,
+  invoiceSchema,
+  json,
+  nostrToken,
+  NOT_YET,
+  pageLimit,
+  PAID as security,
+  paymentHash as hash,
+  simulation,
+  trustTier,
+} from "@/lib/http/schemas.ts";
 
 const tags = ["sessions"];
-const json = <S extends z.ZodType>(schema: S, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-const body = <S extends z.ZodType>(schema: S) => ({
-  required: true as const,
-  content: { "application/json": { schema } },
-});
-const security = [{ L402: [] }, { Bearer: [] }];
-
-const hash = z.string().openapi({ description: "Payment hash, 64 hex digits", example: "02d449a31fbb267c…" });
-
-const invoiceSchema = z.object({
-  paymentRequest: z.string().openapi({ description: "BOLT11 invoice", example: "lnbc5u1…" }),
-  amountSats: z.int(),
-  paymentHash: hash,
-  expiresAt: z.iso.datetime(),
-}).openapi("SessionInvoice");
 
 /** What every answer says about itself. */
-const always = {
-  trust_tier: z.enum(["anonymous", "new", "established", "trusted", "elite"]).openapi({
-    description: "How far the key that owns the session is trusted now; anonymous without one",
-  }),
-  stubMode: z.boolean().openapi({ description: "True when something behind this session is simulated" }),
-  simulated: z.array(z.string()).openapi({ description: "What is simulated: lightning, model" }),
-};
+const always = { trust_tier: trustTier, ...simulation };
 
 const SESSION_STATES = ["awaiting_payment", "active", "paused", "expired", "closed"] as const;
 const REQUEST_STATES = ["running", "complete", "rejected", "failed", "interrupted"] as const;
@@ -92,11 +83,9 @@ const requestSchema = z.object({
   errorMessage: z.string().optional(),
   usage: usageSchema.optional(),
   evaluationUsage: usageSchema.optional(),
-  free_tier: z.object({
-    serve: z.enum(["free", "partial", "gate"]),
-    absorbSats: z.int(),
-    chargeSats: z.int(),
-  }).optional().openapi({ description: "What was decided for the key that asked, before it began" }),
+  free_tier: freeTierDecision.optional().openapi({
+    description: "What was decided for the key that asked, before it began",
+  }),
   absorbed_sats: z.int().optional().openapi({ description: "What the pool paid of it" }),
   balanceRemaining: z.int().optional().openapi({ description: "The balance right after it (sats)" }),
   ...always,
@@ -124,22 +113,12 @@ const closedSchema = z.object({
 export type SessionBody = z.infer<typeof sessionSchema>;
 export type RequestBody = z.infer<typeof requestSchema>;
 
-/** Body fields that the specification knows and this version does not: refused by name, never ignored. */
-const NOT_YET = z.never({ error: "is not supported by this version; leave it out" }).optional().openapi({
-  type: "null",
-});
-const nostrToken = z.string().min(1).max(500).optional().openapi({
-  description: "Who asks, after signing in; the same as the header X-Nostr-Token",
-});
-const idParam = z.object({ id: z.string().max(100).openapi({ param: { name: "id", in: "path" } }) });
-const idempotency = z.object({
-  "idempotency-key": z.string().min(1).max(200).optional().openapi({ description: "Any text of up to 200 characters" }),
-});
 const amount = z.int().positive().openapi({ description: "Whole sats", example: 500 });
 
 export const createSession = createRoute({
   method: "post",
   path: "/api/sessions",
+  operationId: "createSession",
   tags,
   summary: "Open a session",
   description:
@@ -159,16 +138,18 @@ export const createSession = createRoute({
 export const getSession = createRoute({
   method: "get",
   path: "/api/sessions/{id}",
+  operationId: "getSession",
   tags,
   summary: "Read a session",
   description: "State, balance, what is pending. Reading moves nothing.",
   request: { params: idParam },
-  responses: { 200: json(sessionSchema, "The session"), ...errorResponses(404, 503) },
+  responses: { 200: json(sessionSchema, "The session"), ...errorResponses(400, 401, 404, 503) },
 });
 
 export const sendRequest = createRoute({
   method: "post",
   path: "/api/sessions/{id}/request",
+  operationId: "sendSessionRequest",
   tags,
   security,
   summary: "Ask",
@@ -196,6 +177,7 @@ export const sendRequest = createRoute({
 export const topUp = createRoute({
   method: "post",
   path: "/api/sessions/{id}/topup",
+  operationId: "topUpSession",
   tags,
   security,
   summary: "Top up",
@@ -207,13 +189,14 @@ export const topUp = createRoute({
   },
   responses: {
     201: json(z.object({ invoice: invoiceSchema, ...always }).openapi("TopUpOffered"), "Pay it to add to the balance"),
-    ...errorResponses(400, 401, 402, 409, 503),
+    ...errorResponses(400, 401, 402, 403, 409, 503),
   },
 });
 
 export const closeSession = createRoute({
   method: "post",
   path: "/api/sessions/{id}/close",
+  operationId: "closeSession",
   tags,
   security,
   summary: "Close and take the balance back",
@@ -244,6 +227,7 @@ export const closeSession = createRoute({
 export const listRequests = createRoute({
   method: "get",
   path: "/api/sessions/{id}/requests",
+  operationId: "listSessionRequests",
   tags,
   security,
   summary: "The session's requests, newest first",
@@ -251,7 +235,7 @@ export const listRequests = createRoute({
   request: {
     params: idParam,
     query: z.object({
-      limit: z.string().regex(/^([1-9]\d?|100)$/, "must be a whole number from 1 to 100").optional(),
+      limit: pageLimit,
       after: z.string().regex(/^[0-9a-z]{23}$/, "must be the `next` of an earlier page").optional(),
     }),
   },
@@ -261,6 +245,7 @@ export const listRequests = createRoute({
 export const getRequest = createRoute({
   method: "get",
   path: "/api/sessions/{id}/requests/{requestId}",
+  operationId: "getSessionRequest",
   tags,
   security,
   summary: "One request with its result",
@@ -271,12 +256,13 @@ export const getRequest = createRoute({
       requestId: z.string().max(100).openapi({ param: { name: "requestId", in: "path" } }),
     }),
   },
-  responses: { 200: json(requestSchema, "The request"), ...errorResponses(401, 402, 404, 503) },
+  responses: { 200: json(requestSchema, "The request"), ...errorResponses(400, 401, 402, 403, 404, 503) },
 });
 
 export const getMacaroon = createRoute({
   method: "post",
   path: "/api/sessions/{id}/macaroon",
+  operationId: "getSessionMacaroon",
   tags,
   summary: "The macaroon again",
   description:

@@ -131,11 +131,11 @@ withSession(
   },
 );
 
-withSession("a method that no route has is 404 and makes no invoice", async ({ path }, { call, world }) => {
+withSession("a method that no route has is 405 and makes no invoice", async ({ path }, { call, world }) => {
   const before = (await world.rows(["invoice"])).length;
   for (const [method, to] of PROTECTED) {
-    assertError(await call(method === "GET" ? "POST" : "GET", `${path}${to}`), 404, "not_found");
-    assertError(await call("DELETE", `${path}${to}`), 404, "not_found");
+    assertError(await call(method === "GET" ? "POST" : "GET", `${path}${to}`), 405, "method_not_allowed");
+    assertError(await call("DELETE", `${path}${to}`), 405, "method_not_allowed");
   }
   assert.equal((await world.rows(["invoice"])).length, before);
 });
