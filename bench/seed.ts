@@ -8,7 +8,7 @@ import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { memoryStore } from "@/lib/lightning/testing/memory-store.ts";
 import type { Posting } from "@/lib/ledger/ledger.rules.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
-import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
+import { payoutClaimed, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { placeTask } from "@/lib/tasks/due.ts";
 import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
@@ -120,7 +120,7 @@ interface Seed {
 async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed): Promise<Posting[]> {
   const { evalModel, workModel, evalFeeSats, price, refundDustSats: dustSats, refundClaimDays: claimDays } =
     TEST_SETTINGS;
-  const terms = { dustSats, claimDays };
+  const terms = { dustSats, claimDays, maxFeeSats: TEST_SETTINGS.refundMaxFeeSats };
   const invoice = (paymentHash: string, amountSats: number): InvoiceSummary => ({
     paymentHash,
     paymentRequest: template,
@@ -184,11 +184,11 @@ function payOut(
   payout: { paymentHash: string; paymentRequest: string; at: number },
 ): Posting[] {
   const { paymentHash, paymentRequest, at } = payout;
-  const claimed = claim(refund, { paymentHash, paymentRequest, maxFeeSats: 10, claimedAt: at });
+  const claimed = payoutClaimed(refund, { paymentHash, paymentRequest, amountSats: refund.sats, claimedAt: at });
   const paid = claimed.outcome === "claimed" &&
     payoutPaid(claimed.refund, { paymentHash, preimage: sha256Hex(paymentHash), feeSats: 0, now: at });
   if (!paid) throw new Error("the seeded refund cannot be paid");
   putRefund(tx, paid.refund);
-  tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId: refund.id, at });
+  tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId: refund.id, amountSats: refund.sats, at });
   return paid.postings.filter(({ sats }) => sats > 0);
 }

@@ -6,7 +6,7 @@ import type { Usage } from "@/lib/ai/port.ts";
 import type { BtcPrice } from "@/lib/btc-price/port.ts";
 import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
 import { price, type PriceConfig, type Rates, settle } from "@/lib/metering/pricing.rules.ts";
-import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { newRefund, payoutFeeLimit, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
@@ -105,6 +105,8 @@ export interface NoStep {
 export interface RefundTerms {
   dustSats: number;
   claimDays: number;
+  /** The most that the operator pays of a payout's routing fee (sats). */
+  maxFeeSats: number;
 }
 
 const REPLAYED: NoStep = { outcome: "replayed" };
@@ -386,7 +388,15 @@ function giveBack(
   now: number,
 ): Step {
   const owed = taskKind === "evaluate" ? owedSats + job.paidSats : owedSats;
-  const refund = newRefund({ id: job.handle, source: { kind: "job", handle: job.handle }, sats: owed, ...terms, now });
+  const refund = newRefund({
+    id: job.handle,
+    source: { kind: "job", handle: job.handle },
+    owner: job.pubkey,
+    sats: owed,
+    feeCreditSats: payoutFeeLimit(owed, terms.maxFeeSats),
+    ...terms,
+    now,
+  });
   const from = jobAccount(job.handle);
   const rest: Posting = refund
     ? {

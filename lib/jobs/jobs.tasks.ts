@@ -50,7 +50,11 @@ export function jobTasks(services: Services): {
   modelError(): string | null;
 } {
   const { store, model, liveText, wallet, clock, log, settings } = services;
-  const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+  const terms: RefundTerms = {
+    dustSats: settings.refundDustSats,
+    claimDays: settings.refundClaimDays,
+    maxFeeSats: settings.refundMaxFeeSats,
+  };
 
   const rules = settings.freeTier;
   let modelError: string | null = null;

@@ -250,7 +250,7 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
    * What our own outgoing row says. `unknown` with `absent`: LNbits answered that this wallet has none.
    * LNbits gives the outgoing row when there are two, so an incoming one means that there is no outgoing one.
    */
-  async function findPayment(paymentHash: string, limitMs: number): Promise<PaymentState & { absent?: true }> {
+  async function findPayment(paymentHash: string, limitMs: number): Promise<PaymentState> {
     if (!Hash.safeParse(paymentHash).success) return { state: "unknown", reason: "not a payment hash" };
     let answer: Answer;
     try {
@@ -306,7 +306,7 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
       if (decided) return paid(await verdict(paymentHash, safe(detailOf(answer)), left()), input.maxFeeSats);
     }
     rememberStray(paymentHash);
-    const found = await lookup(paymentHash, left());
+    const found = await findPayment(paymentHash, left());
     if (found.state !== "unknown") return paid(found, input.maxFeeSats);
     return { state: "unknown", reason: `LNbits answered ${answer.status}: ${safe(detailOf(answer))}` };
   }
@@ -327,18 +327,15 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
   /** The outcome after a refusal: our row if there is one; `failed` only if LNbits says that there is none. */
   async function verdict(paymentHash: string, refusal: string, limitMs: number): Promise<PaymentState> {
     const found = await findPayment(paymentHash, limitMs);
-    if (!found.absent) return found.state === "failed" ? { state: "failed", reason: refusal } : found;
+    if (found.state !== "unknown" || !found.absent) {
+      return found.state === "failed" ? { state: "failed", reason: refusal } : found;
+    }
     const stray = strays.get(paymentHash);
     if (stray !== undefined && clock.now() - stray < STRAY_CALL_MS) {
       return { state: "unknown", reason: `${refusal}; but an earlier call may still reach LNbits` };
     }
     strays.delete(paymentHash);
     return { state: "failed", reason: refusal };
-  }
-
-  async function lookup(paymentHash: string, limitMs: number): Promise<PaymentState> {
-    const { absent: _, ...found } = await findPayment(paymentHash, limitMs);
-    return found;
   }
 
   function rememberStray(paymentHash: string): void {
@@ -450,7 +447,7 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
     lookupInvoice,
     watch,
     pay,
-    lookupPayment: (paymentHash) => lookup(paymentHash, timeouts.paymentLookupMs),
+    lookupPayment: (paymentHash) => findPayment(paymentHash, timeouts.paymentLookupMs),
 
     async balanceSats() {
       const balance = Balance.safeParse((await ask("GET", "/wallet")).body);

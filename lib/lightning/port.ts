@@ -67,13 +67,13 @@ export interface InvoiceWallet {
  * - `failed`: definitely not paid and not in flight; nothing left the wallet.
  * - `pending`: in flight; may become either.
  * - `unknown`: nobody knows: the call timed out, was cut, or the wallet has no record of the hash (which is no proof
- *   while an earlier call may still arrive there).
+ *   while an earlier call may still arrive there). `absent`: the wallet answered, and has no record of it.
  */
 export type PaymentState =
   | { state: "paid"; preimage: string; feeSats: number }
   | { state: "failed"; reason: string }
   | { state: "pending" }
-  | { state: "unknown"; reason: string };
+  | { state: "unknown"; reason: string; absent?: true };
 
 /** The paying half. An outgoing payment is named by the payment hash of the invoice it pays. */
 export interface PaymentWallet {

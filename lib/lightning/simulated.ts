@@ -4,7 +4,8 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import { decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { type DecodedInvoice, decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { cheapestHintFeeMsat, type RouteHint } from "./route-hints.ts";
 import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
 
 /** What the simulated wallet needs of a store: every change is one transaction. `lib/store/store.ts` fits. */
@@ -64,10 +65,10 @@ export interface SimulatedWallet extends Wallet {
   releasePayment(paymentHash: string, outcome: "paid" | "failed"): Promise<boolean>;
   /**
    * An invoice of an imaginary payer's node on the same network: what a refund can be paid to. Paying it gives its real
-   * preimage.
+   * preimage. Its route hints are the only way to it: paying costs the fee of the cheapest.
    */
   createExternalInvoice(
-    input: { amountSats: number | null; memo?: string; expirySeconds?: number },
+    input: { amountSats: number | null; memo?: string; expirySeconds?: number; routeHints?: readonly RouteHint[] },
   ): Promise<CreatedInvoice>;
 }
 
@@ -78,7 +79,7 @@ export interface SimulatedWalletOptions {
   clock: Clock;
   random: Random;
   faults?: SimulatedFaults;
-  /** Routing fee of every outgoing payment (sats). */
+  /** Routing fee of every outgoing payment (sats); what the invoice's route hints ask comes on top. */
   feeSats?: number;
 }
 
@@ -158,7 +159,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   function issue(
     domain: Domain,
     nonce: string,
-    input: { amountSats: number | null; memo: string; expirySeconds: number },
+    input: { amountSats: number | null; memo: string; expirySeconds: number; routeHints?: readonly RouteHint[] },
   ): CreatedInvoice & { createdAt: number } {
     const createdAtSeconds = Math.floor(clock.now() / 1000);
     const paymentHash = bytesToHex(sha256(preimageOf(domain, nonce)));
@@ -170,6 +171,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       memo: input.memo,
       createdAtSeconds,
       expirySeconds: input.expirySeconds,
+      routeHints: input.routeHints ?? [],
     }, nodeKey(domain));
     const expiresAt = (createdAtSeconds + input.expirySeconds) * 1000;
     return { paymentRequest, paymentHash, expiresAt, createdAt: clock.now() };
@@ -242,21 +244,23 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     outcome: "paid" | "pending" | "failed",
   ): Promise<PaymentState> {
     const now = clock.now();
-    const objection = objectionTo(input, now);
+    const read = readForPayment(input, now);
     return store.transact(async (tx): Promise<PaymentState> => {
       const before = await tx.get<PaymentRow>(paymentKey(input.paymentHash));
       if (before && before.state !== "failed") return answerFor(input.paymentHash, before, tx);
-      if (objection) return { state: "failed", reason: objection };
+      if (typeof read === "string") return { state: "failed", reason: read };
       if (await tx.get<InvoiceRow>(invoiceKey(input.paymentHash))) {
         return { state: "failed", reason: "this wallet does not pay its own invoices" };
       }
-      if (feeSats > input.maxFeeSats) return { state: "failed", reason: `the fee is above ${input.maxFeeSats} sats` };
+      const hintSats = Math.ceil(cheapestHintFeeMsat(read.routeHints, input.amountSats * 1_000) / 1_000);
+      const fee = feeSats + hintSats;
+      if (fee > input.maxFeeSats) return { state: "failed", reason: `the fee is above ${input.maxFeeSats} sats` };
       const balance = (await tx.get<BalanceRow>(BALANCE))?.sats ?? 0;
-      if (balance < input.amountSats + feeSats) return { state: "failed", reason: "the balance is too low" };
+      if (balance < input.amountSats + fee) return { state: "failed", reason: "the balance is too low" };
       const row: PaymentRow = {
         v: 1,
         amountSats: input.amountSats,
-        feeSats,
+        feeSats: fee,
         state: outcome,
         at: now,
         ...(outcome === "failed" ? { reason: "no route" } : {}),
@@ -273,11 +277,11 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     return before && before.state !== "failed" ? answerFor(paymentHash, before, store) : { state: "failed", reason };
   }
 
-  /** Why an invoice will not be paid, or null. Looks at the invoice alone. */
-  function objectionTo(
+  /** The invoice, or why it will not be paid. Looks at the invoice alone. */
+  function readForPayment(
     input: { paymentRequest: string; paymentHash: string; amountSats: number },
     now: number,
-  ): string | null {
+  ): DecodedInvoice | string {
     try {
       const invoice = decodeInvoice(input.paymentRequest);
       if (invoice.prefix !== PREFIX) return `the invoice is for another network (${invoice.prefix})`;
@@ -286,7 +290,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       if (invoice.amountSats !== input.amountSats) return "the invoice has another amount";
       if (invoice.expiresAt <= now) return "the invoice has expired";
       if (invoice.payee === ownNodeId()) return "this wallet does not pay its own invoices";
-      return null;
+      return invoice;
     } catch (error) {
       if (error instanceof InvoiceError) return error.message;
       throw error;
@@ -359,7 +363,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       try {
         return await under(planned(faults.lookupPayment), async (): Promise<PaymentState> => {
           const row = await store.get<PaymentRow>(paymentKey(paymentHash));
-          if (!row) return { state: "unknown", reason: "the wallet has no record of this payment" };
+          if (!row) return { state: "unknown", reason: "the wallet has no record of this payment", absent: true };
           return await answerFor(paymentHash, row, store);
         });
       } catch (error) {
@@ -411,9 +415,9 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       });
     },
 
-    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600 }) {
+    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600, routeHints = [] }) {
       const nonce = bytesToHex(random.bytes(NONCE_BYTES));
-      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds });
+      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds, routeHints });
       const row: ExternalRow = { v: 1, nonce, createdAt };
       await store.transact((tx) => tx.set(externalKey(invoice.paymentHash), row));
       return invoice;

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import type { PayFault } from "@/lib/lightning/simulated.ts";
+import type { PayoutInvoice } from "./payouts.ts";
 import { DOUBT_MS, type Refund } from "./refunds.machine.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { handleOf, paidJob, payerInvoice } from "@/tests/harness/payer.ts";
-import type { WorldOptions } from "@/tests/harness/world.ts";
+import type { World, WorldOptions } from "@/tests/harness/world.ts";
 
 /** What a job with a failed evaluation owes. */
 const SATS = 10;
@@ -13,12 +14,18 @@ interface Owed extends FakeWorld {
   refundId: string;
   refund(): Promise<Refund>;
   /** Claims with a new invoice of the payer. @returns its payment hash. */
-  claim(): Promise<{ paymentHash: string; paymentRequest: string; outcome: string }>;
+  claim(): Promise<PayoutInvoice & { outcome: string }>;
   /** Faults of the next payouts, first one first. */
   payFaults: (PayFault | null)[];
   /** What the wallet sent or may still send, by its own books. */
   sent(): Promise<string[]>;
 }
+
+/** A new invoice of the payer for what is owed, or for less. */
+const payee = async (world: World, amountSats = SATS): Promise<PayoutInvoice> => {
+  const { paymentHash, paymentRequest } = await payerInvoice(world, amountSats);
+  return { paymentHash, paymentRequest, amountSats };
+};
 
 /** A refund that is owed, in a wallet that holds enough to pay it twice. */
 function test(name: string, fn: (owed: Owed) => Promise<void>, options: Partial<WorldOptions> = {}): void {
@@ -42,7 +49,7 @@ function test(name: string, fn: (owed: Owed) => Promise<void>, options: Partial<
           return row.value;
         },
         async claim() {
-          const invoice = await payerInvoice(world, SATS);
+          const invoice = await payee(world);
           const { outcome } = await world.deps.payouts.claim(refundId, invoice);
           return { ...invoice, outcome };
         },
@@ -84,7 +91,7 @@ test("payouts: a second claim while the first is being paid learns its hash and 
   const first = await owed.claim();
   await owed.clock.settle();
   const version = await owed.world.store.version();
-  const second = await owed.world.deps.payouts.claim(owed.refundId, await payerInvoice(owed.world, SATS));
+  const second = await owed.world.deps.payouts.claim(owed.refundId, await payee(owed.world));
   assert.deepEqual(second, { outcome: "taken", paymentHash: first.paymentHash });
   assert.equal(await owed.world.store.version(), version);
 });
@@ -92,8 +99,8 @@ test("payouts: a second claim while the first is being paid learns its hash and 
 test("payouts: a claim on nothing, and one with a used hash, write nothing", async (owed) => {
   const { payouts } = owed.world.deps;
   const version = await owed.world.store.version();
-  assert.deepEqual(await payouts.claim("no-such-refund", await payerInvoice(owed.world, SATS)), { outcome: "none" });
-  const [ours] = await owed.world.rows<{ v: 1; paymentHash: string; paymentRequest: string }>(["invoice"]);
+  assert.deepEqual(await payouts.claim("no-such-refund", await payee(owed.world)), { outcome: "none" });
+  const [ours] = await owed.world.rows<PayoutInvoice & { v: 1 }>(["invoice"]);
   assert.ok(ours);
   assert.deepEqual(await payouts.claim(owed.refundId, ours.value), { outcome: "used" });
   assert.equal(await owed.world.store.version(), version);
@@ -118,7 +125,7 @@ for (const kind of ["refuse", "fail"] as const) {
 
 test("payouts: of two claims with one invoice at once, the first is still known to be the first call", async (owed) => {
   owed.payFaults.push({ kind: "refuse" });
-  const invoice = await payerInvoice(owed.world, SATS);
+  const invoice = await payee(owed.world);
   const outcomes = await owed.clock.drive(
     Promise.all([1, 2].map(() => owed.world.deps.payouts.claim(owed.refundId, invoice))),
   );
@@ -129,9 +136,9 @@ test("payouts: of two claims with one invoice at once, the first is still known 
 
 test("payouts: the same invoice may claim again after it failed", async (owed) => {
   owed.payFaults.push({ kind: "refuse" });
-  const { paymentHash, paymentRequest } = await owed.claim();
+  const { outcome: _, ...invoice } = await owed.claim();
   await owed.clock.settle();
-  assert.deepEqual(await owed.world.deps.payouts.claim(owed.refundId, { paymentHash, paymentRequest }), {
+  assert.deepEqual(await owed.world.deps.payouts.claim(owed.refundId, invoice), {
     outcome: "claimed",
   });
   await owed.clock.settle();
@@ -229,7 +236,7 @@ test("payouts: a payout that fails after it was in flight opens the claim again,
 test("payouts: a process that died between claim and call goes on with the same invoice", async (owed) => {
   owed.engine.cutAt = () => "after";
   owed.engine.onCut = owed.world.kill;
-  const invoice = await payerInvoice(owed.world, SATS);
+  const invoice = await payee(owed.world);
   owed.world.deps.payouts.claim(owed.refundId, invoice);
   await owed.clock.settle();
   owed.engine.cutAt = null;

@@ -6,7 +6,7 @@
 import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
 import { nonZero, type Posting } from "@/lib/ledger/ledger.rules.ts";
-import { newRefund, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
+import { newRefund, payoutFeeLimit, type Refund, refundAccount } from "@/lib/payments/refunds.machine.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
 
@@ -72,6 +72,8 @@ export interface SessionTerms {
 export interface RefundTerms {
   dustSats: number;
   claimDays: number;
+  /** The most that the operator pays of a payout's routing fee (sats). */
+  maxFeeSats: number;
 }
 
 /** All that one transition writes. */
@@ -294,6 +296,10 @@ export function expireSession(
   return ended(session, "expired", input);
 }
 
+/** What the operator pays of the routing fee when the session's balance is paid back (sats). */
+export const sessionFeeCredit = (owedSats: number, { maxFeeSats }: RefundTerms): number =>
+  payoutFeeLimit(owedSats, maxFeeSats);
+
 function ended(
   session: Session,
   state: "closed" | "expired",
@@ -303,7 +309,15 @@ function ended(
   const { handle } = session;
   const ends = session.ends + 1;
   const id = `${handle}-${ends}`;
-  const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
+  const refund = newRefund({
+    id,
+    source: { kind: "session", handle },
+    owner: session.pubkey,
+    sats: balanceSats,
+    feeCreditSats: sessionFeeCredit(balanceSats, terms),
+    ...terms,
+    now,
+  });
   const from = sessionAccount(handle);
   const rest: Posting = refund
     ? { id: `refund:${id}`, from, to: refundAccount(id), sats: balanceSats, kind: "refund-owed", ref: handle }

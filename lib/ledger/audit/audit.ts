@@ -146,7 +146,9 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   for await (const { value: refund } of source.rows<Refund>(["refund"])) {
     refunds++;
     if (refund.source.kind === "session") sessionOf.set(refund.id, refund.source.handle);
-    if (refund.state === "paying") inFlight += refund.sats + (refund.payout?.maxFeeSats ?? 0);
+    if (refund.state === "paying") {
+      inFlight += (refund.payout?.amountSats ?? refund.sats) + (refund.payout?.maxFeeSats ?? 0);
+    }
     const account = `refund:${refund.id}`;
     const expected = refund.state === "pending" || refund.state === "paying" ? refund.sats : 0;
     if (balance(account) !== expected) {
