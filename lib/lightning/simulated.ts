@@ -30,8 +30,11 @@ export type Fault =
   | { kind: "delay"; ms: number }
   | { kind: "delay"; until: Promise<void> };
 
-/** For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`). */
-export type PayFault = Fault | { kind: "fail" } | { kind: "hold" };
+/**
+ * For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`), `lie` (in flight
+ * as well, and called failed until then).
+ */
+export type PayFault = Fault | { kind: "fail" } | { kind: "hold" } | { kind: "lie" };
 
 /** A fault for every call while it is set, or a function asked at each call. */
 export type FaultPlan<F> = F | (() => F | undefined);
@@ -61,8 +64,11 @@ export interface SimulatedWallet extends Wallet {
   payInvoice(paymentHash: string, options?: { late?: boolean }): Promise<PayInvoiceResult>;
   /** What becomes of a held incoming payment. @returns false when there is none. */
   releaseInvoice(paymentHash: string, outcome: "settle" | "cancel"): Promise<boolean>;
-  /** What becomes of a held outgoing payment. @returns false when there is none. */
-  releasePayment(paymentHash: string, outcome: "paid" | "failed"): Promise<boolean>;
+  /**
+   * What becomes of a held outgoing payment. `pending`: it stays in flight, and is no longer called failed.
+   * @returns false when there is none.
+   */
+  releasePayment(paymentHash: string, outcome: PaymentRow["state"]): Promise<boolean>;
   /**
    * An invoice of an imaginary payer's node on the same network: what a refund can be paid to. Paying it gives its real
    * preimage. Its route hints are the only way to it: paying costs the fee of the cheapest.
@@ -102,6 +108,7 @@ interface PaymentRow {
   amountSats: number;
   feeSats: number;
   state: "pending" | "paid" | "failed";
+  calledFailed?: true;
   reason?: string;
   at: number;
 }
@@ -231,7 +238,9 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   };
 
   async function answerFor(paymentHash: string, row: PaymentRow, reader: Pick<SimTx, "get">): Promise<PaymentState> {
-    if (row.state === "pending") return { state: "pending" };
+    if (row.state === "pending") {
+      return row.calledFailed ? { state: "failed", reason: "no route" } : { state: "pending" };
+    }
     if (row.state === "failed") return { state: "failed", reason: row.reason ?? "the payment failed" };
     const external = await reader.get<ExternalRow>(externalKey(paymentHash));
     const preimage = external ? preimageOf("external", external.nonce) : derive("stand-in-preimage", paymentHash);
@@ -241,7 +250,8 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   /** The payment itself, in one transaction: the row of the hash is what makes it happen at most once. */
   function send(
     input: { paymentRequest: string; paymentHash: string; amountSats: number; maxFeeSats: number },
-    outcome: "paid" | "pending" | "failed",
+    outcome: PaymentRow["state"],
+    calledFailed: boolean,
   ): Promise<PaymentState> {
     const now = clock.now();
     const read = readForPayment(input, now);
@@ -264,6 +274,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
         state: outcome,
         at: now,
         ...(outcome === "failed" ? { reason: "no route" } : {}),
+        ...(calledFailed ? { calledFailed } : {}),
       };
       tx.set(paymentKey(input.paymentHash), row);
       if (outcome !== "failed") await addToBalance(tx, -(row.amountSats + row.feeSats));
@@ -350,9 +361,14 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
 
     async pay(input) {
       const fault = planned(faults.pay);
-      const { outcome, inTheWay } = payPlan(fault);
+      const { outcome, inTheWay, calledFailed = false } = payPlan(fault);
       try {
-        return await withDeadline(clock, input.timeoutMs, "paying", under(inTheWay, () => send(input, outcome)));
+        return await withDeadline(
+          clock,
+          input.timeoutMs,
+          "paying",
+          under(inTheWay, () => send(input, outcome, calledFailed)),
+        );
       } catch (error) {
         if (error instanceof Refused) return await refusal(input.paymentHash, error.message);
         return { state: "unknown", reason: reasonOf(error) };
@@ -408,7 +424,8 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       return store.transact(async (tx) => {
         const row = await tx.get<PaymentRow>(paymentKey(paymentHash));
         if (row?.state !== "pending") return false;
-        const done: PaymentRow = { ...row, state: outcome, ...(outcome === "failed" ? { reason: "no route" } : {}) };
+        const { calledFailed: _, ...held } = row;
+        const done: PaymentRow = { ...held, state: outcome, ...(outcome === "failed" ? { reason: "no route" } : {}) };
         tx.set(paymentKey(paymentHash), done);
         if (outcome === "failed") await addToBalance(tx, row.amountSats + row.feeSats);
         return true;
@@ -432,10 +449,11 @@ function planned<F>(plan: FaultPlan<F> | undefined): F | undefined {
   return typeof plan === "function" ? (plan as () => F | undefined)() : plan;
 }
 
-function payPlan(fault: PayFault | undefined): { outcome: "paid" | "pending" | "failed"; inTheWay?: Fault } {
+function payPlan(fault: PayFault | undefined): { outcome: PaymentRow["state"]; calledFailed?: true; inTheWay?: Fault } {
   if (!fault) return { outcome: "paid" };
   if (fault.kind === "fail") return { outcome: "failed" };
   if (fault.kind === "hold") return { outcome: "pending" };
+  if (fault.kind === "lie") return { outcome: "pending", calledFailed: true };
   return { outcome: "paid", inTheWay: fault };
 }
 
