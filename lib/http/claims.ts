@@ -47,23 +47,22 @@ export async function claimRefund(
   };
   if (after.state === "paid") return { status: 200, body: { refundState: "paid", ...rest } };
   if (after.state === "paying") return { status: 202, body: { refundState: "paying", ...rest } };
+  throw payoutFailed(refund, invoice, after.lastFailure ?? "unknown");
+}
+
+/** 503: nothing left; with what may be left for the routing fee, should that be what was missing. */
+function payoutFailed(refund: Refund, invoice: PayoutInvoice, reason: string) {
+  const feeLimitSats = feeLimit(refund, invoice);
   const leaveSats = maxFeeReserve(refund.sats);
-  throw unavailable(
+  const leastSats = refund.sats - leaveSats;
+  const advice = invoice.amountSats > leastSats
+    ? `If there is no cheaper route, leave more for the fee: an invoice for ${leastSats} sats leaves ${leaveSats}, the most that may be left.`
+    : "No more may be left for the fee: use a wallet that is reached by a cheaper route.";
+  return unavailable(
     "payout_failed",
-    `The invoice could not be paid with a routing fee of at most ${
-      feeLimit(refund, invoice)
-    } sats. Nothing left; claim ` +
-      `again with another invoice. If there is no cheaper route, leave more for the fee: an invoice for ` +
-      `${refund.sats - leaveSats} sats leaves ${leaveSats}, the most that may be left.`,
+    `The invoice could not be paid with a routing fee of at most ${feeLimitSats} sats. Nothing left your refund; claim again with another invoice. ${advice}`,
     5,
-    {
-      details: {
-        reason: after.lastFailure ?? "unknown",
-        refundAmountSats: refund.sats,
-        feeLimitSats: feeLimit(refund, invoice),
-        leaveSats,
-      },
-    },
+    { details: { reason, refundAmountSats: refund.sats, feeLimitSats, leaveSats } },
   );
 }
 

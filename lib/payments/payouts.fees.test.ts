@@ -93,6 +93,8 @@ test(
     const { feeLimitSats, leaveSats } = failed.body.error.details;
     assert.deepEqual({ feeLimitSats, leaveSats }, { feeLimitSats: 0, leaveSats: 10 });
     assert.match(failed.body.error.message, /an invoice for 90 sats leaves 10/);
+    const dearer = await claim(DEPOSIT - 2);
+    assert.deepEqual([dearer.body.error.code, dearer.body.error.details.feeLimitSats], ["payout_failed", 2]);
     const before = await figures(fake);
     const { body } = await claim(DEPOSIT - leaveSats);
     assert.deepEqual([body.refundState, body.refundAmountSats], ["paid", DEPOSIT], "what was owed, as ever");
@@ -104,6 +106,13 @@ test(
   },
   3,
 );
+
+test("fees: when no more may be left, the answer names another wallet", async (fake) => {
+  const { claim } = await unusedDeposit(fake);
+  const { body } = await claim(DEPOSIT - 10);
+  assert.equal(body.error.code, "payout_failed");
+  assert.match(body.error.message, /No more may be left .* cheaper route/);
+}, 11);
 
 test("fees: what the reserve does not pay is paid from the fee credit, and no more than that", async (fake) => {
   const { claim, refundId } = await unusedDeposit(fake);
