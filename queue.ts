@@ -1,6 +1,7 @@
 import type { Services } from "@/lib/services.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
@@ -33,11 +34,13 @@ export function createBackground(
   const jobs = jobTasks(services);
   const sessions = sessionTasks(services);
   const sessionRequests = createSessionRequests(services);
+  const guard = createLeapGuard({ clock, log });
   const settlements = createSettlements({
     store,
     wallet,
     clock,
     log,
+    guard,
     handlers: { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers },
     ...(options.reconcileMs !== undefined && { reconcileMs: options.reconcileMs }),
   });
@@ -45,7 +48,8 @@ export function createBackground(
     store,
     wallet,
     clock,
-    maxFeeSats: settings.refundMaxFeeSats,
+    log,
+    guard,
     timeoutMs: settings.payoutTimeoutMs,
   });
   const queue = createQueue({

@@ -186,7 +186,7 @@ async function payOut(
   payout: { paymentHash: string; paymentRequest: string; at: number },
 ): Promise<Posting[]> {
   const { paymentHash, paymentRequest, at } = payout;
-  const claimed = claim(refund, { paymentHash, paymentRequest, maxFeeSats: 10, claimedAt: at });
+  const claimed = payoutClaimed(refund, { paymentHash, paymentRequest, amountSats: refund.sats, claimedAt: at });
   const paid = claimed.outcome === "claimed" &&
     payoutPaid(claimed.refund, { paymentHash, preimage: sha256Hex(paymentHash), feeSats: 0, now: at });
   if (!paid) throw new Error("the seeded refund cannot be paid");

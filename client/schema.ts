@@ -113,7 +113,7 @@ export interface paths {
         put?: never;
         /**
          * Take the difference back
-         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that serves trusted keys free, and the refund says `expired`.
+         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that serves trusted keys free, and the refund says `expired`.
          */
         post: operations["refundJob"];
         delete?: never;
@@ -213,7 +213,7 @@ export interface paths {
         put?: never;
         /**
          * Close and take the balance back
-         * @description Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that the free tier is served from.
+         * @description Pays the whole balance to an invoice of exactly that amount. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. The balance of an expired session is claimed the same way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that the free tier is served from.
          */
         post: operations["closeSession"];
         delete?: never;
@@ -800,7 +800,7 @@ export interface components {
             stubMode: boolean;
         };
         ClaimRefund: {
-            /** @description A BOLT11 invoice for exactly the amount owed */
+            /** @description A BOLT11 invoice for the amount owed, less what you leave for the routing fee */
             invoice: string;
             lightningAddress?: null;
         };
@@ -966,7 +966,7 @@ export interface components {
             simulated: string[];
         };
         CloseSession: {
-            /** @description A BOLT11 invoice for exactly `balanceSats` */
+            /** @description A BOLT11 invoice for `balanceSats`, less what you leave for the routing fee */
             invoice?: string;
             lightningAddress?: null;
         };

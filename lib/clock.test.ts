@@ -4,6 +4,7 @@ import { DeadlineExceeded, sleep, systemClock, withDeadline } from "./clock.ts";
 
 Deno.test("systemClock: tells the time, calls once, and not after it was cancelled", async () => {
   assert.ok(Math.abs(systemClock.now() - Date.now()) < 1_000);
+  const began = systemClock.monotonic();
   const called: string[] = [];
   const cancel = systemClock.after(0, () => called.push("cancelled"));
   cancel();
@@ -12,6 +13,7 @@ Deno.test("systemClock: tells the time, calls once, and not after it was cancell
   const alive = setTimeout(() => {}, 5_000);
   await new Promise<void>((resolve) => systemClock.after(1, () => (called.push("called"), resolve())));
   clearTimeout(alive);
+  assert.ok(systemClock.monotonic() > began);
   assert.deepEqual(called, ["called"]);
 });
 

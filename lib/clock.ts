@@ -5,6 +5,8 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
+  /** Milliseconds since some moment before this process' first look; never steps, whatever is done to the wall clock. */
+  monotonic(): number;
   /**
    * Calls `fn` once, after at least `ms` milliseconds.
    * @returns a function that cancels the call; calling it again, or late, does nothing.
@@ -15,6 +17,7 @@ export interface Clock {
 /** The machine's own clock. A timer never keeps the process alive by itself. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   after(ms, fn) {
     const id = setTimeout(fn, ms);
     Deno.unrefTimer(id);

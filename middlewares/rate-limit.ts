@@ -32,10 +32,10 @@ export function createRateLimiter(options: { perMinute: number; clock: Clock; ma
 
   return {
     take(key) {
-      const now = clock.now();
+      // Not the wall clock: one that is set must neither free anybody nor lock anybody out.
+      const now = clock.monotonic();
       let entry = keys.get(key);
-      // A clock that was set back must not free anybody: time stands still until it has caught up.
-      const slice = Math.max(Math.floor(now / SLICE_MS), entry?.slice ?? 0);
+      const slice = Math.floor(now / SLICE_MS);
       if (entry) {
         keys.delete(key);
         const passed = Math.min(slice - entry.slice, SLICES);

@@ -24,7 +24,7 @@ const postEcho = createRoute({
 
 function build(options: Partial<StandardOptions> = {}) {
   const log = collectingLogger();
-  const clock = { ms: 1_000_000_000, now: () => clock.ms, after: () => () => {} };
+  const clock = { ms: 1_000_000_000, now: () => clock.ms, monotonic: () => clock.ms, after: () => () => {} };
   const app = createApp({
     deps: {},
     log,

@@ -1,10 +1,13 @@
 /** Claiming a refund over HTTP: what jobs and sessions share. */
 import type { AppDeps } from "@/lib/services.ts";
-import { badRequest, conflict, unavailable } from "./errors.ts";
+import { badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
 import { type EventWait, waitForEvent } from "@/lib/store/events.ts";
 import type { StoredEvent } from "@/lib/store/store.ts";
-import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
-import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
+import { type DecodedInvoice, decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
+import { whatWasPasted } from "@/lib/lightning/pasted.ts";
+import { cheapestHintFeeMsat } from "@/lib/lightning/route-hints.ts";
+import { maxFeeReserve, reserveFor } from "@/lib/payments/fees.rules.ts";
+import type { ClaimOutcome, PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 
@@ -24,7 +27,8 @@ export interface ClaimBody {
  * Pays what is owed to the payer's invoice and waits for the wallet's word.
  * @param about.ownInvoice an invoice of ours for the same record: the payer's must be for the same network.
  * @returns 200 when it is paid, 202 while nobody knows.
- * @throws {ApiError} 400 for an unusable invoice, 409 when it was claimed before, 503 when it could not be paid.
+ * @throws {ApiError} 400 for an unusable invoice, 409 when it was claimed before, 429 when the payer has too many payouts
+ * under way, 503 when it could not be paid.
  */
 export async function claimRefund(
   deps: ClaimDeps,
@@ -33,7 +37,7 @@ export async function claimRefund(
   about: { ownInvoice: string; simulated: readonly string[] },
 ): Promise<{ status: 200 | 202; body: ClaimBody }> {
   if (refund.state !== "pending") throw alreadyClaimed(refund);
-  const invoice = checkPayerInvoice(invoiceText, refund.sats, about.ownInvoice, deps.clock.now());
+  const invoice = checkPayerInvoice(invoiceText, refund, about.ownInvoice, deps.clock.now());
   const decided = waitForEvent(deps.store, deps.clock, (event) => isPayoutOutcome(event, refund), PAYOUT_WAIT_MS);
   const after = await claimAndWait(deps, refund, invoice, decided).finally(decided.cancel);
   const rest = {
@@ -43,13 +47,27 @@ export async function claimRefund(
   };
   if (after.state === "paid") return { status: 200, body: { refundState: "paid", ...rest } };
   if (after.state === "paying") return { status: 202, body: { refundState: "paying", ...rest } };
-  throw unavailable(
+  throw payoutFailed(refund, invoice, after.lastFailure ?? "unknown");
+}
+
+/** 503: nothing left; with what may be left for the routing fee, should that be what was missing. */
+function payoutFailed(refund: Refund, invoice: PayoutInvoice, reason: string) {
+  const feeLimitSats = feeLimit(refund, invoice);
+  const leaveSats = maxFeeReserve(refund.sats);
+  const leastSats = refund.sats - leaveSats;
+  const advice = invoice.amountSats > leastSats
+    ? `If there is no cheaper route, leave more for the fee: an invoice for ${leastSats} sats leaves ${leaveSats}, the most that may be left.`
+    : "No more may be left for the fee: use a wallet that is reached by a cheaper route.";
+  return unavailable(
     "payout_failed",
-    "The invoice could not be paid. Nothing left; claim again, perhaps with another invoice.",
+    `The invoice could not be paid with a routing fee of at most ${feeLimitSats} sats. Nothing left your refund; claim again with another invoice. ${advice}`,
     5,
-    { details: { reason: after.lastFailure ?? "unknown", refundAmountSats: refund.sats } },
+    { details: { reason, refundAmountSats: refund.sats, feeLimitSats, leaveSats } },
   );
 }
+
+const feeLimit = ({ sats, feeCreditSats }: Owed, { amountSats }: PayoutInvoice): number =>
+  feeCreditSats + sats - amountSats;
 
 /** Claims and waits for the wallet's word. @returns the refund as it then is: paid, still being paid, or open again. */
 async function claimAndWait(
@@ -59,10 +77,9 @@ async function claimAndWait(
   decided: EventWait,
 ): Promise<Refund> {
   const claimed = await deps.payouts.claim(refund.id, invoice);
-  if (claimed.outcome === "used") {
-    throw badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that.");
+  if (claimed.outcome !== "claimed") {
+    throw refusal(claimed, await getRefund(deps.store, refund.id) ?? refund, deps.clock.now());
   }
-  if (claimed.outcome !== "claimed") throw alreadyClaimed(await getRefund(deps.store, refund.id) ?? refund);
   await decided.event;
   const after = await getRefund(deps.store, refund.id) ?? refund;
   // Ours failed, and somebody has claimed with another invoice since: that one's outcome is not ours to report.
@@ -73,37 +90,102 @@ async function claimAndWait(
 const isPayoutOutcome = (event: StoredEvent, refund: Refund): boolean =>
   event.type === "refund_state" && event.handle === refund.source.handle && event.state !== "paying";
 
+/** Why a claim was not taken, with what to do. @param now ms since the epoch */
+function refusal(claimed: ClaimOutcome, refund: Refund, now: number) {
+  switch (claimed.outcome) {
+    case "used":
+      return badRequest(
+        "invoice_used",
+        "This invoice's payment hash was used before. Make a new invoice and send that.",
+      );
+    case "distrusted":
+      return unavailable(
+        "wallet_distrusted",
+        "The wallet was caught in a wrong answer about a payment, so nothing is paid out for ten minutes. Nothing left and " +
+          "the refund stays owed: send the same claim again then.",
+        (claimed.until - now) / 1_000,
+      );
+    case "crowded":
+      return tooManyRequests(
+        "too_many_payouts",
+        "As many refunds as may be at once are being paid to you. Let your wallet settle the ones under way, then claim again.",
+        30,
+      );
+    case "too_many":
+      return conflict(
+        "too_many_invoices",
+        "Too many invoices for this refund could not be paid. Send one of those again while it is valid, or ask the operator.",
+      );
+    default:
+      return alreadyClaimed(refund);
+  }
+}
+
+/** What is owed, and what the operator pays of the routing fee (sats). */
+type Owed = Pick<Refund, "sats" | "feeCreditSats">;
+
 /**
  * Everything about a payer's invoice that can be wrong, before a single sat moves (economy.md §5).
- * @param sats what it must be for, exactly.
+ * @param owed it must be for this, or for less by what may be left for the routing fee.
  * @throws {ApiError} 400
  */
-export function checkPayerInvoice(text: string, sats: number, ownInvoice: string, now: number): PayoutInvoice {
-  const paymentRequest = text.trim().replace(/^lightning:/i, "").toLowerCase();
-  let invoice;
-  try {
-    invoice = decodeInvoice(paymentRequest);
-  } catch (error) {
-    if (!(error instanceof InvoiceError)) throw error;
-    throw badRequest(`invoice_${error.code}`, error.message);
-  }
+export function checkPayerInvoice(text: string, owed: Owed, ownInvoice: string, now: number): PayoutInvoice {
+  const paymentRequest = text.trim().replace(/^lightning:(\/\/)?/i, "");
+  const invoice = readInvoice(paymentRequest);
   const { prefix } = decodeInvoice(ownInvoice);
   if (invoice.prefix !== prefix) {
     throw badRequest(
       "invoice_wrong_network",
-      `The invoice is for another network (${invoice.prefix}); this wallet pays ${prefix}.`,
+      `The invoice is for another network (${invoice.prefix}); this wallet pays ${prefix}. Make one with a wallet on that network.`,
     );
   }
   if (invoice.amountMsat === null) {
-    throw badRequest("invoice_without_amount", `The invoice names no amount. Make one for exactly ${sats} sats.`);
+    throw badRequest("invoice_without_amount", `The invoice names no amount. Make one for exactly ${owed.sats} sats.`);
   }
-  if (invoice.amountSats !== sats) {
-    throw badRequest("invoice_wrong_amount", `The invoice is not for exactly ${sats} sats. Make one that is.`, {
-      expectedSats: sats,
-    });
+  const { amountSats } = invoice;
+  const leastSats = owed.sats - maxFeeReserve(owed.sats);
+  if (amountSats === null || amountSats > owed.sats || amountSats < leastSats) {
+    throw badRequest(
+      "invoice_wrong_amount",
+      `The invoice is not for exactly ${owed.sats} sats. Make one that is, or one for at least ${leastSats}: what it leaves ` +
+        "pays the routing fee, and what that does not use goes to the pool.",
+      { expectedSats: owed.sats, leastSats },
+    );
   }
   if (invoice.expiresAt <= now) throw badRequest("invoice_expired", "The invoice has expired. Make a new one.");
-  return { paymentHash: invoice.paymentHash, paymentRequest };
+  const payout = { paymentHash: invoice.paymentHash, paymentRequest: paymentRequest.toLowerCase(), amountSats };
+  checkRouteFee(invoice, owed, payout);
+  return payout;
+}
+
+/** @throws {ApiError} 400 that names what was pasted in place of an invoice, or what is wrong with it. */
+function readInvoice(paymentRequest: string): DecodedInvoice {
+  const pasted = whatWasPasted(paymentRequest);
+  if (pasted) throw badRequest(`invoice_is_${pasted.kind}`, pasted.message);
+  try {
+    return decodeInvoice(paymentRequest.toLowerCase());
+  } catch (error) {
+    if (!(error instanceof InvoiceError)) throw error;
+    throw badRequest(`invoice_${error.code}`, error.message);
+  }
+}
+
+/** @throws {ApiError} 400 when the hops that the payee chose cost more than may be paid for them. */
+function checkRouteFee({ routeHints }: DecodedInvoice, owed: Owed, payout: PayoutInvoice): void {
+  const routeFeeSats = Math.ceil(cheapestHintFeeMsat(routeHints, payout.amountSats * 1_000) / 1_000);
+  const feeLimitSats = feeLimit(owed, payout);
+  if (routeFeeSats <= feeLimitSats) return;
+  const leaveSats = reserveFor(owed.sats, owed.feeCreditSats, routeFeeSats);
+  throw badRequest(
+    "invoice_route_fee",
+    `The last hops to this invoice's wallet cost ${routeFeeSats} sats, and at most ${feeLimitSats} are paid for the route. ` +
+      (leaveSats === null
+        ? "That is more than may be left for it: use an invoice of another wallet."
+        : `Make an invoice for ${
+          owed.sats - leaveSats
+        } sats, which leaves ${leaveSats} for the fee, or use another wallet.`),
+    { routeFeeSats, feeLimitSats, leaveSats, refundAmountSats: owed.sats },
+  );
 }
 
 /** 409: this refund was claimed, or its time is over. */

@@ -25,7 +25,7 @@ import {
 const NOW = 1_700_000_000_000;
 const DAY = 86_400_000;
 const HANDLE = "0123456789abc";
-const TERMS = { dustSats: 1, claimDays: 30 };
+const TERMS = { dustSats: 1, claimDays: 30, maxFeeSats: 10 };
 const USAGE: Usage = { inputTokens: 60, outputTokens: 100, source: "api" };
 const EVAL = { paymentHash: "e".repeat(64), paymentRequest: "lnbcrt-eval", amountSats: 10, expiresAt: NOW + 600_000 };
 const WORK = { paymentHash: "f".repeat(64), paymentRequest: "lnbcrt-work", amountSats: 500, expiresAt: NOW + 900_000 };

@@ -18,6 +18,7 @@ import {
 import type { CostSheet, Outcome } from "@/lib/metering/close.rules.ts";
 import type { FreeTierView } from "@/lib/metering/metering.ts";
 import type { Quote } from "@/lib/metering/quote.rules.ts";
+import { feeCredit } from "@/lib/payments/fees.rules.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import type { TaskOrder } from "@/lib/tasks/due.ts";
@@ -55,6 +56,8 @@ export interface Job {
   adviceSats: number;
   freeTier: FreeTierView | null;
   evalUsage: Usage | null;
+  /** What the evaluation's model took, rounded up (sats). */
+  evalCostSats: number;
   /** The evaluator's words: why it accepted or refused. */
   reason: string | null;
   errorMessage: string | null;
@@ -63,6 +66,12 @@ export interface Job {
   /** Complete, and broken off by the provider: the text that had been delivered is the answer. */
   interrupted: boolean;
   refundId: string | null;
+}
+
+/** What an evaluation took: tokens, and what the model took for them, rounded up (sats). */
+export interface EvaluationCost {
+  usage: Usage;
+  evalCostSats: number;
 }
 
 /** All that one transition writes. */
@@ -85,6 +94,8 @@ export interface NoStep {
 export interface RefundTerms {
   dustSats: number;
   claimDays: number;
+  /** The most that the operator pays of a payout's routing fee (sats). */
+  maxFeeSats: number;
 }
 
 const REPLAYED: NoStep = { outcome: "replayed" };
@@ -133,6 +144,7 @@ export function createJob(input: {
     adviceSats: 0,
     freeTier: null,
     evalUsage: null,
+    evalCostSats: 0,
     reason: null,
     errorMessage: null,
     costSheet: null,
@@ -163,15 +175,15 @@ export function evalPaid(job: Job, input: { paymentHash: string; paidSats: numbe
  */
 export function accepted(
   job: Job,
-  input: { reason: string; usage: Usage; quote: Quote; workInvoice: InvoiceSummary; adviceSats?: number },
+  input: EvaluationCost & { reason: string; quote: Quote; workInvoice: InvoiceSummary; adviceSats?: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, quote, workInvoice, adviceSats = 0 } = input;
+  const { reason, usage, evalCostSats, quote, workInvoice, adviceSats = 0 } = input;
   const serve = adviceSats > 0 ? "partial" : "gate";
   const freeTier: FreeTierView | null = job.pubkey === null
     ? null
     : { serve, absorbSats: adviceSats, chargeSats: quote.sats - adviceSats };
-  const next = { ...job, reason, evalUsage: usage, quote, workInvoice, adviceSats, freeTier };
+  const next = { ...job, reason, evalUsage: usage, evalCostSats, quote, workInvoice, adviceSats, freeTier };
   return applied({ ...next, state: "awaiting_work_payment" }, {
     adviceSats,
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: null }],
@@ -181,51 +193,51 @@ export function accepted(
 /** The evaluator accepted, and the whole quote was reserved from the pool: the work starts, no invoice is made. */
 export function acceptedFree(
   job: Job,
-  input: { reason: string; usage: Usage; quote: Quote; now: number },
+  input: EvaluationCost & { reason: string; quote: Quote; now: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, quote, now } = input;
+  const { reason, usage, evalCostSats, quote, now } = input;
   const freeTier: FreeTierView = { serve: "free", absorbSats: quote.sats, chargeSats: 0 };
-  const next = { ...job, reason, evalUsage: usage, quote, freeTier, grantedSats: quote.sats };
+  const next = { ...job, reason, evalUsage: usage, evalCostSats, quote, freeTier, grantedSats: quote.sats };
   return applied({ ...next, state: "executing" }, {
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: null }, { kind: "work", id: job.handle, dueAt: now }],
   });
 }
 
 /** The evaluator accepted, but the wallet made no invoice: the verdict is kept, and the wallet asked again at `againAt`. */
-export function keepVerdict(job: Job, input: { reason: string; usage: Usage; againAt: number }): Step | NoStep {
+export function keepVerdict(job: Job, input: EvaluationCost & { reason: string; againAt: number }): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, againAt } = input;
-  return applied({ ...job, reason, evalUsage: usage }, {
+  const { reason, usage, evalCostSats, againAt } = input;
+  return applied({ ...job, reason, evalUsage: usage, evalCostSats }, {
     tasks: [{ kind: "evaluate", id: job.handle, dueAt: againAt }],
   });
 }
 
 /** The verdict {@link keepVerdict} kept: an evaluating job with a usage was accepted. */
-export const keptVerdict = (job: Job): { accepted: true; reason: string; usage: Usage } | null =>
+export const keptVerdict = (job: Job): EvaluationCost & { accepted: true; reason: string } | null =>
   job.state === "evaluating" && job.evalUsage
-    ? { accepted: true, reason: job.reason ?? "", usage: job.evalUsage }
+    ? { accepted: true, reason: job.reason ?? "", usage: job.evalUsage, evalCostSats: job.evalCostSats }
     : null;
 
 /** The evaluator refused: the fee stays earned, since the evaluation was delivered. */
 export function rejected(
   job: Job,
-  input: { reason: string; usage: Usage; terms: RefundTerms; now: number },
+  input: EvaluationCost & { reason: string; terms: RefundTerms; now: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, terms, now } = input;
-  const next = { ...job, state: "rejected" as const, reason, evalUsage: usage };
+  const { reason, usage, evalCostSats, terms, now } = input;
+  const next = { ...job, state: "rejected" as const, reason, evalUsage: usage, evalCostSats };
   return { ...giveBack(next, [], 0, "evaluate", terms, now), trust: { kind: "failure" } };
 }
 
 /** The provider refused to evaluate the request, which is to blame: the fee stays earned, as when the evaluator refuses. */
 export function evaluationRefused(
   job: Job,
-  input: { reason: string; usage: Usage | null; terms: RefundTerms; now: number },
+  input: { usage: Usage | null; evalCostSats: number } & { reason: string; terms: RefundTerms; now: number },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { reason, usage, terms, now } = input;
-  const next = { ...job, state: "rejected" as const, reason, evalUsage: usage };
+  const { reason, usage, evalCostSats, terms, now } = input;
+  const next = { ...job, state: "rejected" as const, reason, evalUsage: usage, evalCostSats };
   return { ...giveBack(next, [], 0, "evaluate", terms, now), trust: { kind: "failure" } };
 }
 
@@ -235,12 +247,23 @@ export function evaluationRefused(
  */
 export function evaluationFailed(
   job: Job,
-  input: { message: string; usage: Usage | null; keptSats: number; terms: RefundTerms; now: number },
+  input: { usage: Usage | null; evalCostSats: number } & {
+    message: string;
+    keptSats: number;
+    terms: RefundTerms;
+    now: number;
+  },
 ): Step | NoStep {
   if (job.state !== "evaluating") return REPLAYED;
-  const { message, usage, keptSats, terms, now } = input;
+  const { message, usage, evalCostSats, keptSats, terms, now } = input;
   const backSats = job.evalFeeSats - Math.min(job.evalFeeSats, keptSats);
-  const next = { ...job, state: "failed" as const, errorMessage: message, evalUsage: usage };
+  const next = {
+    ...job,
+    state: "failed" as const,
+    errorMessage: message,
+    evalUsage: usage ?? null,
+    evalCostSats: evalCostSats ?? 0,
+  };
   return giveBack(next, [evalFeeReturned(job.handle, backSats)], backSats, "evaluate", terms, now);
 }
 
@@ -316,6 +339,19 @@ export function invoiceExpired(job: Job, input: { paymentHash: string }): Step |
 /** The advice of an invoice that waits no more; that of an expired one has ended before. */
 const endedAdvice = (job: Job): number => job.state === "awaiting_work_payment" ? 0 - job.adviceSats : 0;
 
+/**
+ * The routing fees that the operator pays on what the job owes: no more than it has earned him (economy.md §5).
+ * @param keptFeeSats what of the evaluation fee stays earned
+ */
+const jobFeeCredit = (job: Job, keptFeeSats: number, { maxFeeSats }: RefundTerms): number =>
+  feeCredit({
+    maxFeeSats,
+    chargesSats: keptFeeSats + (job.costSheet?.chargeSats ?? 0),
+    modelCostSats: job.evalCostSats + (job.costSheet?.modelCostSats ?? 0),
+    poolShareSats: job.costSheet?.poolShareSats ?? 0,
+    feesSats: 0,
+  });
+
 /** Ends a job: `owedSats` (and what was overpaid on the evaluation) become a refund, so its account is empty. */
 function giveBack(
   job: Job,
@@ -326,7 +362,16 @@ function giveBack(
   now: number,
 ): Step {
   const owed = taskKind === "evaluate" ? owedSats + job.paidSats : owedSats;
-  const refund = newRefund({ id: job.handle, source: { kind: "job", handle: job.handle }, sats: owed, ...terms, now });
+  const keptFeeSats = taskKind === "evaluate" ? job.evalFeeSats - owedSats : job.evalFeeSats;
+  const refund = newRefund({
+    id: job.handle,
+    source: { kind: "job", handle: job.handle },
+    owner: job.pubkey,
+    sats: owed,
+    feeCreditSats: jobFeeCredit(job, keptFeeSats, terms),
+    ...terms,
+    now,
+  });
   const from = jobAccount(job.handle);
   const rest = refund ? refundOwed(refund.id, from, owed, job.handle) : refundDust(job.handle, from, owed, job.handle);
   return applied({ ...job, refundId: refund?.id ?? null }, {

@@ -9,6 +9,7 @@ import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
 import { borneSats, type Outcome } from "@/lib/metering/close.rules.ts";
 import { bearFailure } from "@/lib/metering/free-failures.ts";
 import { type Books, close as closeMetered } from "@/lib/metering/metering.ts";
+import { satsOf, usdOfTokens } from "@/lib/metering/pricing.rules.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
 import { failedBy, type Ran, run } from "@/lib/metering/run.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
@@ -23,6 +24,7 @@ import {
   acceptedFree,
   awaitsWork,
   evalPaid,
+  type EvaluationCost,
   evaluationFailed,
   evaluationRefused,
   invoiceExpired,
@@ -53,7 +55,11 @@ export function jobTasks(services: Services): {
   modelError(): string | null;
 } {
   const { store, model, liveText, wallet, clock, log, settings } = services;
-  const terms: RefundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+  const terms: RefundTerms = {
+    dustSats: settings.refundDustSats,
+    claimDays: settings.refundClaimDays,
+    maxFeeSats: settings.refundMaxFeeSats,
+  };
 
   const rules = settings.freeTier;
   let modelError: string | null = null;
@@ -90,19 +96,33 @@ export function jobTasks(services: Services): {
     if (job?.state !== "evaluating") return await nothingToDo(lease);
     const { request, evalModel } = job;
     // An earlier run had the verdict and no invoice: what was paid for is not bought again.
-    const verdict = keptVerdict(job) ??
-      await noted(model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs }));
-    const { reason, usage } = verdict;
-    if (!verdict.accepted) return await close(lease, (job, _tx, now) => rejected(job, { reason, usage, terms, now }));
-    await offerWork(lease, job, reason, usage);
+    const verdict = keptVerdict(job) ?? await judge(request, evalModel, signal);
+    const { accepted, ...cost } = verdict;
+    if (!accepted) return await close(lease, (job, _tx, now) => rejected(job, { ...cost, terms, now }));
+    await offerWork(lease, job, cost);
+  }
+
+  async function judge(request: string, evalModel: string, signal: AbortSignal) {
+    const { accepted, reason, usage } = await noted(
+      model.evaluate({ model: evalModel, request, signal, deadlineMs: settings.modelDeadlineMs }),
+    );
+    return { accepted, reason, usage, evalCostSats: await evalCost(evalModel, usage) };
+  }
+
+  /** What an evaluation's model took, rounded up (sats). */
+  async function evalCost(evalModel: string, usage: Usage | null): Promise<number> {
+    if (usage === null) return 0;
+    const usd = usdOfTokens(usage, await services.ratesFor(evalModel));
+    return Math.ceil(satsOf(usd, services.btcPrice.current().usd));
   }
 
   /** The evaluation failed for good: who is to blame decides what becomes of the fee. */
   async function giveUpEvaluation(lease: Lease, cause: unknown): Promise<void> {
     const usage = cause instanceof ModelError ? cause.usage ?? null : null;
+    const evalCostSats = await evalCost(settings.evalModel, usage);
     if (cause instanceof ModelError && cause.causedByRequest) {
       const reason = `The model's provider refused to judge it: ${cause.message}.`;
-      return await close(lease, (job, _tx, now) => evaluationRefused(job, { reason, usage, terms, now }));
+      return await close(lease, (job, _tx, now) => evaluationRefused(job, { reason, usage, evalCostSats, terms, now }));
     }
     const why = cause instanceof ModelError ? cause.message : "a backend did not answer";
     const message =
@@ -110,7 +130,7 @@ export function jobTasks(services: Services): {
     const rates = await services.ratesFor(settings.evalModel);
     await close(lease, async (job, tx, now) => {
       const keptSats = await notBorne(tx, job, failedBy(cause, { evaluation: usage, work: null }), rates, now);
-      return evaluationFailed(job, { message, usage, keptSats, terms, now });
+      return evaluationFailed(job, { message, usage, evalCostSats, keptSats, terms, now });
     });
   }
 
@@ -129,12 +149,12 @@ export function jobTasks(services: Services): {
    * Prices the work. Served free it starts at once; else the wallet makes the invoice, and only then both are committed
    * together with the new state.
    */
-  async function offerWork(lease: Lease, job: Job, reason: string, usage: Usage): Promise<void> {
+  async function offerWork(lease: Lease, job: Job, cost: EvaluationCost & { reason: string }): Promise<void> {
     const quote = await quoteJob(services, job); // locked into the job with the invoice
     const look = { pubkey: job.pubkey, estimateSats: quote.sats, now: clock.now() };
     let decision = await decideDryRun(store, rules, look);
     if (decision.serve === "free") {
-      decision = await startFree(lease, { reason, usage, quote });
+      decision = await startFree(lease, { ...cost, quote });
       if (decision.serve === "free") return;
     }
     const adviceSats = decision.serve === "partial" ? Math.min(decision.adviceSats, quote.sats - 1) : 0;
@@ -149,14 +169,14 @@ export function jobTasks(services: Services): {
         { backend: wallet.name, reason: error.message },
         "no invoice for an accepted job; the wallet is asked again",
       );
-      return await close(lease, (job, _tx, now) => keepVerdict(job, { reason, usage, againAt: now + WALLET_AGAIN_MS }));
+      return await close(lease, (job, _tx, now) => keepVerdict(job, { ...cost, againAt: now + WALLET_AGAIN_MS }));
     }
     const workInvoice: InvoiceSummary = { ...created, amountSats };
     await close(lease, async (job, tx, now) => {
       // Another job of the key was advised meanwhile: decide again, with the verdict kept. Nobody has seen this invoice.
       const raced = adviceSats > helpIn(await decideDryRun(tx, rules, { ...look, now }));
-      if (raced) return keepVerdict(job, { reason, usage, againAt: now });
-      const step = accepted(job, { reason, usage, quote, workInvoice, adviceSats });
+      if (raced) return keepVerdict(job, { ...cost, againAt: now });
+      const step = accepted(job, { ...cost, quote, workInvoice, adviceSats });
       if (step.outcome === "applied") await addInvoice(tx, newInvoice("job-work", job.handle, workInvoice, now));
       return step;
     });
@@ -168,7 +188,7 @@ export function jobTasks(services: Services): {
    */
   async function startFree(
     lease: Lease,
-    input: { reason: string; usage: Usage; quote: Quote },
+    input: EvaluationCost & { reason: string; quote: Quote },
   ): Promise<Decision> {
     const now = clock.now();
     return await store.transact(async (tx): Promise<Decision> => {

@@ -62,6 +62,8 @@ export const KINDS = {
   "refund-unclaimed": { from: ["refund"], to: ["pool"], means: "nobody took it back in time" },
   payout: { from: ["refund"], to: ["lightning"], means: "a refund was paid out" },
   "routing-fee": { from: ["fees:routing"], to: ["lightning"], means: "what the network took for a payout" },
+  "routing-fee-reserve": { from: ["refund"], to: ["lightning"], means: "what of it the payer had left for it" },
+  "fee-reserve-unused": { from: ["refund"], to: ["pool"], means: "left for the routing fee, and not needed" },
   demo: { from: ["operator"], to: ["revenue:work"], means: "the operator pays for a demo answer" },
 } as const satisfies Record<string, Kind>;
 
@@ -259,5 +261,22 @@ export const routingFee = ({ paymentHash, sats }: Settled): Posting => ({
   to: LIGHTNING,
   sats,
   kind: "routing-fee",
+  ref: paymentHash,
+});
+/** @param refundId whose payer left so much for the fee */
+export const routingFeeReserve = (refundId: string, { paymentHash, sats }: Settled): Posting => ({
+  id: `payout-reserve:${paymentHash}`,
+  from: refundAccount(refundId),
+  to: LIGHTNING,
+  sats,
+  kind: "routing-fee-reserve",
+  ref: paymentHash,
+});
+export const feeReserveUnused = (refundId: string, { paymentHash, sats }: Settled): Posting => ({
+  id: `payout-unused:${paymentHash}`,
+  from: refundAccount(refundId),
+  to: POOL,
+  sats,
+  kind: "fee-reserve-unused",
   ref: paymentHash,
 });

@@ -42,6 +42,7 @@ Deno.test("decodeInvoice: reads an example of BOLT11, in either case", () => {
     createdAt: AT * 1000,
     expiresAt: (AT + 3600) * 1000,
     payee: NODE,
+    routeHints: [],
   };
   const donation = { ...common, amountMsat: null, amountSats: null, memo: "Please consider supporting this project" };
   assert.deepEqual(decodeInvoice(DONATION), donation);
@@ -118,6 +119,7 @@ Deno.test("decodeInvoice: skips unknown fields and hashes of another length, ref
   assert.equal(decodeInvoice(resign(ask(), (words) => [...words, ...longHash])).paymentHash, HASH);
   rejected(resign(ask(), (words) => [...words, ...hashAgain]), "malformed", /twice/);
   rejected(resign(ask(), (words) => [...words, 2, 0, 3, 1]), "malformed", /cut short/);
+  rejected(resign(ask(), (words) => [...words, 3, 0, 3, 1, 2, 3]), "malformed", /route hint/);
   rejected(resign(ask(), (words) => words.slice(0, 7)), "malformed", /payment hash/);
 });
 
@@ -161,6 +163,7 @@ Deno.test("encodeInvoice: decodeInvoice reads back what was meant", () => {
     expiresAt: (AT + 600) * 1000,
     memo: "",
     payee: NODE,
+    routeHints: [],
   });
   assert.equal(decodeInvoice(ask({ memo: "x".repeat(639) })).memo.length, 639);
 });

@@ -9,6 +9,7 @@ import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { InvoicePrefix } from "./port.ts";
+import { readRouteHint, type RouteHint, writeRouteHint } from "./route-hints.ts";
 
 export interface DecodedInvoice {
   /** The network: the part before the amount. */
@@ -27,6 +28,8 @@ export interface DecodedInvoice {
   memo: string;
   /** Public key of the payee's node, 66 hex digits, recovered from the signature. */
   payee: string;
+  /** Private ways to the payee, in the order of the invoice; their fees are the payee's choice. */
+  routeHints: readonly RouteHint[];
 }
 
 /** `malformed`: not a valid invoice at all. `unsupported`: maybe valid, but nothing we can or want to pay. */
@@ -57,8 +60,9 @@ const MAX_FIELD_WORDS = 1023;
 const DEFAULT_EXPIRY_SECONDS = 3600;
 const MSAT_PER_BTC = 100_000_000_000;
 
-/** Field types, as the value of their 5-bit letter. */
+/** Field types, as the value of their 5-bit letter. All may stand once, but for the route hints. */
 const FIELD = { hash: 1, secret: 16, memo: 13, payee: 19, memoHash: 23, expiry: 6, cltv: 24, features: 5 } as const;
+const ROUTE_HINT = 3;
 
 /**
  * Even (required) feature bits a payer can leave to the wallet: var_onion_optin, payment_secret, basic_mpp and
@@ -83,7 +87,7 @@ export function decodeInvoice(text: string): DecodedInvoice {
   if (words.length < TIMESTAMP_WORDS + SIGNATURE_WORDS) throw malformed("it is cut short");
 
   const signed = words.subarray(0, -SIGNATURE_WORDS);
-  const fields = readFields(signed.subarray(TIMESTAMP_WORDS));
+  const { fields, routeHints } = readFields(signed.subarray(TIMESTAMP_WORDS));
   const paymentHash = fields.get(FIELD.hash);
   if (!paymentHash) throw malformed("it has no payment hash");
   if (!fields.has(FIELD.secret)) {
@@ -111,6 +115,7 @@ export function decodeInvoice(text: string): DecodedInvoice {
     expiresAt,
     memo: memo ? new TextDecoder().decode(wordsToBytes(memo)) : "",
     payee,
+    routeHints,
   };
 }
 
@@ -128,10 +133,11 @@ export interface InvoiceToSign {
   expirySeconds: number;
   /** Feature bits; the default requires var_onion_optin (8) and payment_secret (14), which every wallet has. */
   features?: readonly number[];
+  routeHints?: readonly RouteHint[];
 }
 
 /**
- * Makes an invoice signed by the node key `privateKey` (32 bytes). Fields come in the order s, p, d, x, c, 9.
+ * Makes an invoice signed by the node key `privateKey` (32 bytes). Fields come in the order s, p, d, x, c, 9, r.
  * @throws {RangeError} for a value no invoice can carry.
  */
 export function encodeInvoice(invoice: InvoiceToSign, privateKey: Uint8Array): string {
@@ -157,6 +163,7 @@ export function encodeInvoice(invoice: InvoiceToSign, privateKey: Uint8Array): s
     ...field(FIELD.expiry, numberToWords(expirySeconds)),
     ...field(FIELD.cltv, numberToWords(18)),
     ...field(FIELD.features, featureWords(invoice.features ?? [8, 14])),
+    ...(invoice.routeHints ?? []).flatMap((hint) => field(ROUTE_HINT, bytesToWords(writeRouteHint(hint)))),
   ]);
   // noble puts the recovery id first, BOLT11 wants it last.
   const signature = secp256k1.sign(signingHash(humanPart, signed), privateKey, { prehash: false, format: "recovered" });
@@ -263,7 +270,7 @@ function writeAmount(msat: number | null): string {
  * length (a later version may define them). A second field of one type is refused: wallets differ in which one they
  * follow, and a check of one hash must not lead to the payment of another.
  */
-function readFields(words: Uint8Array): Map<number, Uint8Array> {
+function readFields(words: Uint8Array): { fields: Map<number, Uint8Array>; routeHints: RouteHint[] } {
   const fixedLength: Record<number, number> = {
     [FIELD.hash]: HASH_WORDS,
     [FIELD.secret]: HASH_WORDS,
@@ -272,6 +279,7 @@ function readFields(words: Uint8Array): Map<number, Uint8Array> {
   };
   const single = new Set<number>(Object.values(FIELD));
   const fields = new Map<number, Uint8Array>();
+  const routeHints: RouteHint[] = [];
   for (let at = 0; at < words.length;) {
     if (at + 3 > words.length) throw malformed("its fields are cut short");
     const type = wordsToNumber(words.subarray(at, at + 1));
@@ -279,11 +287,16 @@ function readFields(words: Uint8Array): Map<number, Uint8Array> {
     const data = words.subarray(at + 3, at + 3 + length);
     if (data.length < length) throw malformed("its fields are cut short");
     at += 3 + length;
+    if (type === ROUTE_HINT) {
+      const hint = readRouteHint(wordsToBytes(data));
+      if (!hint) throw malformed("a route hint of it is cut short");
+      if (hint.length > 0) routeHints.push(hint); // an empty one names no way, and must not count as a free one
+    }
     if (!single.has(type) || (fixedLength[type] ?? length) !== length) continue;
     if (fields.has(type)) throw malformed("it has the same field twice");
     fields.set(type, data);
   }
-  return fields;
+  return { fields, routeHints };
 }
 
 function checkFeatures(words: Uint8Array | undefined): void {

@@ -84,7 +84,12 @@ export function walletContract(
   test("a hash nobody knows is unknown, as an invoice and as a payment", async ({ wallet }) => {
     const stranger = hashOf(freshHash());
     assert.deepEqual(await wallet.lookupInvoice(stranger), { state: "unknown" });
-    assert.equal((await wallet.lookupPayment(stranger)).state, "unknown");
+    const { state, absent } = { absent: false, ...await wallet.lookupPayment(stranger) };
+    assert.deepEqual(
+      { state, absent },
+      { state: "unknown", absent: true },
+      "it answered, and knows of no such payment",
+    );
   });
 
   test("the watch hints at a settled invoice and ends when told to", async ({ wallet, receive }) => {

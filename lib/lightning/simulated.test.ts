@@ -169,6 +169,32 @@ Deno.test("pay: the fee is charged, and one above the limit refused", async () =
   assert.equal(await wallet.balanceSats(), 0);
 });
 
+Deno.test("pay: what the cheapest route hint asks is charged on top, and counts against the limit", async () => {
+  const { wallet, fund } = setUp({ feeSats: 3 });
+  await fund(200);
+  const hop = { nodeId: `02${"9e".repeat(32)}`, shortChannelId: "1x1x1", feeBaseMsat: 9_001, feePpm: 0, cltvDelta: 40 };
+  const routeHints = [[{ ...hop, feeBaseMsat: 50_000 }], [hop]];
+  const theirs = await wallet.createExternalInvoice({ amountSats: 97, routeHints });
+  assert.equal((await wallet.pay({ ...payment(theirs, 97), maxFeeSats: 12 })).state, "failed");
+  const outcome = await wallet.pay({ ...payment(theirs, 97), maxFeeSats: 13 });
+  assert.ok(outcome.state === "paid" && outcome.feeSats === 13);
+  assert.equal(await wallet.balanceSats(), 200 - 97 - 13);
+});
+
+Deno.test("pay: a payment that is called failed and is under way is paid once, when it arrives", async () => {
+  const { wallet, fund, faults } = setUp();
+  faults.pay = { kind: "lie" };
+  await fund(100);
+  const theirs = await wallet.createExternalInvoice({ amountSats: 60 });
+  assert.equal((await wallet.pay(payment(theirs, 60))).state, "failed");
+  assert.equal((await wallet.lookupPayment(theirs.paymentHash)).state, "failed");
+  await wallet.releasePayment(theirs.paymentHash, "pending");
+  assert.equal((await wallet.lookupPayment(theirs.paymentHash)).state, "pending");
+  await wallet.releasePayment(theirs.paymentHash, "paid");
+  assert.equal((await wallet.pay(payment(theirs, 60))).state, "paid");
+  assert.equal(await wallet.balanceSats(), 40);
+});
+
 Deno.test("pay: amount and fee must both be covered", async () => {
   const { wallet, fund } = setUp({ feeSats: 3 });
   await fund(99);

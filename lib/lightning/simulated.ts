@@ -4,7 +4,8 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import { decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { type DecodedInvoice, decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { cheapestHintFeeMsat, type RouteHint } from "./route-hints.ts";
 import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
 
 /** What the simulated wallet needs of a store: every change is one transaction. `lib/store/store.ts` fits. */
@@ -29,8 +30,11 @@ export type Fault =
   | { kind: "delay"; ms: number }
   | { kind: "delay"; until: Promise<void> };
 
-/** For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`). */
-export type PayFault = Fault | { kind: "fail" } | { kind: "hold" };
+/**
+ * For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`), `lie` (in flight
+ * as well, and called failed until then).
+ */
+export type PayFault = Fault | { kind: "fail" } | { kind: "hold" } | { kind: "lie" };
 
 /** A fault for every call while it is set, or a function asked at each call. */
 export type FaultPlan<F> = F | (() => F | undefined);
@@ -60,14 +64,17 @@ export interface SimulatedWallet extends Wallet {
   payInvoice(paymentHash: string, options?: { late?: boolean }): Promise<PayInvoiceResult>;
   /** What becomes of a held incoming payment. @returns false when there is none. */
   releaseInvoice(paymentHash: string, outcome: "settle" | "cancel"): Promise<boolean>;
-  /** What becomes of a held outgoing payment. @returns false when there is none. */
-  releasePayment(paymentHash: string, outcome: "paid" | "failed"): Promise<boolean>;
+  /**
+   * What becomes of a held outgoing payment. `pending`: it stays in flight, and is no longer called failed.
+   * @returns false when there is none.
+   */
+  releasePayment(paymentHash: string, outcome: PaymentRow["state"]): Promise<boolean>;
   /**
    * An invoice of an imaginary payer's node on the same network: what a refund can be paid to. Paying it gives its real
-   * preimage.
+   * preimage. Its route hints are the only way to it: paying costs the fee of the cheapest.
    */
   createExternalInvoice(
-    input: { amountSats: number | null; memo?: string; expirySeconds?: number },
+    input: { amountSats: number | null; memo?: string; expirySeconds?: number; routeHints?: readonly RouteHint[] },
   ): Promise<CreatedInvoice>;
 }
 
@@ -78,7 +85,7 @@ export interface SimulatedWalletOptions {
   clock: Clock;
   random: Random;
   faults?: SimulatedFaults;
-  /** Routing fee of every outgoing payment (sats). */
+  /** Routing fee of every outgoing payment (sats); what the invoice's route hints ask comes on top. */
   feeSats?: number;
 }
 
@@ -101,6 +108,7 @@ interface PaymentRow {
   amountSats: number;
   feeSats: number;
   state: "pending" | "paid" | "failed";
+  calledFailed?: true;
   reason?: string;
   at: number;
 }
@@ -158,7 +166,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   function issue(
     domain: Domain,
     nonce: string,
-    input: { amountSats: number | null; memo: string; expirySeconds: number },
+    input: { amountSats: number | null; memo: string; expirySeconds: number; routeHints?: readonly RouteHint[] },
   ): CreatedInvoice & { createdAt: number } {
     const createdAtSeconds = Math.floor(clock.now() / 1000);
     const paymentHash = bytesToHex(sha256(preimageOf(domain, nonce)));
@@ -170,6 +178,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       memo: input.memo,
       createdAtSeconds,
       expirySeconds: input.expirySeconds,
+      routeHints: input.routeHints ?? [],
     }, nodeKey(domain));
     const expiresAt = (createdAtSeconds + input.expirySeconds) * 1000;
     return { paymentRequest, paymentHash, expiresAt, createdAt: clock.now() };
@@ -229,7 +238,9 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   };
 
   async function answerFor(paymentHash: string, row: PaymentRow, reader: Pick<SimTx, "get">): Promise<PaymentState> {
-    if (row.state === "pending") return { state: "pending" };
+    if (row.state === "pending") {
+      return row.calledFailed ? { state: "failed", reason: "no route" } : { state: "pending" };
+    }
     if (row.state === "failed") return { state: "failed", reason: row.reason ?? "the payment failed" };
     const external = await reader.get<ExternalRow>(externalKey(paymentHash));
     const preimage = external ? preimageOf("external", external.nonce) : derive("stand-in-preimage", paymentHash);
@@ -239,27 +250,31 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   /** The payment itself, in one transaction: the row of the hash is what makes it happen at most once. */
   function send(
     input: { paymentRequest: string; paymentHash: string; amountSats: number; maxFeeSats: number },
-    outcome: "paid" | "pending" | "failed",
+    outcome: PaymentRow["state"],
+    calledFailed: boolean,
   ): Promise<PaymentState> {
     const now = clock.now();
-    const objection = objectionTo(input, now);
+    const read = readForPayment(input, now);
     return store.transact(async (tx): Promise<PaymentState> => {
       const before = await tx.get<PaymentRow>(paymentKey(input.paymentHash));
       if (before && before.state !== "failed") return answerFor(input.paymentHash, before, tx);
-      if (objection) return { state: "failed", reason: objection };
+      if (typeof read === "string") return { state: "failed", reason: read };
       if (await tx.get<InvoiceRow>(invoiceKey(input.paymentHash))) {
         return { state: "failed", reason: "this wallet does not pay its own invoices" };
       }
-      if (feeSats > input.maxFeeSats) return { state: "failed", reason: `the fee is above ${input.maxFeeSats} sats` };
+      const hintSats = Math.ceil(cheapestHintFeeMsat(read.routeHints, input.amountSats * 1_000) / 1_000);
+      const fee = feeSats + hintSats;
+      if (fee > input.maxFeeSats) return { state: "failed", reason: `the fee is above ${input.maxFeeSats} sats` };
       const balance = (await tx.get<BalanceRow>(BALANCE))?.sats ?? 0;
-      if (balance < input.amountSats + feeSats) return { state: "failed", reason: "the balance is too low" };
+      if (balance < input.amountSats + fee) return { state: "failed", reason: "the balance is too low" };
       const row: PaymentRow = {
         v: 1,
         amountSats: input.amountSats,
-        feeSats,
+        feeSats: fee,
         state: outcome,
         at: now,
         ...(outcome === "failed" ? { reason: "no route" } : {}),
+        ...(calledFailed ? { calledFailed } : {}),
       };
       tx.set(paymentKey(input.paymentHash), row);
       if (outcome !== "failed") await addToBalance(tx, -(row.amountSats + row.feeSats));
@@ -273,11 +288,11 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     return before && before.state !== "failed" ? answerFor(paymentHash, before, store) : { state: "failed", reason };
   }
 
-  /** Why an invoice will not be paid, or null. Looks at the invoice alone. */
-  function objectionTo(
+  /** The invoice, or why it will not be paid. Looks at the invoice alone. */
+  function readForPayment(
     input: { paymentRequest: string; paymentHash: string; amountSats: number },
     now: number,
-  ): string | null {
+  ): DecodedInvoice | string {
     try {
       const invoice = decodeInvoice(input.paymentRequest);
       if (invoice.prefix !== PREFIX) return `the invoice is for another network (${invoice.prefix})`;
@@ -286,7 +301,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       if (invoice.amountSats !== input.amountSats) return "the invoice has another amount";
       if (invoice.expiresAt <= now) return "the invoice has expired";
       if (invoice.payee === ownNodeId()) return "this wallet does not pay its own invoices";
-      return null;
+      return invoice;
     } catch (error) {
       if (error instanceof InvoiceError) return error.message;
       throw error;
@@ -346,9 +361,14 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
 
     async pay(input) {
       const fault = planned(faults.pay);
-      const { outcome, inTheWay } = payPlan(fault);
+      const { outcome, inTheWay, calledFailed = false } = payPlan(fault);
       try {
-        return await withDeadline(clock, input.timeoutMs, "paying", under(inTheWay, () => send(input, outcome)));
+        return await withDeadline(
+          clock,
+          input.timeoutMs,
+          "paying",
+          under(inTheWay, () => send(input, outcome, calledFailed)),
+        );
       } catch (error) {
         if (error instanceof Refused) return await refusal(input.paymentHash, error.message);
         return { state: "unknown", reason: reasonOf(error) };
@@ -404,16 +424,17 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       return store.transact(async (tx) => {
         const row = await tx.get<PaymentRow>(paymentKey(paymentHash));
         if (row?.state !== "pending") return false;
-        const done: PaymentRow = { ...row, state: outcome, ...(outcome === "failed" ? { reason: "no route" } : {}) };
+        const { calledFailed: _, ...held } = row;
+        const done: PaymentRow = { ...held, state: outcome, ...(outcome === "failed" ? { reason: "no route" } : {}) };
         tx.set(paymentKey(paymentHash), done);
         if (outcome === "failed") await addToBalance(tx, row.amountSats + row.feeSats);
         return true;
       });
     },
 
-    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600 }) {
+    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600, routeHints = [] }) {
       const nonce = bytesToHex(random.bytes(NONCE_BYTES));
-      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds });
+      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds, routeHints });
       const row: ExternalRow = { v: 1, nonce, createdAt };
       await store.transact((tx) => tx.set(externalKey(invoice.paymentHash), row));
       return invoice;
@@ -428,10 +449,11 @@ function planned<F>(plan: FaultPlan<F> | undefined): F | undefined {
   return typeof plan === "function" ? (plan as () => F | undefined)() : plan;
 }
 
-function payPlan(fault: PayFault | undefined): { outcome: "paid" | "pending" | "failed"; inTheWay?: Fault } {
+function payPlan(fault: PayFault | undefined): { outcome: PaymentRow["state"]; calledFailed?: true; inTheWay?: Fault } {
   if (!fault) return { outcome: "paid" };
   if (fault.kind === "fail") return { outcome: "failed" };
   if (fault.kind === "hold") return { outcome: "pending" };
+  if (fault.kind === "lie") return { outcome: "pending", calledFailed: true };
   return { outcome: "paid", inTheWay: fault };
 }
 

@@ -7,7 +7,7 @@
 import type { ModelErrorKind, Usage } from "@/lib/ai/port.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
 import { assertSats } from "@/lib/ledger/sats.rules.ts";
-import { price } from "./pricing.rules.ts";
+import { price, satsOf } from "./pricing.rules.ts";
 import { costInput, evaluationUsd, type Quote } from "./quote.rules.ts";
 
 /** What was used until the end; null where that call was never made, or nobody knows. */
@@ -129,17 +129,30 @@ export interface CostSheet extends Shares {
   modelCostUsd: number;
   infraUsd: number;
   actualSats: number;
+  /** Of the charge: what the model took for it, and the pool's share, both rounded up. The rest is the operator's. */
+  modelCostSats: number;
+  poolShareSats: number;
 }
 
 /** @param funds what lies in the request's account: from its payer and from the pool (sats). */
-export function costSheetOf(outcome: Outcome, cost: Cost, funds: { paidSats: number; grantedSats: number }): CostSheet {
+export function costSheetOf(
+  outcome: Outcome,
+  cost: Cost,
+  { poolCreditPct, btcUsd, ...funds }: { paidSats: number; grantedSats: number; poolCreditPct: number; btcUsd: number },
+): CostSheet {
+  const shares = divide({ actualSats: cost.sats, ...funds });
+  const { chargeSats, subsidySats } = shares;
+  const earnedSats = chargeSats + subsidySats;
+  const chargedPart = earnedSats === 0 ? 0 : chargeSats / earnedSats;
   return {
     evalUsage: outcome.used.evaluation,
     usage: usageOf(outcome),
     modelCostUsd: cost.modelCostUsd,
     infraUsd: cost.infraUsd,
     actualSats: cost.sats,
-    ...divide({ actualSats: cost.sats, ...funds }),
+    modelCostSats: Math.ceil(satsOf(cost.modelCostUsd, btcUsd) * chargedPart),
+    poolShareSats: feedsPool(outcome) ? Math.ceil(chargeSats * poolCreditPct / 100) : 0,
+    ...shares,
   };
 }
 

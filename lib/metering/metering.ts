@@ -159,7 +159,8 @@ export async function close(
   const cost = costOf(quote, outcome, free);
   const taken = await adviceTaken(tx, terms, metered, { sats: Math.min(cost.sats, paidSats), books, now });
   const grantedSats = metered.grantedSats + taken;
-  const costSheet = costSheetOf(outcome, cost, { paidSats, grantedSats });
+  const { poolCreditPct } = books.feedsPool ? terms.freeTier.config : { poolCreditPct: 0 };
+  const costSheet = costSheetOf(outcome, cost, { paidSats, grantedSats, poolCreditPct, btcUsd: quote.btc.usd });
   const { chargeSats, subsidySats } = costSheet;
   const { revenue, subsidyAccount } = books;
   if (books.survives === "process" && metered.grantedSats > 0 && pubkey !== null) {

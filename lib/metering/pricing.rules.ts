@@ -58,6 +58,9 @@ export interface CostInput {
 export const usdOfTokens = (tokens: { inputTokens: number; outputTokens: number }, rates: Rates): number =>
   (tokens.inputTokens * rates.inputUsdPer1k + tokens.outputTokens * rates.outputUsdPer1k) / 1000;
 
+/** Dollars in satoshis, not rounded. @param btcUsd USD for one bitcoin, above 0 */
+export const satsOf = (usd: number, btcUsd: number): number => usd / btcUsd * SATS_PER_BTC;
+
 /** The most output tokens ever asked of a model, whatever was paid: what bounds a model that costs nothing. */
 export const MAX_OUTPUT_TOKENS = 8192;
 
@@ -121,7 +124,7 @@ export function price(input: CostInput): Price {
   const modelCostUsd = evaluationUsd + usdOfTokens({ inputTokens, outputTokens }, rates);
   const infraUsd = withInfra ? config.doMonthlyCostUsd / config.doMonthlyRequestVolume : 0;
   const totalUsd = (modelCostUsd + infraUsd) * (1 + config.marginPct / 100);
-  const sats = Math.max(1, roundUp((totalUsd / btcUsd) * SATS_PER_BTC));
+  const sats = Math.max(1, roundUp(satsOf(totalUsd, btcUsd)));
   assertSats(sats, "a price");
   return { modelCostUsd, infraUsd, totalUsd, sats };
 }

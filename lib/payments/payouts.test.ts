@@ -1,61 +1,11 @@
 import assert from "node:assert/strict";
-import type { PayFault } from "@/lib/lightning/simulated.ts";
-import { DOUBT_MS, type Refund } from "./refunds.machine.ts";
+import type { PayoutInvoice } from "./payouts.ts";
+import { DOUBT_MS } from "./refunds.machine.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
-import { handleOf, paidJob, payerInvoice } from "@/tests/harness/payer.ts";
-import type { WorldOptions } from "@/tests/harness/world.ts";
+import type { LeapingClock } from "@/tests/harness/fake-world.ts";
+import { OWED_SATS, owedTest as test, payee } from "@/tests/harness/owed.ts";
 
-/** What a job with a failed evaluation owes. */
-const SATS = 10;
-
-interface Owed extends FakeWorld {
-  refundId: string;
-  refund(): Promise<Refund>;
-  /** Claims with a new invoice of the payer. @returns its payment hash. */
-  claim(): Promise<{ paymentHash: string; paymentRequest: string; outcome: string }>;
-  /** Faults of the next payouts, first one first. */
-  payFaults: (PayFault | null)[];
-  /** What the wallet sent or may still send, by its own books. */
-  sent(): Promise<string[]>;
-}
-
-/** A refund that is owed, in a wallet that holds enough to pay it twice. */
-function test(name: string, fn: (owed: Owed) => Promise<void>, options: Partial<WorldOptions> = {}): void {
-  Deno.test(name, async () => {
-    const fake = await createFakeWorld(1, options);
-    const { world } = fake;
-    await fake.clock.drive(paidJob(world, world.call, "[refuse]"));
-    await fake.clock.drive(paidJob(world, world.call, "[refuse]"));
-    const job = await fake.clock.drive(paidJob(world, world.call, "[fail-eval]"));
-    const refundId = handleOf(job.jobId);
-    const payFaults: (PayFault | null)[] = [];
-    fake.walletFaults.pay = () => payFaults.shift() ?? undefined;
-    try {
-      await fn({
-        ...fake,
-        refundId,
-        payFaults,
-        async refund() {
-          const [row] = await world.rows<Refund>(["refund"]);
-          assert.ok(row);
-          return row.value;
-        },
-        async claim() {
-          const invoice = await payerInvoice(world, SATS);
-          const { outcome } = await world.deps.payouts.claim(refundId, invoice);
-          return { ...invoice, outcome };
-        },
-        async sent() {
-          const rows = await world.walletStore.list<{ v: 1; state: string }>(["simulated-wallet", "payment"]);
-          return rows.filter(({ value }) => value.state !== "failed").map(({ key }) => String(key[2]));
-        },
-      });
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const SATS = OWED_SATS;
 
 test("payouts: a claim is paid at once, with its preimage, its fee booked to the operator", async (owed) => {
   const { paymentHash } = await owed.claim();
@@ -84,7 +34,7 @@ test("payouts: a second claim while the first is being paid learns its hash and 
   const first = await owed.claim();
   await owed.clock.settle();
   const version = await owed.world.store.version();
-  const second = await owed.world.deps.payouts.claim(owed.refundId, await payerInvoice(owed.world, SATS));
+  const second = await owed.world.deps.payouts.claim(owed.refundId, await payee(owed.world));
   assert.deepEqual(second, { outcome: "taken", paymentHash: first.paymentHash });
   assert.equal(await owed.world.store.version(), version);
 });
@@ -92,8 +42,8 @@ test("payouts: a second claim while the first is being paid learns its hash and 
 test("payouts: a claim on nothing, and one with a used hash, write nothing", async (owed) => {
   const { payouts } = owed.world.deps;
   const version = await owed.world.store.version();
-  assert.deepEqual(await payouts.claim("no-such-refund", await payerInvoice(owed.world, SATS)), { outcome: "none" });
-  const [ours] = await owed.world.rows<{ v: 1; paymentHash: string; paymentRequest: string }>(["invoice"]);
+  assert.deepEqual(await payouts.claim("no-such-refund", await payee(owed.world)), { outcome: "none" });
+  const [ours] = await owed.world.rows<PayoutInvoice & { v: 1 }>(["invoice"]);
   assert.ok(ours);
   assert.deepEqual(await payouts.claim(owed.refundId, ours.value), { outcome: "used" });
   assert.equal(await owed.world.store.version(), version);
@@ -118,7 +68,7 @@ for (const kind of ["refuse", "fail"] as const) {
 
 test("payouts: of two claims with one invoice at once, the first is still known to be the first call", async (owed) => {
   owed.payFaults.push({ kind: "refuse" });
-  const invoice = await payerInvoice(owed.world, SATS);
+  const invoice = await payee(owed.world);
   const outcomes = await owed.clock.drive(
     Promise.all([1, 2].map(() => owed.world.deps.payouts.claim(owed.refundId, invoice))),
   );
@@ -129,9 +79,9 @@ test("payouts: of two claims with one invoice at once, the first is still known 
 
 test("payouts: the same invoice may claim again after it failed", async (owed) => {
   owed.payFaults.push({ kind: "refuse" });
-  const { paymentHash, paymentRequest } = await owed.claim();
+  const { outcome: _, ...invoice } = await owed.claim();
   await owed.clock.settle();
-  assert.deepEqual(await owed.world.deps.payouts.claim(owed.refundId, { paymentHash, paymentRequest }), {
+  assert.deepEqual(await owed.world.deps.payouts.claim(owed.refundId, invoice), {
     outcome: "claimed",
   });
   await owed.clock.settle();
@@ -229,7 +179,7 @@ test("payouts: a payout that fails after it was in flight opens the claim again,
 test("payouts: a process that died between claim and call goes on with the same invoice", async (owed) => {
   owed.engine.cutAt = () => "after";
   owed.engine.onCut = owed.world.kill;
-  const invoice = await payerInvoice(owed.world, SATS);
+  const invoice = await payee(owed.world);
   owed.world.deps.payouts.claim(owed.refundId, invoice);
   await owed.clock.settle();
   owed.engine.cutAt = null;
@@ -304,3 +254,74 @@ test("payouts: a refund does not expire while it is being paid, and after a fail
   await owed.clock.advance(1_000);
   assert.equal((await owed.refund()).state, "expired");
 });
+
+const DAY_MS = 86_400_000;
+/** The process has run for a while, so only jumps of its clock are in doubt. */
+const ranFor2Hours = async ({ clock }: { clock: LeapingClock }) => {
+  clock.leap(2 * 3_600_000);
+  await clock.advance(1_000);
+};
+
+test("payouts: a clock that jumps 31 days expires nothing; a day later it is believed", async (owed) => {
+  await ranFor2Hours(owed);
+  owed.clock.jump(31 * DAY_MS);
+  await owed.clock.advance(2_000);
+  assert.equal((await owed.refund()).state, "pending");
+  for (let hours = 0; hours < 23; hours++) {
+    owed.clock.leap(3_600_000);
+    await owed.clock.advance(1_000);
+    assert.equal((await owed.refund()).state, "pending", `after ${hours} hours`);
+  }
+  assert.equal(owed.world.log.lines.filter(({ fields }) => fields.code === "clock_jumped").length, 1);
+  owed.clock.leap(2 * 3_600_000);
+  await owed.clock.advance(1_000);
+  assert.equal((await owed.refund()).state, "expired");
+});
+
+test("payouts: after a jump a refund can still be claimed, and is paid", async (owed) => {
+  await ranFor2Hours(owed);
+  owed.clock.jump(31 * DAY_MS);
+  await owed.clock.advance(2_000);
+  const { outcome } = await owed.claim();
+  await owed.clock.settle();
+  assert.deepEqual([outcome, (await owed.refund()).state], ["claimed", "paid"]);
+});
+
+test("payouts: a clock that jumps ahead and is set right again has ended nothing", async (owed) => {
+  await ranFor2Hours(owed);
+  owed.clock.jump(31 * DAY_MS);
+  await owed.clock.advance(2_000);
+  owed.clock.jump(-31 * DAY_MS);
+  owed.clock.leap(29 * DAY_MS);
+  await owed.clock.advance(2_000);
+  assert.equal((await owed.refund()).state, "pending");
+  owed.clock.leap(3 * DAY_MS);
+  await owed.clock.advance(2_000);
+  assert.equal((await owed.refund()).state, "expired");
+});
+
+test("payouts: 31 days that passed while the process was down expire a refund an hour after it is back", async (owed) => {
+  owed.world.kill();
+  owed.clock.leap(31 * DAY_MS);
+  await owed.world.crash();
+  await owed.clock.advance(2_000);
+  assert.equal((await owed.refund()).state, "pending", "its clock may have been wrong when it began");
+  owed.clock.leap(3_600_000);
+  await owed.clock.advance(2_000);
+  assert.equal((await owed.refund()).state, "expired");
+});
+
+for (const wrong of [31 * DAY_MS, -31 * DAY_MS]) {
+  test(`payouts: a process that begins with a clock that is ${wrong / DAY_MS} days wrong ends nothing when it is set`, async (owed) => {
+    owed.world.kill();
+    owed.clock.jump(wrong);
+    await owed.world.crash();
+    await owed.clock.advance(2_000);
+    owed.clock.jump(-wrong);
+    for (let hours = 0; hours < 3; hours++) {
+      owed.clock.leap(3_600_000);
+      await owed.clock.advance(2_000);
+      assert.equal((await owed.refund()).state, "pending", `after ${hours} hours`);
+    }
+  });
+}

@@ -1,32 +1,53 @@
 import type { Clock } from "@/lib/clock.ts";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import type { PaymentState, PaymentWallet } from "@/lib/lightning/port.ts";
+import type { Logger } from "@/lib/http/logger.ts";
+import type { LeapGuard } from "@/lib/leap-guard.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { nonZero } from "@/lib/ledger/postings.ts";
 import {
-  claim,
+  DOUBT_MS,
+  earlierPaid,
   expireRefund,
   type Payout,
+  payoutClaimed,
   payoutDoubtful,
   payoutFailed,
-  payoutFeeLimit,
   payoutPaid,
   type Refund,
 } from "./refunds.machine.ts";
-import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { holdsLease, type Lease, plan, taskKey, type TaskRow } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { getRefund, payoutKey, type PayoutRow, putRefund, usedBefore } from "./refunds.rows.ts";
+import {
+  beginPayout,
+  distrustedUntil,
+  distrustWallet,
+  endPayout,
+  getRefund,
+  payoutKey,
+  type PayoutRow,
+  putRefund,
+  usedBefore,
+} from "./refunds.rows.ts";
+import { createWalletCalls } from "./wallet-calls.ts";
 
 /** A payer's invoice, decoded and checked by the caller: amount, network, expiry and signature. */
 export interface PayoutInvoice {
   paymentHash: string;
   paymentRequest: string;
+  amountSats: number;
 }
 
+/**
+ * - `taken`: it is being paid, or was, to this hash. `used`: the invoice's hash was used before.
+ * - `distrusted`: nothing is paid until then (ms since the epoch), since the wallet was caught in a wrong answer.
+ * - `crowded`: as many payouts of this payer are under way as may be. `too_many`: so many of its invoices failed.
+ */
 export type ClaimOutcome =
   | { outcome: "claimed" }
   | { outcome: "taken"; paymentHash: string | null }
-  | { outcome: "used" | "expired" | "none" };
+  | { outcome: "distrusted"; until: number }
+  | { outcome: "used" | "expired" | "none" | "crowded" | "too_many" };
 
 export interface Payouts {
   /**
@@ -40,88 +61,161 @@ export interface Payouts {
 
 export interface PayoutsOptions {
   store: Store;
-  wallet: PaymentWallet;
+  wallet: PaymentWallet & { readonly name: string };
   clock: Clock;
-  /** Routing-fee limit: the larger of this and 1 % (sats). */
-  maxFeeSats: number;
+  log: Logger;
+  guard: LeapGuard;
   /** Limit of one call to the wallet (ms). */
   timeoutMs: number;
 }
 
 /** A first call within this time of its claim counts as made with it (ms); small against the time that a failure is doubted. */
 const PROMPT_MS = 1_000;
+/** How long a payout keeps its place while the wallet does not answer (ms). */
+const PATIENCE_MS = 250;
+/** How often an expiry looks whether the clock is believed again (ms). */
+const LOOK_AGAIN_MS = 3_600_000;
+/** Wallet calls under way at once; what comes beyond waits. */
+const MAX_CALLS = 1_000;
 
 /** Nobody knows yet what became of the payment: the task looks again later, and never gives up. */
 class OutcomeUnknown extends Error {
   override name = "OutcomeUnknown";
 }
 
+/** What the wallet said to one call. */
+interface Word {
+  states: PaymentState[];
+  /** Since when another call may be under way (ms since the epoch); null: none can be. */
+  doubtSince: number | null;
+}
+
+/** A payment of this refund and its outcome: the one being made, or an earlier one that turned out paid. */
+interface Found {
+  paymentHash: string;
+  state: PaymentState;
+  doubtSince: number | null;
+  wasEarlier: boolean;
+}
+
 /** Pays refunds out, at most once each: the claim is durable before the wallet is called, and the wallet knows the hash. */
 export function createPayouts(options: PayoutsOptions): Payouts {
-  const { store, wallet, clock, maxFeeSats, timeoutMs } = options;
+  const { store, wallet, clock, log, guard, timeoutMs } = options;
   /** Claims of this process that no call was made for yet: no earlier call can be under way for them. */
   const fresh = new Set<string>();
+  const calls = createWalletCalls<Word>({ clock, patienceMs: PATIENCE_MS });
 
-  async function claimRefund(refundId: string, invoice: PayoutInvoice): Promise<ClaimOutcome> {
-    const now = clock.now();
-    const known = fresh.has(invoice.paymentHash); // by another call at the same time, whose claim it may be
-    fresh.add(invoice.paymentHash);
-    let claimed = false;
+  async function writeClaim(tx: Tx, refundId: string, invoice: PayoutInvoice, now: number): Promise<ClaimOutcome> {
+    const refund = await getRefund(tx, refundId);
+    if (!refund) return { outcome: "none" };
+    const next = payoutClaimed(refund, { ...invoice, claimedAt: now });
+    if (next.outcome !== "claimed") return next;
+    if (await usedBefore(tx, invoice, refundId)) return { outcome: "used" };
+    const until = await distrustedUntil(tx, now);
+    if (until !== null) return { outcome: "distrusted", until };
+    if (!(await beginPayout(tx, refund))) return { outcome: "crowded" };
+    await putRefund(tx, next.refund);
+    const { paymentHash, amountSats } = invoice;
+    tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, amountSats, at: now } satisfies PayoutRow);
+    await plan(tx, { kind: "payout", id: refundId, dueAt: now });
+    tx.event({ type: "refund_state", handle: refund.source.handle, state: "paying" });
+    return { outcome: "claimed" };
+  }
+
+  /**
+   * One call to the wallet, or its answer when an earlier look began it.
+   * @throws {OutcomeUnknown} when the answer is not there yet: the place goes to others, and the task comes again with it.
+   */
+  async function ask(lease: Lease, what: string, doubtSince: number | null, begin: () => Promise<PaymentState[]>) {
+    const name = `${lease.kind} ${what}`;
+    if (!calls.has(name) && calls.size >= MAX_CALLS) throw new OutcomeUnknown("too many wallet calls are under way");
+    const answer = await calls.answer(name, {
+      begin: async () => ({ states: await begin(), doubtSince }),
+      onAnswer: () => void hasten(lease, name),
+    });
+    if (!answer) throw new OutcomeUnknown("the wallet has not answered yet");
+    return answer;
+  }
+
+  /** The answer that a task gave its place back for is there: it need not wait for its time. */
+  async function hasten({ kind, id }: Lease, name: string): Promise<void> {
     try {
-      const result = await store.transact(async (tx): Promise<ClaimOutcome> => {
-        const refund = await getRefund(tx, refundId);
-        if (!refund) return { outcome: "none" };
-        const next = claim(refund, {
-          ...invoice,
-          maxFeeSats: payoutFeeLimit(refund.sats, maxFeeSats),
-          claimedAt: now,
-        });
-        if (next.outcome !== "claimed") return next;
-        if (await usedBefore(tx, invoice.paymentHash, refundId)) return { outcome: "used" };
-        await putRefund(tx, next.refund);
-        const { paymentHash } = invoice;
-        tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, at: now } satisfies PayoutRow);
-        await plan(tx, { kind: "payout", id: refundId, dueAt: now });
-        tx.event({ type: "refund_state", handle: refund.source.handle, state: "paying" });
-        return { outcome: "claimed" };
+      const planned = await store.transact(async (tx) => {
+        const row = await tx.get<TaskRow>(taskKey(kind, id));
+        if (row && !row.lease) await plan(tx, { kind, id, dueAt: clock.now(), attempt: row.attempt });
+        return row !== null;
       });
-      claimed = result.outcome === "claimed";
-      return result;
-    } finally {
-      if (!claimed && !known) fresh.delete(invoice.paymentHash);
+      if (!planned) calls.forget(name);
+    } catch (error) {
+      log.warn({ task: kind, error }, "a payout could not be hastened; it looks again at its time");
     }
   }
 
   /**
-   * Asks the wallet, and has it pay unless it knows the payment already.
-   * @returns its word, and since when another call may be under way (null: none can be); null when the lease was lost.
+   * Asks the wallet, and has it pay unless it knows the payment already, or an earlier one of this refund.
+   * @returns its word; null when the lease was lost.
+   * @throws {OutcomeUnknown} when nothing may be paid or decided yet.
    */
-  async function pay(
-    lease: Lease,
-    payout: Payout,
-    sats: number,
-  ): Promise<{ state: PaymentState; doubtSince: number | null } | null> {
-    const { paymentHash, paymentRequest } = payout;
-    const firstCall = fresh.delete(paymentHash);
-    const doubtSince = firstCall ? payout.doubtfulAt : payout.doubtfulAt ?? payout.claimedAt;
-    if (!firstCall) {
-      const known = await wallet.lookupPayment(paymentHash);
-      if (known.state !== "unknown") return { state: known, doubtSince };
-      // The wallet may never have heard of it. The same invoice again is safe: it pays a hash at most once.
+  async function findOrPay(lease: Lease, refund: Refund, payout: Payout): Promise<Found | null> {
+    const { paymentHash, paymentRequest, amountSats, maxFeeSats, claimedAt, doubtfulAt } = payout;
+    const own = ({ states: [state], doubtSince }: Word): Found | null =>
+      state ? { paymentHash, state, doubtSince, wasEarlier: false } : null;
+    const firstCall = fresh.has(paymentHash);
+    const doubtSince = firstCall ? doubtfulAt : doubtfulAt ?? claimedAt;
+    if (!calls.has(`${lease.kind} pay ${paymentHash}`)) {
+      let mayBeUnderWay = false;
+      if (!firstCall) {
+        const look = async () => [await wallet.lookupPayment(paymentHash)];
+        const known = await ask(lease, `look ${paymentHash}`, doubtSince, look);
+        const [state] = known.states;
+        if (state?.state !== "unknown") return own(known);
+        // The wallet may never have heard of it. The same invoice again is safe: it pays a hash at most once.
+        mayBeUnderWay = !state.absent || clock.now() < (doubtSince ?? 0) + DOUBT_MS;
+      }
+      const earlier = await findEarlier(lease, refund);
+      if (earlier && mayBeUnderWay) {
+        throw new OutcomeUnknown("an earlier payout was paid, and this one may be under way");
+      }
+      if (earlier) {
+        fresh.delete(paymentHash);
+        return earlier;
+      }
+      // The claim's own commit says that a call follows at once. Any other call is written down before it is made: should this
+      // process die during it, the next one must not take a failure of its own call for the end of this one.
+      const prompt = firstCall && clock.now() <= claimedAt + PROMPT_MS;
+      if (!prompt && !(await noteCall(lease, paymentHash))) return null;
     }
-    // The claim's own commit says that a call follows at once. Any other call is written down before it is made: should this
-    // process die during it, the next one must not take a failure of its own call for the end of this one.
-    if (!firstCall || clock.now() > payout.claimedAt + PROMPT_MS) {
-      if (!(await noteCall(lease, paymentHash))) return null;
+    return own(
+      await ask(lease, `pay ${paymentHash}`, doubtSince, async () => {
+        fresh.delete(paymentHash);
+        return [await wallet.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats, timeoutMs })];
+      }),
+    );
+  }
+
+  /**
+   * Asks again about every payout that failed: a wallet may have been wrong. One that was is not believed for a while.
+   * @returns the one that turned out paid; null when all of them failed for good.
+   * @throws {OutcomeUnknown} while that is not certain.
+   */
+  async function findEarlier(lease: Lease, { id, earlier }: Refund): Promise<Found | null> {
+    if (earlier.length === 0) return null;
+    const look = () => Promise.all(earlier.map(({ paymentHash }) => wallet.lookupPayment(paymentHash)));
+    const { states } = await ask(lease, `earlier ${id}`, null, look);
+    const paid = states.findIndex(({ state }) => state === "paid");
+    const [state, payout] = [states[paid], earlier[paid]];
+    if (state && payout) {
+      const now = clock.now();
+      await store.transact((tx) => distrustWallet(tx, now));
+      log.error(
+        { code: "payout_contradicted", backend: wallet.name },
+        "the wallet had called a payout failed that it paid; nothing new is paid out for ten minutes: check the wallet",
+      );
+      return { paymentHash: payout.paymentHash, state, doubtSince: null, wasEarlier: true };
     }
-    const state = await wallet.pay({
-      paymentHash,
-      paymentRequest,
-      amountSats: sats,
-      maxFeeSats: payout.maxFeeSats,
-      timeoutMs,
-    });
-    return { state, doubtSince };
+    const over = states.every((each) => each.state === "failed" || (each.state === "unknown" && each.absent));
+    if (!over) throw new OutcomeUnknown("the wallet does not say what became of an earlier payout");
+    return null;
   }
 
   /** @returns false when the lease was lost. */
@@ -138,47 +232,47 @@ export function createPayouts(options: PayoutsOptions): Payouts {
 
   async function payOut(lease: Lease): Promise<void> {
     const refund = await getRefund(store, lease.id);
-    if (!refund?.payout || refund.state !== "paying") return await close(lease, () => {});
-    const { payout } = refund;
-    const called = await pay(lease, payout, refund.sats);
-    if (!called) return;
-    const { state, doubtSince } = called;
-    const done = await close(lease, async (tx) => await recordOutcome(tx, lease, payout, state, doubtSince));
+    if (!refund?.payout || refund.state !== "paying") return void await close(lease, () => {});
+    const found = await findOrPay(lease, refund, refund.payout);
+    if (!found) return;
+    const done = await close(lease, async (tx) => await recordOutcome(tx, lease, found));
     if (done === "look again") {
-      throw new OutcomeUnknown(`a payout is ${state.state}: it is looked up until the wallet knows`);
+      throw new OutcomeUnknown(`a payout is ${found.state.state}: it is looked up until the wallet knows`);
     }
   }
 
   /** The transaction that records what the wallet said. The task stays planned while the outcome is not known. */
-  async function recordOutcome(
-    tx: Tx,
-    lease: Lease,
-    payout: Payout,
-    state: PaymentState,
-    doubtSince: number | null,
-  ): Promise<"look again" | void> {
+  async function recordOutcome(tx: Tx, lease: Lease, found: Found): Promise<"look again" | void> {
     const now = clock.now();
     const refund = await getRefund(tx, lease.id);
     if (!refund) return;
-    const { paymentHash } = payout;
-    if (state.state === "paid") {
-      const next = payoutPaid(refund, { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now });
-      if (!next) return;
-      await putRefund(tx, next.refund);
-      await post(tx, nonZero(next.postings), now);
-      await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: null });
-      tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
-    } else if (state.state === "failed") {
+    const { paymentHash, state, doubtSince } = found;
+    if (state.state === "paid") await recordPaid(tx, refund, found, now);
+    else if (state.state === "failed" && await distrustedUntil(tx, now) === null) {
       const next = payoutFailed(refund, { paymentHash, reason: state.reason, now, doubtSince });
       if (!next) return;
       await putRefund(tx, next.refund);
       if (next.outcome === "doubtful") return "look again";
+      await endPayout(tx, refund);
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "pending" });
     } else {
       const next = payoutDoubtful(refund, paymentHash, now);
       if (next) await putRefund(tx, next);
       return "look again";
     }
+  }
+
+  async function recordPaid(tx: Tx, refund: Refund, { paymentHash, state, wasEarlier }: Found, now: number) {
+    if (state.state !== "paid") return;
+    const sent = { paymentHash, preimage: state.preimage, feeSats: state.feeSats, now };
+    const next = wasEarlier ? earlierPaid(refund, sent) : payoutPaid(refund, sent);
+    if (!next) return;
+    await putRefund(tx, next.refund);
+    await post(tx, nonZero(next.postings), now);
+    await endPayout(tx, refund);
+    await plan(tx, { kind: "payout", id: refund.id, dueAt: null });
+    await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: null });
+    tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
   }
 
   /** Runs `record` under the lease and ends the task, unless `record` wants it to go on. */
@@ -193,18 +287,19 @@ export function createPayouts(options: PayoutsOptions): Payouts {
 
   async function expire(lease: Lease): Promise<void> {
     const now = clock.now();
+    const due = await getRefund(store, lease.id);
+    const ends = due !== null && expireRefund(due, now).outcome === "expired";
+    const waitMs = ends ? guard.waitMs() : 0;
+    const earlier = ends && waitMs === 0 ? await findEarlier(lease, due) : null;
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
+      const again = (dueAt: number) => plan(tx, { kind: lease.kind, id: lease.id, dueAt });
+      if (waitMs > 0) return again(now + Math.min(waitMs, LOOK_AGAIN_MS));
       const refund = await getRefund(tx, lease.id);
+      if (earlier && refund?.state === "pending") return await recordPaid(tx, refund, earlier, now);
       const next = refund ? expireRefund(refund, now) : { outcome: "over" as const };
-      if (next.outcome === "wait") {
-        // Being paid out right now: should that fail, the payer gets another day to claim again.
-        return await plan(tx, {
-          kind: lease.kind,
-          id: lease.id,
-          dueAt: Math.max((refund as Refund).claimUntil, now + 86_400_000),
-        });
-      }
+      // Being paid out right now: should that fail, the payer gets another day to claim again.
+      if (next.outcome === "wait") return again(Math.max((refund as Refund).claimUntil, now + 86_400_000));
       await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       if (next.outcome !== "expired") return;
       await putRefund(tx, next.refund);
@@ -214,10 +309,22 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   }
 
   return {
-    claim: claimRefund,
+    async claim(refundId, invoice) {
+      const now = clock.now();
+      const known = fresh.has(invoice.paymentHash); // by another call at the same time, whose claim it may be
+      fresh.add(invoice.paymentHash);
+      let claimed = false;
+      try {
+        const result = await store.transact((tx) => writeClaim(tx, refundId, invoice, now));
+        claimed = result.outcome === "claimed";
+        return result;
+      } finally {
+        if (!claimed && !known) fresh.delete(invoice.paymentHash);
+      }
+    },
     payoutTask: {
       kind: "payout",
-      concurrency: 32,
+      concurrency: 64,
       leaseMs: Math.max(60_000, timeoutMs * 3),
       maxAttempts: Infinity, // an unknown outcome is a state, not a guess
       maxDelayMs: 60_000,

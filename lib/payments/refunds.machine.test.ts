@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
+import { maxFeeReserve } from "./fees.rules.ts";
 import {
-  claim,
   DOUBT_MS,
+  earlierPaid,
   expireRefund,
   newRefund,
+  payoutClaimed,
   payoutDoubtful,
   payoutFailed,
   payoutFeeLimit,
@@ -20,16 +23,20 @@ const owed = (part: Partial<Refund> = {}): Refund => ({
   v: 1,
   id: "r1",
   source: { kind: "job", handle: "h1" },
+  owner: null,
   sats: 50,
+  feeCreditSats: 10,
   state: "pending",
   createdAt: NOW,
   claimUntil: NOW + 30 * DAY,
   payout: null,
+  earlier: [],
   paid: null,
   lastFailure: null,
   ...part,
 });
-const PAYOUT = { paymentHash: HASH, paymentRequest: "lnbcrt1", maxFeeSats: 10, claimedAt: NOW };
+const PAYOUT = { paymentHash: HASH, paymentRequest: "lnbcrt1", amountSats: 50, maxFeeSats: 10, claimedAt: NOW };
+const { paymentRequest: _, ...FAILED } = PAYOUT;
 const paying = (doubtfulAt: number | null = null) => owed({ state: "paying", payout: { ...PAYOUT, doubtfulAt } });
 const paid = owed({
   state: "paid",
@@ -39,7 +46,16 @@ const paid = owed({
 const expired = owed({ state: "expired" });
 
 const make = (sats: number, dustSats = 1) =>
-  newRefund({ id: "r1", source: { kind: "job", handle: "h1" }, sats, dustSats, claimDays: 30, now: NOW });
+  newRefund({
+    id: "r1",
+    source: { kind: "job", handle: "h1" },
+    owner: null,
+    sats,
+    feeCreditSats: 10,
+    dustSats,
+    claimDays: 30,
+    now: NOW,
+  });
 
 Deno.test("newRefund: is pending and can be claimed for the given days", () => assert.deepEqual(make(50), owed()));
 
@@ -56,15 +72,15 @@ Deno.test("payoutFeeLimit: the larger of the given limit and 1 %, rounded up", (
   assert.equal(payoutFeeLimit(1, 0), 1);
 });
 
-Deno.test("claim: a pending refund is being paid to this invoice, and forgets why the last one failed", () => {
-  assert.deepEqual(claim(owed({ lastFailure: "no route" }), PAYOUT), { outcome: "claimed", refund: paying() });
+Deno.test("payoutClaimed: a pending refund is being paid to this invoice, and forgets why the last one failed", () => {
+  assert.deepEqual(payoutClaimed(owed({ lastFailure: "no route" }), PAYOUT), { outcome: "claimed", refund: paying() });
 });
-Deno.test("claim: one that is being paid, or was, names the invoice; one that expired says so", () => {
+Deno.test("payoutClaimed: one that is being paid, or was, names the invoice; one that expired says so", () => {
   const other = { ...PAYOUT, paymentHash: OTHER };
-  assert.deepEqual(claim(paying(), other), { outcome: "taken", paymentHash: HASH });
-  assert.deepEqual(claim(paying(), PAYOUT), { outcome: "taken", paymentHash: HASH });
-  assert.deepEqual(claim(paid, other), { outcome: "taken", paymentHash: HASH });
-  assert.deepEqual(claim(expired, other), { outcome: "expired" });
+  assert.deepEqual(payoutClaimed(paying(), other), { outcome: "taken", paymentHash: HASH });
+  assert.deepEqual(payoutClaimed(paying(), PAYOUT), { outcome: "taken", paymentHash: HASH });
+  assert.deepEqual(payoutClaimed(paid, other), { outcome: "taken", paymentHash: HASH });
+  assert.deepEqual(payoutClaimed(expired, other), { outcome: "expired" });
 });
 
 const SENT = { paymentHash: HASH, preimage: "11".repeat(32), feeSats: 2, now: NOW + 5 };
@@ -77,8 +93,73 @@ Deno.test("payoutPaid: the refund leaves by the wallet, its fee is the operator'
   });
   assert.deepEqual(result?.postings.map(({ id, from, to, sats }) => [id, from, to, sats]), [
     [`payout:${HASH}`, "refund:r1", "lightning", 50],
+    [`payout-reserve:${HASH}`, "refund:r1", "lightning", 0],
     [`payout-fee:${HASH}`, "fees:routing", "lightning", 2],
+    [`payout-unused:${HASH}`, "refund:r1", "pool", 0],
   ]);
+});
+Deno.test("payoutPaid: what the invoice leaves pays the fee first, and what that does not use goes to the pool", () => {
+  const moved = (amountSats: number, feeSats: number) => {
+    const claimed = payoutClaimed(owed(), { ...PAYOUT, amountSats });
+    assert.ok(claimed.outcome === "claimed");
+    assert.equal(claimed.refund.payout?.maxFeeSats, 10 + 50 - amountSats);
+    return payoutPaid(claimed.refund, { ...SENT, feeSats })?.postings.map(({ sats }) => sats);
+  };
+  assert.deepEqual(moved(45, 2), [45, 2, 0, 3]);
+  assert.deepEqual(moved(45, 5), [45, 5, 0, 0]);
+  assert.deepEqual(moved(45, 9), [45, 5, 4, 0]);
+  for (const amountSats of [51, 39]) assert.throws(() => moved(amountSats, 0), RangeError);
+});
+Deno.test("payoutPaid: for any reserve and fee the refund's account is emptied, and the operator pays no more than his credit", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(100_000),
+      fc.nat(50),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.nat(),
+      (sats, feeCreditSats, share, fee) => {
+        if (sats === 0) return;
+        const refund = owed({ sats, feeCreditSats });
+        const reserve = Math.round(maxFeeReserve(sats) * share);
+        const claimed = payoutClaimed(refund, { ...PAYOUT, amountSats: sats - reserve });
+        assert.ok(claimed.outcome === "claimed");
+        const feeSats = fee % (feeCreditSats + reserve + 1);
+        const postings = payoutPaid(claimed.refund, { ...SENT, feeSats })?.postings ?? [];
+        const sum = (pick: (posting: typeof postings[number]) => boolean) =>
+          postings.filter(pick).reduce((total, posting) => total + posting.sats, 0);
+        assert.equal(sum(({ from }) => from === "refund:r1"), sats);
+        assert.equal(
+          sum(({ to }) => to === "lightning"),
+          sats - reserve + feeSats,
+        );
+        assert.ok(sum(({ from }) => from === "fees:routing") <= feeCreditSats);
+        assert.ok(postings.every((posting) => posting.sats >= 0));
+      },
+    ),
+  );
+});
+
+Deno.test("payoutClaimed: one invoice more than can be asked about is not taken, one sent before is", () => {
+  const earlier = Array.from({ length: 50 }, (_, i) => ({ ...FAILED, paymentHash: `${i}` }));
+  assert.deepEqual(payoutClaimed(owed({ earlier }), PAYOUT), { outcome: "too_many" });
+  assert.equal(payoutClaimed(owed({ earlier }), { ...PAYOUT, paymentHash: "7" }).outcome, "claimed");
+  assert.equal(payoutClaimed(owed({ earlier: earlier.slice(1) }), PAYOUT).outcome, "claimed");
+});
+
+Deno.test("earlierPaid: a payout that was called failed ends the refund, whether another one is planned or none", () => {
+  const earlier = [{ ...FAILED, paymentHash: OTHER }, { ...FAILED, amountSats: 45 }];
+  for (const refund of [owed({ earlier }), { ...paying(), earlier }]) {
+    const result = earlierPaid(refund, SENT);
+    assert.deepEqual([result?.refund.state, result?.refund.payout?.paymentHash], ["paid", HASH]);
+    assert.deepEqual(result?.postings.map(({ sats }) => sats), [45, 2, 0, 3], "what that invoice was for");
+  }
+  assert.equal(earlierPaid(owed({ earlier }), { ...SENT, paymentHash: "ef" }), null);
+  for (const refund of [paid, expired]) assert.equal(earlierPaid({ ...refund, earlier }, SENT), null);
+});
+Deno.test("payoutFailed: a hash that failed twice is one of the earlier ones once", () => {
+  const again = { ...paying(), earlier: [FAILED, { ...FAILED, paymentHash: OTHER }] };
+  const result = payoutFailed(again, failure(NOW, null));
+  assert.deepEqual(result?.refund.earlier.map(({ paymentHash }) => paymentHash), [OTHER, HASH]);
 });
 Deno.test("payoutPaid: a payment that is not the one being made changes nothing", () => {
   for (const refund of [owed(), paid, expired]) assert.equal(payoutPaid(refund, SENT), null);
@@ -94,7 +175,7 @@ const failure = (now: number, doubtSince: number | null) => ({
 Deno.test("payoutFailed: with no other call in doubt the claim is open again, and says why it failed", () => {
   assert.deepEqual(payoutFailed(paying(NOW), failure(NOW, null)), {
     outcome: "reopened",
-    refund: owed({ lastFailure: "no route" }),
+    refund: owed({ lastFailure: "no route", earlier: [FAILED] }),
   });
 });
 Deno.test("payoutFailed: while another call may still pay, it stays as it is and keeps that call's time", () => {

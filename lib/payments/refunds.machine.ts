@@ -2,32 +2,53 @@
  * A refund from the moment it is owed until it is paid or given up (economy.md §5). Pure: every function returns the next
  * record and its ledger postings, or says why nothing changes.
  */
-import { payout, type Posting, refundUnclaimed, routingFee } from "@/lib/ledger/postings.ts";
+import {
+  feeReserveUnused,
+  payout as paidOut,
+  type Posting,
+  refundUnclaimed,
+  routingFee,
+  routingFeeReserve,
+} from "@/lib/ledger/postings.ts";
+import { maxFeeReserve, splitFee } from "./fees.rules.ts";
 
 export type RefundState = "pending" | "paying" | "paid" | "expired";
 
 /** One attempt to pay a refund out, named by the payment hash of the payer's invoice. */
 export interface Payout {
   paymentHash: string;
+  /** "" for one that turned out paid after its failure: nothing will be sent to it again. */
   paymentRequest: string;
+  /** What the invoice is for: what is owed, less the fee reserve that the payer leaves. */
+  amountSats: number;
+  /** The fee credit and the reserve. */
   maxFeeSats: number;
   claimedAt: number;
   /** Last time a call to the wallet ended without a certain outcome, or a repeated one began (ms since the epoch). */
   doubtfulAt: number | null;
 }
 
+/** A payout that the wallet said had failed. */
+export type FailedPayout = Omit<Payout, "paymentRequest" | "doubtfulAt">;
+
 export interface Refund {
   v: 1;
   /** Also the name of its account, `refund:<id>`. */
   id: string;
   source: { kind: "job" | "session"; handle: string };
+  /** The Nostr key it is owed to, hex; null: whoever holds the record. */
+  owner: string | null;
   sats: number;
+  /** What the operator pays of the routing fee, at most (sats); fixed when the refund is owed. */
+  feeCreditSats: number;
   state: RefundState;
   createdAt: number;
   /** Unclaimed at this time it expires (ms since the epoch). */
   claimUntil: number;
   /** Set while paying, and kept when paid. */
   payout: Payout | null;
+  /** Every payout before: each is asked about again before another one is paid. */
+  earlier: FailedPayout[];
   paid: { at: number; preimage: string; feeSats: number } | null;
   /** Why the last payout failed, for the payer. */
   lastFailure: string | null;
@@ -39,11 +60,16 @@ export interface Refund {
  */
 export const DOUBT_MS = 60_000;
 
+/** Invoices that one refund can be claimed with: all that failed are asked about before the next one is paid. */
+const MAX_INVOICES = 50;
+
 /** A refund owed from now on. Below `dustSats` nothing is owed (economy.md §5): null. */
 export function newRefund(input: {
   id: string;
   source: Refund["source"];
+  owner: string | null;
   sats: number;
+  feeCreditSats: number;
   dustSats: number;
   claimDays: number;
   now: number;
@@ -53,44 +79,82 @@ export function newRefund(input: {
     v: 1,
     id: input.id,
     source: input.source,
+    owner: input.owner,
     sats: input.sats,
+    feeCreditSats: input.feeCreditSats,
     state: "pending",
     createdAt: input.now,
     claimUntil: input.now + input.claimDays * 86_400_000,
     payout: null,
+    earlier: [],
     paid: null,
     lastFailure: null,
   };
 }
 
-/** The highest routing fee a payout may cost: `max(maxFeeSats, 1 %)` (economy.md §5). */
+/** The highest routing fee that payments to anybody may cost by default: `max(maxFeeSats, 1 %)` (sats). */
 export const payoutFeeLimit = (sats: number, maxFeeSats: number): number => Math.max(maxFeeSats, Math.ceil(sats / 100));
 
-/** `pending → paying`: from here on only the wallet's word about this payment hash moves the record. */
-export function claim(
+/**
+ * `pending → paying`: from here on only the wallet's word about this payment hash moves the record.
+ * @returns `too_many` when so many invoices were sent before that asking about all of them would take too long.
+ * @throws {RangeError} for an invoice of more than is owed, or of less by more than a reserve may be.
+ */
+export function payoutClaimed(
   refund: Refund,
-  payout: Omit<Payout, "doubtfulAt">,
-): { outcome: "claimed"; refund: Refund } | { outcome: "taken"; paymentHash: string | null } | { outcome: "expired" } {
+  payout: Omit<Payout, "doubtfulAt" | "maxFeeSats">,
+):
+  | { outcome: "claimed"; refund: Refund }
+  | { outcome: "taken"; paymentHash: string | null }
+  | { outcome: "expired" | "too_many" } {
   if (refund.state === "expired") return { outcome: "expired" };
   if (refund.state !== "pending") return { outcome: "taken", paymentHash: refund.payout?.paymentHash ?? null };
+  const isNew = refund.earlier.every(({ paymentHash }) => paymentHash !== payout.paymentHash);
+  if (isNew && refund.earlier.length >= MAX_INVOICES) return { outcome: "too_many" };
+  const reserveSats = refund.sats - payout.amountSats;
+  if (reserveSats < 0 || reserveSats > maxFeeReserve(refund.sats)) {
+    throw new RangeError(`an invoice of ${payout.amountSats} sats does not fit a refund of ${refund.sats}`);
+  }
+  const maxFeeSats = refund.feeCreditSats + reserveSats;
   return {
     outcome: "claimed",
-    refund: { ...refund, state: "paying", payout: { ...payout, doubtfulAt: null }, lastFailure: null },
+    refund: { ...refund, state: "paying", payout: { ...payout, maxFeeSats, doubtfulAt: null }, lastFailure: null },
   };
 }
 
-/** `paying → paid`. The fee is the operator's. @returns null when this payout is not the one being paid. */
-export function payoutPaid(
-  refund: Refund,
-  input: { paymentHash: string; preimage: string; feeSats: number; now: number },
-): { refund: Refund; postings: Posting[] } | null {
-  if (refund.state !== "paying" || refund.payout?.paymentHash !== input.paymentHash) return null;
-  const { paymentHash, preimage, feeSats, now } = input;
+/** What the wallet says of a payment that left. */
+export interface Sent {
+  paymentHash: string;
+  preimage: string;
+  feeSats: number;
+  now: number;
+}
+
+/** `paying → paid`. The fee is the reserve's, then the operator's. @returns null when this payout is not the one being paid. */
+export function payoutPaid(refund: Refund, sent: Sent): { refund: Refund; postings: Posting[] } | null {
+  if (refund.state !== "paying" || refund.payout?.paymentHash !== sent.paymentHash) return null;
+  return paidBy(refund, refund.payout, sent);
+}
+
+/**
+ * `pending` or `paying → paid` by an earlier payout that the wallet had called failed. Whoever calls this knows that no
+ * other payout can be under way.
+ */
+export function earlierPaid(refund: Refund, sent: Sent): { refund: Refund; postings: Posting[] } | null {
+  if (refund.state !== "paying" && refund.state !== "pending") return null;
+  const payout = refund.earlier.find(({ paymentHash }) => paymentHash === sent.paymentHash);
+  return payout ? paidBy(refund, { ...payout, paymentRequest: "", doubtfulAt: null }, sent) : null;
+}
+
+function paidBy(refund: Refund, payout: Payout, { paymentHash, preimage, feeSats, now }: Sent) {
+  const fee = splitFee(refund.sats - payout.amountSats, feeSats);
   const postings = [
-    payout(refund.id, { paymentHash, sats: refund.sats }),
-    routingFee({ paymentHash, sats: feeSats }),
+    paidOut(refund.id, { paymentHash, sats: payout.amountSats }),
+    routingFeeReserve(refund.id, { paymentHash, sats: fee.fromReserve }),
+    routingFee({ paymentHash, sats: fee.fromOperator }),
+    feeReserveUnused(refund.id, { paymentHash, sats: fee.unused }),
   ];
-  return { refund: { ...refund, state: "paid", paid: { at: now, preimage, feeSats } }, postings };
+  return { refund: { ...refund, state: "paid" as const, payout, paid: { at: now, preimage, feeSats } }, postings };
 }
 
 /**
@@ -107,7 +171,12 @@ export function payoutFailed(
   if (doubtSince !== null && now < doubtSince + DOUBT_MS) {
     return { outcome: "doubtful", refund: { ...refund, payout: { ...refund.payout, doubtfulAt: doubtSince } } };
   }
-  return { outcome: "reopened", refund: { ...refund, state: "pending", payout: null, lastFailure: reason } };
+  const { paymentRequest: _, doubtfulAt: __, ...failed } = refund.payout;
+  const others = refund.earlier.filter(({ paymentHash }) => paymentHash !== failed.paymentHash);
+  return {
+    outcome: "reopened",
+    refund: { ...refund, state: "pending", payout: null, earlier: [...others, failed], lastFailure: reason },
+  };
 }
 
 /** A call to the wallet ended without a certain outcome, or one that is not the first is about to begin. */

@@ -244,3 +244,17 @@ test("settlements: a day's old invoices do not accumulate in memory", async (wat
   await watched.hours(1);
   assert.equal(watched.world.deps.settlements.status().openInvoices, 1);
 });
+
+test("settlements: a clock that jumps a month forgets no invoice, and what is paid for it still counts", async (watched) => {
+  watched.clock.leap(600_000);
+  await watched.clock.advance(1_000);
+  watched.clock.jump(31 * 86_400_000);
+  for (let i = 0; i < 5; i++) {
+    watched.clock.leap(3_600_000);
+    await watched.clock.advance(2_000);
+  }
+  assert.equal(watched.world.deps.settlements.status().openInvoices, 1);
+  await watched.world.wallet.payInvoice(watched.paymentHash, { late: true });
+  await watched.clock.settle();
+  assert.equal(await fee(watched), 10);
+});

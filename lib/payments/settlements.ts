@@ -2,6 +2,7 @@ import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import { type InvoiceState, type InvoiceWallet, WalletError } from "@/lib/lightning/port.ts";
 import type { Logger } from "@/lib/http/logger.ts";
+import type { LeapGuard } from "@/lib/leap-guard.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import {
@@ -40,6 +41,7 @@ export interface SettlementsOptions {
   wallet: InvoiceWallet;
   clock: Clock;
   log: Logger;
+  guard: LeapGuard;
   handlers: Readonly<Record<InvoicePurpose, InvoiceHandler>>;
   /** Time between two rounds of the reconciler (ms). */
   reconcileMs?: number;
@@ -73,7 +75,7 @@ interface Ask {
  * Whoever notices first records it; the others change nothing.
  */
 export function createSettlements(options: SettlementsOptions): Settlements {
-  const { store, wallet, clock, log, handlers } = options;
+  const { store, wallet, clock, log, guard, handlers } = options;
   const reconcileMs = options.reconcileMs ?? 1_000;
   const stopper = new AbortController();
   /** When to ask about an invoice next: memory only, since asking too early or twice does no harm. */
@@ -205,8 +207,9 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     // Should the wallet fail on this one, the others have their turn before it comes again.
     ask.at = now + PACE.asked.first;
     const state = await check(hash);
-    // A payment that is held may settle whenever its holder likes: such an invoice is not forgotten.
-    if (now > last && state !== "held") {
+    // A payment that is held may settle whenever its holder likes: such an invoice is not forgotten. Nor is one on the word
+    // of a clock that jumped: what is paid for an invoice that nobody knows goes to the pool.
+    if (now > last && state !== "held" && guard.waitMs() === 0) {
       await store.transact((tx) => forget(tx, hash, now));
       asks.delete(hash);
       return;

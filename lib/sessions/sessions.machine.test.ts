@@ -25,7 +25,7 @@ import {
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
 const TERMS = { minBalanceSats: 50, expiryMs: 24 * HOUR };
-const REFUNDS = { dustSats: 1, claimDays: 30 };
+const REFUNDS = { dustSats: 1, claimDays: 30, maxFeeSats: 10 };
 
 const invoice = (paymentHash: string, amountSats = 500) => ({
   paymentHash,
@@ -337,7 +337,7 @@ class Life {
 
   live(one: Fact): void {
     const { session, balanceSats, now } = this;
-    const terms = { dustSats: this.dustSats, claimDays: 30 };
+    const terms = { dustSats: this.dustSats, claimDays: 30, maxFeeSats: 10 };
     switch (one.fact) {
       case "deposit": {
         const paid = { paymentHash: "d1", paidSats: this.depositSats, terms: TERMS, now };

@@ -7,6 +7,8 @@ import type { TaskOrder } from "@/lib/tasks/due.ts";
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
 import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import { nonZero, type Posting, refundDust, refundOwed, sessionDeposit, sessionTopup } from "@/lib/ledger/postings.ts";
+import type { CostSheet } from "@/lib/metering/close.rules.ts";
+import { feeCredit } from "@/lib/payments/fees.rules.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
@@ -53,8 +55,12 @@ export interface Session {
   /** Running requests, and the sum of their holds (sats). */
   running: number;
   reservedSats: number;
-  /** Charged in all (sats). */
+  /** Charged in all, and of that what the models took and the pool's share (sats). */
   spentSats: number;
+  modelCostSats: number;
+  poolShareSats: number;
+  /** Routing fees that the operator set aside for refunds of this session's earlier ends (sats). */
+  feesSats: number;
   /** ms since the epoch; null until the deposit is paid. */
   expiresAt: number | null;
   /** What was owed back when it ended; more than one when a late payment brought it back to life. */
@@ -73,6 +79,8 @@ export interface SessionTerms {
 export interface RefundTerms {
   dustSats: number;
   claimDays: number;
+  /** The most that the operator pays of a payout's routing fee (sats). */
+  maxFeeSats: number;
 }
 
 /** All that one transition writes. */
@@ -125,6 +133,9 @@ export function createSession(input: {
     running: 0,
     reservedSats: 0,
     spentSats: 0,
+    modelCostSats: 0,
+    poolShareSats: 0,
+    feesSats: 0,
     expiresAt: null,
     refundIds: [],
     ends: 0,
@@ -242,21 +253,23 @@ export function requestEnded(
   input: {
     durable: boolean;
     reservedSats: number;
-    chargeSats: number;
+    costSheet: Pick<CostSheet, "chargeSats" | "modelCostSats" | "poolShareSats">;
     balanceSats: number;
     succeeded: boolean;
     terms: SessionTerms;
     now: number;
   },
 ): Session {
-  const { durable, chargeSats, balanceSats, succeeded, terms, now } = input;
+  const { durable, costSheet, balanceSats, succeeded, terms, now } = input;
   const reservedSats = session.reservedSats - input.reservedSats;
   return {
     ...session,
     tokenUsed: true,
     running: session.running - (durable ? 1 : 0),
     reservedSats,
-    spentSats: session.spentSats + chargeSats,
+    spentSats: session.spentSats + costSheet.chargeSats,
+    modelCostSats: session.modelCostSats + costSheet.modelCostSats,
+    poolShareSats: session.poolShareSats + costSheet.poolShareSats,
     state: stateFor(balanceSats, reservedSats, terms),
     expiresAt: succeeded ? Math.max(session.expiresAt ?? 0, now + terms.expiryMs) : session.expiresAt,
   };
@@ -291,6 +304,12 @@ export function expireSession(
   return ended(session, "expired", input);
 }
 
+/** The routing fees that the operator pays on what the session owes: no more than it has earned him (economy.md §5). */
+export const sessionFeeCredit = (
+  { spentSats: chargesSats, modelCostSats, poolShareSats, feesSats }: Session,
+  { maxFeeSats }: RefundTerms,
+): number => feeCredit({ maxFeeSats, chargesSats, modelCostSats, poolShareSats, feesSats });
+
 function ended(
   session: Session,
   state: "closed" | "expired",
@@ -300,11 +319,21 @@ function ended(
   const { handle } = session;
   const ends = session.ends + 1;
   const id = `${handle}-${ends}`;
-  const refund = newRefund({ id, source: { kind: "session", handle }, sats: balanceSats, ...terms, now });
+  const feeCreditSats = sessionFeeCredit(session, terms);
+  const refund = newRefund({
+    id,
+    source: { kind: "session", handle },
+    owner: session.pubkey,
+    sats: balanceSats,
+    feeCreditSats,
+    ...terms,
+    now,
+  });
   const from = sessionAccount(handle);
   const rest = refund ? refundOwed(id, from, balanceSats, handle) : refundDust(id, from, balanceSats, handle);
   const refundIds = refund ? [...session.refundIds, id] : session.refundIds;
-  return applied({ ...session, state, refundIds, ends }, {
+  const feesSats = session.feesSats + (refund ? feeCreditSats : 0);
+  return applied({ ...session, state, refundIds, ends, feesSats }, {
     postings: [rest],
     tasks: [{ kind: "session-expiry", id: handle, dueAt: null }],
     refund,

@@ -28,7 +28,11 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
 } {
   const { store, clock, settings } = services;
   const terms = settings.sessions;
-  const refundTerms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+  const refundTerms = {
+    dustSats: settings.refundDustSats,
+    claimDays: settings.refundClaimDays,
+    maxFeeSats: settings.refundMaxFeeSats,
+  };
 
   const settled = (
     transition: (session: Session, paid: Parameters<typeof topupPaid>[1]) => SessionStep | NoStep,

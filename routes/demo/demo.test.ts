@@ -101,7 +101,10 @@ Deno.test("GET /api/demo: EVAL_MODEL judges first, WORK_MODEL then writes at mos
   const seen: [string, string, number | null][] = [];
   const settings = { evalModel: "claude-haiku-test", workModel: "claude-sonnet-test" };
   // Simulated answers need no time, so this model's clock may be the machine's.
-  const model = noting(createSimulatedModel({ clock: { now: () => 0, after: () => () => {} } }), seen);
+  const model = noting(
+    createSimulatedModel({ clock: { now: () => 0, monotonic: () => 0, after: () => () => {} } }),
+    seen,
+  );
   const fake = await createFakeWorld(1, { settings, model });
   assert.equal((await ask(fake)).body.state, "complete");
   assert.deepEqual(seen, [["evaluate", "claude-haiku-test", null], ["work", "claude-sonnet-test", 150]]);
@@ -136,7 +139,7 @@ withDemo("an answer that would be longer is cut, and says so", async (fake) => {
   assert.equal(body.result.length, 600);
 }, {
   model: {
-    ...createSimulatedModel({ clock: { now: () => 0, after: () => () => {} } }),
+    ...createSimulatedModel({ clock: { now: () => 0, monotonic: () => 0, after: () => () => {} } }),
     work: ({ maxOutputTokens }) =>
       Promise.resolve({
         text: "x".repeat(maxOutputTokens * 4),

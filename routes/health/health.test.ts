@@ -82,6 +82,7 @@ Deno.test("GET /api/health/ready: a check that hangs is 503 after the deadline",
   // Every deadline is over at once on this clock.
   const clock = {
     now: () => 0,
+    monotonic: () => 0,
     after: (_ms: number, fn: () => void) => {
       queueMicrotask(fn);
       return () => {};

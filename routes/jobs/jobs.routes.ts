@@ -147,7 +147,8 @@ export const refundJob = createRoute({
   tags,
   summary: "Take the difference back",
   description:
-    "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). Once claimed, every repeat is " +
+    "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
+    "fee does not use goes to the pool. Once claimed, every repeat is " +
     "answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
     "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
     "serves trusted keys free, and the refund says `expired`.",
@@ -155,7 +156,9 @@ export const refundJob = createRoute({
     params: idParam,
     body: body(
       z.strictObject({
-        invoice: z.string().min(1).max(4_096).openapi({ description: "A BOLT11 invoice for exactly the amount owed" }),
+        invoice: z.string().min(1).max(4_096).openapi({
+          description: "A BOLT11 invoice for the amount owed, less what you leave for the routing fee",
+        }),
         lightningAddress: NOT_YET,
       }).openapi("ClaimRefund"),
     ),
@@ -163,7 +166,7 @@ export const refundJob = createRoute({
   responses: {
     200: json(refundSchema, "Paid"),
     202: json(refundSchema, "Being paid; the outcome is not known yet. `GET /api/jobs/{id}` shows it"),
-    ...errorResponses(400, 401, 404, 409, 503),
+    ...errorResponses(400, 401, 404, 409, 429, 503),
   },
 });
 

@@ -86,7 +86,12 @@ test("POST refund: 503 with the reason after a definite failure, and the claim i
   fake.walletFaults.pay = { kind: "fail" };
   const failed = await claimRefund(fake.world, fake.call, job.jobId, 10);
   assert.deepEqual([failed.status, failed.body.error.code], [503, "payout_failed"]);
-  assert.deepEqual(failed.body.error.details, { reason: "no route", refundAmountSats: 10 });
+  assert.deepEqual(failed.body.error.details, {
+    reason: "no route",
+    refundAmountSats: 10,
+    feeLimitSats: 10,
+    leaveSats: 9,
+  });
   const { costLedger } = (await fake.call("GET", `/api/jobs/${job.jobId}`)).body;
   assert.deepEqual([costLedger.refundState, costLedger.refundFailure, costLedger.refundPaymentHash], [
     "pending",

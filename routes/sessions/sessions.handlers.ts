@@ -1,5 +1,6 @@
 import type { AppDeps } from "@/lib/services.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
+import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import { idempotencyScope, keyTaken } from "@/lib/tasks/idempotency.ts";
@@ -10,7 +11,7 @@ import { decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
-import { closeSession as close, type Session } from "@/lib/sessions/sessions.machine.ts";
+import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/sessions/sessions.machine.ts";
 import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions/open.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
@@ -175,15 +176,20 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
 /** Ends a session that still lives, in one commit; one that is over already is returned as it is. */
 async function end(deps: AppDeps, handle: string, invoice: string | undefined): Promise<Session> {
   const { store, clock, settings } = deps;
+  const terms = {
+    dustSats: settings.refundDustSats,
+    claimDays: settings.refundClaimDays,
+    maxFeeSats: settings.refundMaxFeeSats,
+  };
   const before = await withChats(store, await readOwn(deps, handle));
   const expectedSats = await spendable(store, handle);
   // Before anything moves: an invoice that will not be paid must not end the session.
-  let paymentHash: string | null = null;
+  let payee: PayoutInvoice | null = null;
   if (invoice !== undefined && (before.state === "active" || before.state === "paused") && before.running === 0) {
     if (expectedSats < Math.max(1, settings.refundDustSats)) throw owesNothing();
-    ({ paymentHash } = checkPayerInvoice(invoice, expectedSats, before.deposit.paymentRequest, clock.now()));
+    const owed = { sats: expectedSats, feeCreditSats: sessionFeeCredit(before, terms) };
+    payee = checkPayerInvoice(invoice, owed, before.deposit.paymentRequest, clock.now());
   }
-  const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
   const now = clock.now();
   const outcome = await store.transact(async (tx) => {
     const session = await withChats(tx, await readSession(tx, handle) ?? before);
@@ -191,10 +197,10 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
     const step = close(session, { balanceSats, terms, now });
     if (step.outcome === "ended") return { outcome: "over" as const, session };
     if (step.outcome !== "applied") return { outcome: step.outcome };
-    if (invoice !== undefined && (paymentHash === null || balanceSats !== expectedSats)) {
+    if (invoice !== undefined && (payee === null || balanceSats !== expectedSats)) {
       return { outcome: "changed" as const };
     }
-    if (paymentHash !== null && await usedBefore(tx, paymentHash, "")) return { outcome: "used" as const };
+    if (payee !== null && await usedBefore(tx, payee, "")) return { outcome: "used" as const };
     // Only its token ends a session: from here on the id alone must not show it, for whoever has it takes the balance.
     const ended = { ...step.session, tokenUsed: true };
     await writeSessionStep(tx, session, { ...step, session: ended }, now);

@@ -201,7 +201,8 @@ export const closeSession = createRoute({
   security,
   summary: "Close and take the balance back",
   description:
-    "Pays the whole balance to an invoice of exactly that amount. The balance of an expired session is claimed the same " +
+    "Pays the whole balance to an invoice of exactly that amount. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
+    "fee does not use goes to the pool. The balance of an expired session is claimed the same " +
     "way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every " +
     "repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
     "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
@@ -211,7 +212,7 @@ export const closeSession = createRoute({
     body: body(
       z.strictObject({
         invoice: z.string().min(1).max(4_096).optional().openapi({
-          description: "A BOLT11 invoice for exactly `balanceSats`",
+          description: "A BOLT11 invoice for `balanceSats`, less what you leave for the routing fee",
         }),
         lightningAddress: NOT_YET,
       }).openapi("CloseSession"),
@@ -220,7 +221,7 @@ export const closeSession = createRoute({
   responses: {
     200: json(closedSchema, "Closed; paid, or waiting to be claimed"),
     202: json(closedSchema, "Closed; being paid, the outcome is not known yet. `GET /api/sessions/{id}` shows it"),
-    ...errorResponses(400, 401, 402, 403, 409, 503),
+    ...errorResponses(400, 401, 402, 403, 409, 429, 503),
   },
 });
 

@@ -295,7 +295,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
   async function close(session: Session, paymentRequest: string | undefined): Promise<Response> {
     const now = clock.now();
     const balanceSats = await spendable(store, session.handle);
-    const step = closeSession(session, { balanceSats, terms: { dustSats: 1, claimDays: 30 }, now });
+    const step = closeSession(session, { balanceSats, terms: { dustSats: 1, claimDays: 30, maxFeeSats: 10 }, now });
     if (step.outcome === "busy" || step.outcome === "unpaid") return error(409, "session_busy");
     if (step.outcome === "applied") {
       const { refund } = step;

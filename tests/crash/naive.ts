@@ -18,7 +18,7 @@ import { createStore } from "@/lib/store/store.ts";
 import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pricing.rules.ts";
-import { claim, payoutPaid } from "@/lib/payments/refunds.machine.ts";
+import { payoutClaimed, payoutPaid } from "@/lib/payments/refunds.machine.ts";
 import { addInvoice, getInvoice, type Invoice, newInvoice, settleInvoice } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { getRefund, putRefund } from "@/lib/payments/refunds.rows.ts";
@@ -34,7 +34,7 @@ const WALLET_ANSWER_MS = 30;
 const clock = systemClock;
 const random = systemRandom;
 const { evalModel, workModel, evalFeeSats, refundClaimDays: claimDays, refundDustSats: dustSats } = TEST_SETTINGS;
-const terms = { claimDays, dustSats };
+const terms = { claimDays, dustSats, maxFeeSats: 10 };
 
 async function openNaiveServer(
   dataDir: string,
@@ -175,7 +175,12 @@ async function openNaiveServer(
       await new Promise((resolve) => setTimeout(resolve, WALLET_ANSWER_MS));
       if (payment.state !== "paid") return json(503, { error: { code: "payout_failed" } });
       const now = clock.now();
-      const claimed = claim(refund, { paymentHash, paymentRequest, maxFeeSats: 10, claimedAt: now });
+      const claimed = payoutClaimed(refund, {
+        paymentHash,
+        paymentRequest,
+        amountSats: refund.sats,
+        claimedAt: now,
+      });
       const done = claimed.outcome === "claimed"
         ? payoutPaid(claimed.refund, { paymentHash, preimage: payment.preimage, feeSats: 0, now })
         : null;

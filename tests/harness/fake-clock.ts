@@ -99,6 +99,7 @@ export function createFakeClock(startMs: number = FAKE_START_MS): FakeClock {
 
   return {
     now: () => now,
+    monotonic: () => now - startMs,
     after(ms, fn) {
       if (!Number.isFinite(ms)) throw new RangeError(`a timer of ${ms} ms would fire at once on a real clock`);
       const timer = { at: now + Math.max(0, ms), fn };

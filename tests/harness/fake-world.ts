@@ -8,18 +8,28 @@ import { type Answer, createWorld, type World, type WorldOptions } from "./world
 
 export interface LeapingClock extends FakeClock {
   /**
-   * The wall clock jumps ahead, as after a suspended laptop wakes: running timers keep their remaining time. A month is
-   * then one step and not five million ticks of the sweeper.
+   * Time passes while nothing runs: the wall clock and monotonic time move on, running timers keep their remaining time. A
+   * month is then one step and not five million ticks of the sweeper.
    */
   leap(ms: number): void;
-  /** Time that ran, without the leaps (ms). */
+  /** The wall clock alone is set, ahead or (below 0) back. */
+  jump(ms: number): void;
+  /** Time that ran, without leaps and jumps (ms). */
   ran(): number;
 }
 
 export function createLeapingClock(): LeapingClock {
   const fake = createFakeClock();
   let leapt = 0;
-  return { ...fake, now: () => fake.now() + leapt, leap: (ms) => void (leapt += ms), ran: fake.now };
+  let jumped = 0;
+  return {
+    ...fake,
+    now: () => fake.now() + leapt + jumped,
+    monotonic: () => fake.monotonic() + leapt,
+    leap: (ms) => void (leapt += ms),
+    jump: (ms) => void (jumped += ms),
+    ran: fake.now,
+  };
 }
 
 /** A world in which only the test moves time, and the seed decides everything else. */

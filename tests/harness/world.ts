@@ -111,7 +111,7 @@ function mortal(engine: Engine, clock: Clock): {
   };
   return {
     kill: () => void (alive = false),
-    clock: { now: clock.now, after: (ms, fn) => clock.after(ms, () => alive && fn()) },
+    clock: { ...clock, after: (ms, fn) => clock.after(ms, () => alive && fn()) },
     tied: <T extends object>(backend: T): T =>
       new Proxy(backend, {
         get(target, name) {

@@ -197,7 +197,7 @@ const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts):
           deadlineMs,
         });
         const now = clock.now();
-        const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays };
+        const terms = { dustSats: settings.refundDustSats, claimDays: settings.refundClaimDays, maxFeeSats: 10 };
         await store.transact(async (tx) => {
           const job = await getJob(tx, lease.id);
           if (!job || !(await holdsLease(tx, lease))) return;
@@ -208,6 +208,8 @@ const closes = (parts: (job: Job, costSheet: CostSheet, quote: Quote) => Parts):
           const refund = newRefund({
             id: handle,
             source: { kind: "job", handle },
+            owner: null,
+            feeCreditSats: 0,
             sats: costSheet.refundSats,
             ...terms,
             now,

@@ -3,12 +3,13 @@
  * `rules.ts` are there to see; a harness that lets one pass proves nothing about the real code.
  */
 import type { Services } from "@/lib/services.ts";
+import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import type { Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type TaskSpec } from "@/lib/tasks/queue.ts";
-import { claim, payoutPaid } from "@/lib/payments/refunds.machine.ts";
+import { payoutClaimed, payoutPaid } from "@/lib/payments/refunds.machine.ts";
 import { createSettlements, type InvoiceHandler } from "@/lib/payments/settlements.ts";
 import type { SessionRequests } from "@/lib/sessions/requests.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
@@ -42,7 +43,14 @@ export function withTasks(
   handlers["job-work"] = other.jobWork?.(handlers["job-work"]) ?? handlers["job-work"];
   const changed = other.payouts?.(real.payouts) ?? real.payouts;
   const sessionRequests = other.sessionRequests ?? real.sessionRequests;
-  const settlements = createSettlements({ store, wallet, clock, log, handlers });
+  const settlements = createSettlements({
+    store,
+    wallet,
+    clock,
+    log,
+    guard: createLeapGuard({ clock, log }),
+    handlers,
+  });
   const tasks = [
     ...jobs.tasks,
     sessionRequests.task,
@@ -68,12 +76,12 @@ export const paysFirst: Naive = (services) =>
         const { store, wallet, clock } = services;
         const refund = await getRefund(store, refundId);
         if (refund?.state !== "pending") return { outcome: "taken", paymentHash: refund?.payout?.paymentHash ?? null };
-        const { paymentHash } = invoice;
-        const state = await wallet.pay({ ...invoice, amountSats: refund.sats, maxFeeSats: 10, timeoutMs: 5_000 });
+        const { paymentHash, amountSats } = invoice;
+        const state = await wallet.pay({ ...invoice, maxFeeSats: 10, timeoutMs: 5_000 });
         if (state.state !== "paid") return { outcome: "taken", paymentHash: null };
         const now = clock.now();
         await store.transact(async (tx) => {
-          const claimed = claim(refund, { ...invoice, maxFeeSats: 10, claimedAt: now });
+          const claimed = payoutClaimed(refund, { ...invoice, claimedAt: now });
           if (claimed.outcome !== "claimed") return;
           const paid = payoutPaid(claimed.refund, {
             paymentHash,

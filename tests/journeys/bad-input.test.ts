@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { encodeInvoice } from "@/lib/lightning/bolt11.ts";
+import type { RouteHint, RouteHop } from "@/lib/lightning/route-hints.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { claimRefund, createJob, paidJob, payerInvoice } from "../harness/payer.ts";
 import type { Answer } from "../harness/world.ts";
@@ -167,11 +168,41 @@ const invoiceFor = async (owed: Owed, amountSats: number | null) => {
   return { invoice: paymentRequest };
 };
 
-for (const difference of [-1, 1]) {
+refused(
+  "a refund invoice for a satoshi more than owed",
+  { status: 400, code: "invoice_wrong_amount", says: /not for exactly \d+ sats/ },
+  claiming((owed) => invoiceFor(owed, owed.sats + 1)),
+);
+refused(
+  "a refund invoice whose last hop costs more than is paid for the route",
+  { status: 400, code: "invoice_route_fee", says: /cost 11 sats, and at most \d+ .* leaves 1 for the fee/ },
+  claiming((owed) => Promise.resolve({ invoice: signed(owed, { routeHints: [[hop(11_000)]] }) })),
+);
+refused(
+  "a refund invoice whose last hop costs more than may be left for it",
+  { status: 400, code: "invoice_route_fee", says: /another wallet/ },
+  claiming((owed) => Promise.resolve({ invoice: signed(owed, { routeHints: [[hop(1_000_000)], [hop(2_000_000)]] }) })),
+);
+for (
+  const [code, text] of [
+    ["invoice_is_offer", "lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzr"],
+    ["invoice_is_offer", "LNO1QGSQVGNWGCG35Z6EE2H3YCZRADDM72XRFUA9UVE2RLRM9DEU7XYFZR"],
+    ["invoice_is_lnurl", "LNURL1DP68GURN8GHJ7UM9WFMXJCM99E3K7MF0V9CXJ0M385EKVCENXC6R2C35"],
+    ["invoice_is_lnurl", "lightning:lnurl1dp68gurn8ghj7um9wfmxjcm99e3k7mf0v9cxj0m385ekvcenxc6r2c35"],
+    ["invoice_is_lnurl", "lnurlp://example.com/pay"],
+    ["invoice_is_lightning_address", "payer@example.com"],
+    ["invoice_is_lightning_address", " Payer+tips@example.co.uk "],
+    ["invoice_is_bitcoin_address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"],
+    ["invoice_is_bitcoin_address", "1RustyRX2oai4EYYDpQGWvEL62BBGqN9T"],
+    ["invoice_is_bitcoin_address", "bitcoin:BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4?amount=0.01"],
+    ["invoice_is_payment_hash", "ab".repeat(32)],
+    ["invoice_is_payment_hash", "AB".repeat(32)],
+  ] as const
+) {
   refused(
-    `a refund invoice for ${difference > 0 ? "a satoshi more" : "a satoshi less"} than owed`,
-    { status: 400, code: "invoice_wrong_amount", says: /not for exactly \d+ sats/ },
-    claiming((owed) => invoiceFor(owed, owed.sats + difference)),
+    `${text} pasted as a refund invoice`,
+    { status: 400, code, says: /(not an invoice|over Lightning only).*lnbc/ },
+    claiming(() => Promise.resolve({ invoice: text })),
   );
 }
 refused(
@@ -295,7 +326,10 @@ refused("a claim on a job that is none", NO_JOB, async (fake) => {
 });
 
 /** A well-signed invoice of a stranger's node, right in all but what is named. */
-function signed(owed: Owed, wrong: { prefix?: "lnbc" | "lntb" | "lntbs"; amountMsat?: number }): string {
+function signed(
+  owed: Owed,
+  wrong: { prefix?: "lnbc" | "lntb" | "lntbs"; amountMsat?: number; routeHints?: RouteHint[] },
+): string {
   return encodeInvoice({
     prefix: "lnbcrt",
     amountMsat: owed.sats * 1_000,
@@ -307,3 +341,12 @@ function signed(owed: Owed, wrong: { prefix?: "lnbc" | "lntb" | "lntbs"; amountM
     ...wrong,
   }, new Uint8Array(32).fill(7));
 }
+
+/** A private channel whose fee its owner has chosen. */
+const hop = (feeBaseMsat: number): RouteHop => ({
+  nodeId: `02${"9e".repeat(32)}`,
+  shortChannelId: "1x1x1",
+  feeBaseMsat,
+  feePpm: 0,
+  cltvDelta: 40,
+});

@@ -121,6 +121,8 @@ class Sums implements Ledger {
       case "refund-unclaimed":
       case "payout":
       case "routing-fee":
+      case "routing-fee-reserve":
+      case "fee-reserve-unused":
       case "demo":
         return;
       default:

@@ -58,7 +58,7 @@ export async function endIn(
   const next = requestEnded(session, {
     durable: !chat,
     reservedSats: durableSats,
-    chargeSats,
+    costSheet,
     balanceSats,
     succeeded: state === "complete",
     terms: settings.sessions,
