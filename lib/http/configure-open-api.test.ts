@@ -33,7 +33,9 @@ Deno.test("configureOpenApi: the document is OpenAPI 3.1 and has every contract 
   const operation = document.paths["/api/things/{id}"].post;
   assert.equal(operation.requestBody.required, true);
   assert.deepEqual(Object.keys(operation.responses), ["204", "400", "404", "408", "413", "415", "429", "500", "503"]);
-  assert.equal(operation.responses["400"].content["application/json"].schema.$ref, "#/components/schemas/Error");
+  assert.equal(operation.responses["400"].$ref, "#/components/responses/Error400");
+  const { content } = document.components.responses.Error400;
+  assert.equal(content["application/json"].schema.$ref, "#/components/schemas/Error");
   assert.deepEqual(document.components.schemas.Error.required, ["error"]);
 });
 

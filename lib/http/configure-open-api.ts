@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { compress } from "hono/compress";
 import type { AppEnv, AppRouter } from "./create-app.ts";
+import { ERROR_DESCRIPTIONS } from "./errors.ts";
 
 const DOC = "/api/doc";
 const PAGE = "/api/reference";
@@ -115,36 +116,47 @@ async function text(module: Promise<{ default: unknown }>): Promise<string> {
   return content;
 }
 
-const error = (description: string) => ({
-  description,
-  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
-});
-
 interface Operation {
   requestBody?: unknown;
-  responses?: object;
+  responses?: Record<string, { description?: string; $ref?: string }>;
   security?: object[];
 }
 
-/** What every route may answer besides what its own contract says, and that no credential is needed where none is named. */
-function withCommonErrors<T extends { paths?: object }>(document: T): T {
+interface Document {
+  paths?: object;
+  components?: { responses?: object };
+}
+
+const COMMON = ["400", "429", "500"];
+const COMMON_WITH_BODY = ["408", "413", "415", "503"];
+
+/**
+ * What every route may answer besides what its own contract says, each error described once; and that no credential is needed where
+ * none is named.
+ */
+function withCommonErrors<T extends Document>(document: T): T {
+  const described = new Map(Object.entries(ERROR_DESCRIPTIONS));
+  const used = new Set<string>();
+  const ref = (status: string) => {
+    used.add(status);
+    return { $ref: `#/components/responses/Error${status}` };
+  };
   for (const methods of Object.values(document.paths ?? {})) {
     for (const operation of Object.values(methods as Record<string, Operation>)) {
-      const sent = operation.requestBody === undefined ? {} : {
-        408: error("The body did not arrive in time"),
-        413: error("The body is too large"),
-        415: error("The body is not JSON"),
-        503: error("Too much arrives at once, or something this needs is down; try again after Retry-After seconds"),
-      };
-      operation.responses = {
-        400: error("The request is not valid"),
-        ...sent,
-        429: error("Too many requests; wait as long as Retry-After says"),
-        500: error("An error of ours; the request id is all it tells"),
-        ...operation.responses,
-      };
+      const common = operation.requestBody === undefined ? COMMON : [...COMMON, ...COMMON_WITH_BODY];
+      const own = Object.entries(operation.responses ?? {}).map(([status, response]) =>
+        [status, response.description === described.get(status) ? ref(status) : response] as const
+      );
+      operation.responses = Object.fromEntries([...common.map((status) => [status, ref(status)] as const), ...own]);
       operation.security ??= [];
     }
   }
+  const responses = Object.fromEntries(
+    [...used].sort().map((status) => [`Error${status}`, {
+      description: described.get(status),
+      content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+    }]),
+  );
+  document.components = { ...document.components, responses };
   return document;
 }

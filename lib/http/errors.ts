@@ -153,22 +153,24 @@ export const errorSchema = z.object({
 
 export type ErrorBody = z.infer<typeof errorSchema>;
 
-const ERROR_DESCRIPTIONS = {
+/** What an error status means, in the API's description. */
+export const ERROR_DESCRIPTIONS = {
   400: "The request is not valid",
   401: "The credential is not good",
   402: "Payment is required first",
   403: "The credential does not allow this",
   404: "There is no such thing, or it is not yours",
   405: "The address has no such method; Allow names those it has",
-  408: "The request did not arrive completely",
+  408: "The request did not arrive completely, or not in time",
   409: "The current state does not allow this",
   413: "The body is too large",
   415: "The body is not JSON",
   422: "The request is not valid",
   429: "Too many requests; wait as long as Retry-After says",
   502: "The model's provider refused the instance's own call",
-  503: "Something this needs is down; try again after Retry-After seconds",
-} as const satisfies Record<ErrorStatus, string>;
+  503: "Too busy, or something this needs is down; try again after Retry-After seconds",
+  500: "An error of ours; the request id is all it tells",
+} as const satisfies Record<ErrorStatus | 500, string>;
 
 interface ErrorResponse {
   description: string;
