@@ -154,7 +154,7 @@ Deno.test("process: addresses that cannot be used are said in plain words, for e
     const kv = { KV_URL: "http://127.0.0.1:9/connect", DENO_KV_ACCESS_TOKEN: "token-that-nobody-has" };
     for (const args of [[], ["audit"]]) {
       const page = await run(args, `${folder}/data`, { LNBITS_URL: "http://h/wallet?usr=a", LNBITS_API_KEY: "k" });
-      assert.deepEqual([page.code, /^timmy: these settings are not usable:\n  LNBITS_URL must be /.test(page.said)], [
+      assert.deepEqual([page.code, /^timmy: these settings are not usable:\n {2}LNBITS_URL must be /.test(page.said)], [
         1,
         true,
       ]);
