@@ -61,7 +61,6 @@ export function alwaysTrue(books: Books, must: Must): void {
   accountLaws(books, must);
   chargeLaws(books, must);
   requestLaws(books, must);
-  taskLaws(books, must);
 }
 
 /** A payout happens at most once per refund, by the wallet's own books. */
@@ -188,8 +187,8 @@ function requestLaws({ sessions, requests, results, entries, jobs }: Books, must
   }
 }
 
-/** What goes on has its task, and what has come to its end has none. */
-function taskLaws({ jobs, sessions, requests, refunds, invoices, tasks }: Books, must: Must): void {
+/** Always, of a program that plans its work: what goes on has its task, and what has come to its end has none. */
+export function taskLaws({ jobs, sessions, requests, refunds, invoices, tasks }: Books, must: Must): void {
   const planned = new Set(tasks.map(({ kind, id }) => `${kind} ${id}`));
   for (const { handle, state } of jobs) {
     for (const [kind, active] of [["evaluate", "evaluating"], ["work", "executing"]]) {
@@ -208,15 +207,6 @@ function taskLaws({ jobs, sessions, requests, refunds, invoices, tasks }: Books,
   for (const { id, session, state } of requests) {
     const has = planned.has(`session-request ${session}.${id}`);
     must(has === (state === "running"), "a running request has its task, and no other has", state);
-  }
-  const going = new Set([
-    ...jobs.flatMap(({ handle, state }) => state === "evaluating" || state === "executing" ? [handle] : []),
-    ...refunds.flatMap(({ id, state }) => state === "paying" ? [id] : []),
-    ...requests.flatMap(({ id, session, state }) => state === "running" ? [`${session}.${id}`] : []),
-  ]);
-  for (const { kind, id } of tasks) {
-    const works = ["evaluate", "work", "payout", "session-request"].includes(kind);
-    must(!works || going.has(id), "no work is planned for what is over", `${kind} ${id}`);
   }
   for (const { handle, state } of sessions) {
     const lives = state === "active" || state === "paused";
@@ -250,6 +240,19 @@ export function trueAtRest(books: Books, must: Must): void {
     must(state !== "paying", "a claimed refund is paid or open again", `${sats} sats are still being paid`);
   }
   walletLaws(books, must);
+  leftoverLaws(books, must);
+}
+
+function leftoverLaws({ jobs, refunds, requests, tasks }: Books, must: Must): void {
+  const going = new Set([
+    ...jobs.flatMap(({ handle, state }) => state === "evaluating" || state === "executing" ? [handle] : []),
+    ...refunds.flatMap(({ id, state }) => state === "paying" ? [id] : []),
+    ...requests.flatMap(({ id, session, state }) => state === "running" ? [`${session}.${id}`] : []),
+  ]);
+  for (const { kind, id } of tasks) {
+    const works = ["evaluate", "work", "payout", "session-request"].includes(kind);
+    must(!works || going.has(id), "no work is planned for what is over", `${kind} ${id}`);
+  }
 }
 
 /** What came and went by the wallet's word is what the ledger booked. */

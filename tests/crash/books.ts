@@ -45,7 +45,10 @@ export function compareBooks(
 ): Violation[] {
   const found: Violation[] = [];
   const report = (kind: ViolationKind, what: string) => void found.push({ kind, what });
-  const must: Must = (holds, law, detail) => holds || report(LAWS[law], `${law}: ${detail}`);
+  const must: Must = (holds, law, detail) => {
+    const session = /session|request|reserved/.test(law) && { session: true as const };
+    if (!holds) found.push({ kind: LAWS[law], what: `${law}: ${detail}`, ...session });
+  };
   alwaysTrue(books, must);
   trueAtRest(books, must);
   const [payers, holders] = [[...records], [...sessions]];

@@ -21,7 +21,7 @@ import { affordableOutputTokens, quote as quotePrice } from "@/lib/metering/pric
 import { payoutClaimed, payoutPaid } from "@/lib/payments/refunds.machine.ts";
 import { addInvoice, getInvoice, type Invoice, newInvoice, settleInvoice } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
-import { getRefund, putRefund } from "@/lib/payments/refunds.rows.ts";
+import { getRefund, payoutKey, type PayoutRow, putRefund } from "@/lib/payments/refunds.rows.ts";
 import { jobBody } from "@/routes/jobs/jobs.body.ts";
 import * as machine from "@/lib/jobs/jobs.machine.ts";
 import { getJob, getResult, putJob, putResult } from "@/lib/jobs/jobs.rows.ts";
@@ -185,7 +185,10 @@ async function openNaiveServer(
         ? payoutPaid(claimed.refund, { paymentHash, preimage: payment.preimage, feeSats: 0, now })
         : null;
       if (!done) throw new Error("a pending refund was not payable");
-      await store.transact((tx) => putRefund(tx, done.refund));
+      await store.transact(async (tx) => {
+        await putRefund(tx, done.refund);
+        tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId: refund.id, at: now } satisfies PayoutRow);
+      });
       await store.transact((tx) => post(tx, done.postings.filter(({ sats }) => sats > 0), now));
       return json(200, {
         refundState: "paid",

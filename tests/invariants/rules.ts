@@ -2,7 +2,7 @@
 import type { TaskRow } from "@/lib/tasks/due.ts";
 import type { JobState } from "@/lib/jobs/jobs.machine.ts";
 import { readBooks } from "../books/books.ts";
-import { alwaysTrue, payoutLaws, trueAtRest } from "../books/laws.ts";
+import { alwaysTrue, payoutLaws, taskLaws, trueAtRest } from "../books/laws.ts";
 import type { FakeWorld } from "../harness/fake-world.ts";
 import type { Answer } from "../harness/world.ts";
 import { assertSessions, assertSessionsAtRest, readSessions, SessionHistory } from "./session-rules.ts";
@@ -130,6 +130,7 @@ export async function assertAlways(fake: FakeWorld, history: History, when: stri
       must(ok || (mayBeShort && name === "the wallet can pay all that is owed"), name, detail);
     }
     alwaysTrue(books, must);
+    taskLaws(books, must);
     await assertIndexed(fake);
     await assertSessions(fake, history.sessions);
     await assertReads(fake, history);
