@@ -35,7 +35,10 @@ export interface Books {
     topup: { invoice: Hash } | null;
   })[];
   requests: (
-    & Pick<SessionRequest, "id" | "session" | "mode" | "state" | "text" | "reservedSats" | "grantedSats">
+    & Pick<
+      SessionRequest,
+      "id" | "session" | "mode" | "state" | "text" | "reservedSats" | "grantedSats" | "usage" | "evalUsage"
+    >
     & Pick<SessionRequest, "actualSats" | "chargeSats" | "subsidySats">
   )[];
   /** Requests whose text is kept, and is not empty. */
