@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 /** Records as JSON: what may be stored, how it lies in the engine, and the frozen value that readers get. */
 
 /** Every stored record carries the version of its own shape, so that a newer program can read an older row. */
@@ -78,6 +80,25 @@ export interface EncodedRow {
 }
 
 export const utf8 = (text: string): Uint8Array => encoder.encode(text);
+export const utf8Bytes = (text: string): number => Buffer.byteLength(text);
+
+/** UTF-8 of many texts in one piece of memory: one for each text would cost several times as much. */
+export class Utf8Writer {
+  #rest: Uint8Array;
+
+  /** @param bytes of all texts together, at least. */
+  constructor(bytes: number) {
+    this.#rest = new Uint8Array(bytes);
+  }
+
+  write(text: string): Uint8Array {
+    const { read, written } = encoder.encodeInto(text, this.#rest);
+    if (read < text.length) throw new Error("a text is longer than was said");
+    const bytes = this.#rest.subarray(0, written);
+    this.#rest = this.#rest.subarray(written);
+    return bytes;
+  }
+}
 
 /** Lays out a row whose JSON has these bytes, in pieces of at most `pieceBytes` when it is larger than that. */
 export function encode(whole: Uint8Array, pieceBytes: number): EncodedRow {

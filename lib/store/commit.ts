@@ -1,8 +1,8 @@
 import type { Clock } from "@/lib/clock.ts";
-import { encode, utf8, type Versioned } from "./codec.ts";
+import { encode, Utf8Writer, type Versioned } from "./codec.ts";
 import { type Commit, type Engine, ENGINE_LIMITS, type Key } from "./engine.ts";
 import type { Fence } from "./fence.ts";
-import { type Announced, eventText, type Group } from "./group.ts";
+import { type Announced, eventText, type Group, piecesFor } from "./group.ts";
 import type { Head } from "./head.ts";
 import { pieceKey } from "./keys.ts";
 import { unavailable } from "./limits.ts";
@@ -80,7 +80,11 @@ export class Committer {
 
     const isNewest = head.group === id;
     if (!isNewest) rows.clear(); // others have committed on top of it
-    else for (const [name, write] of group.writes) rows.remember(name, cellOf(write));
+    else {
+      for (const [name, { value, valueBytes }] of group.writes) {
+        rows.remember(name, { value, bytes: valueBytes, pieces: piecesFor(valueBytes) });
+      }
+    }
     stats.commits++;
     stats.rowsWritten += set.length + remove.length;
     for (const { value } of set) stats.bytesWritten += value.length;
@@ -130,17 +134,21 @@ export class Committer {
     const { head, eventLogSize } = this.#options;
     const set: { key: Key; value: Uint8Array }[] = [];
     const remove: Key[] = [];
+    let bytes = 0;
+    for (const { valueBytes } of events) bytes += valueBytes;
+    for (const { valueBytes } of group.writes.values()) bytes += valueBytes;
+    const writer = new Utf8Writer(bytes);
     for (const [i, event] of events.entries()) {
       const seq = head.seq + 1 + i;
-      set.push({ key: ["event", seq], value: utf8(eventText(event, seq, at)) });
+      set.push({ key: ["event", seq], value: writer.write(eventText(event, seq, at)) });
       if (seq > eventLogSize) remove.push(["event", seq - eventLogSize]);
     }
-    for (const { key, bytes, had } of group.writes.values()) {
+    for (const { key, text, had } of group.writes.values()) {
       let pieces = 0;
-      if (bytes === null) {
+      if (text === null) {
         remove.push(key);
       } else {
-        const row = encode(bytes, ENGINE_LIMITS.valueBytes);
+        const row = encode(writer.write(text), ENGINE_LIMITS.valueBytes);
         pieces = row.pieces.length;
         set.push({ key, value: row.value });
         for (const [i, value] of row.pieces.entries()) set.push({ key: pieceKey(key, i), value });
@@ -178,15 +186,6 @@ export class Committer {
     }
     return false;
   }
-}
-
-function cellOf({ value, bytes }: { value: Versioned | null; bytes: Uint8Array | null }) {
-  const size = bytes?.length ?? 0;
-  return {
-    value,
-    bytes: size,
-    pieces: size <= ENGINE_LIMITS.valueBytes ? 0 : Math.ceil(size / ENGINE_LIMITS.valueBytes),
-  };
 }
 
 function refuse(group: Group<Member>, error: StoreError): void {

@@ -1,5 +1,5 @@
 import { ENGINE_LIMITS, type Key } from "./engine.ts";
-import { seal, utf8, type Versioned } from "./codec.ts";
+import { seal, utf8Bytes, type Versioned } from "./codec.ts";
 import { type EventBody, StoreError } from "./types.ts";
 
 /** What transactions that are committed together have in common, and how much of one commit each takes. */
@@ -19,12 +19,14 @@ const PIECE_KEY_BYTES = 16;
 const EVENT_FIELDS_BYTES = 64;
 const EVENT_KEY_BYTES = 64;
 
-/** A row set, or (`value` and `bytes` null) deleted. */
+/** A row set, or (`value` and `text` null) deleted. */
 export interface Write {
   key: Key;
   keyBytes: number;
   value: Versioned | null;
-  bytes: Uint8Array | null;
+  /** JSON of the value. */
+  text: string | null;
+  valueBytes: number;
   /** The caller vouches that no row has this key: there are no pieces to look for. */
   isNew: boolean;
   /** Pieces the committed row lies in: those the new one does not overwrite are deleted with it. */
@@ -36,6 +38,7 @@ export interface Announced {
   body: EventBody;
   /** JSON of the body. */
   text: string;
+  /** Of the whole event, at most. */
   valueBytes: number;
 }
 
@@ -96,10 +99,13 @@ export class Group<M> {
   }
 }
 
+/** How many pieces lie beside a row of so many bytes. */
+export const piecesFor = (valueBytes: number): number =>
+  valueBytes <= ENGINE_LIMITS.valueBytes ? 0 : Math.ceil(valueBytes / ENGINE_LIMITS.valueBytes);
+
 /** A row with its pieces and those of the row it replaces. */
-function addWrite(total: Cost, { keyBytes, bytes, had }: Write, sign: 1 | -1): void {
-  const valueBytes = bytes?.length ?? 0;
-  const pieces = valueBytes <= ENGINE_LIMITS.valueBytes ? 0 : Math.ceil(valueBytes / ENGINE_LIMITS.valueBytes);
+function addWrite(total: Cost, { keyBytes, valueBytes, had }: Write, sign: 1 | -1): void {
+  const pieces = piecesFor(valueBytes);
   const beside = Math.max(pieces, had);
   total.mutations += sign * (1 + beside);
   total.valueBytes += sign * (valueBytes + (pieces > 0 ? HEADER_BYTES : 0));
@@ -123,7 +129,7 @@ const fits = (cost: Cost): boolean =>
 export function announce({ v: _v, seq: _seq, at: _at, ...given }: EventBody): Announced {
   if (typeof given.type !== "string") throw new TypeError("an event must have a type");
   const { value, text } = seal(given as EventBody);
-  const valueBytes = utf8(text).length + EVENT_FIELDS_BYTES;
+  const valueBytes = utf8Bytes(text) + EVENT_FIELDS_BYTES;
   if (valueBytes > ENGINE_LIMITS.valueBytes) {
     throw new StoreError("too_large", `an event of ${valueBytes} bytes: the log takes ${ENGINE_LIMITS.valueBytes}`);
   }

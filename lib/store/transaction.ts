@@ -1,4 +1,4 @@
-import { freezeRecord, sealRecord, utf8, type Versioned } from "./codec.ts";
+import { freezeRecord, sealRecord, utf8Bytes, type Versioned } from "./codec.ts";
 import { announce, type Announced, type Group, GroupFull, type Wanted, type Write } from "./group.ts";
 import type { Key } from "./engine.ts";
 import { keyText, writableKeyBytes } from "./keys.ts";
@@ -63,12 +63,13 @@ class Run implements Wanted {
     this.alive();
     const keyBytes = writableKeyBytes(key);
     const { value, text } = sealRecord(record);
-    this.writes.set(keyText(key), { key, keyBytes, value, bytes: utf8(text), isNew, had: 0 });
+    const valueBytes = utf8Bytes(text);
+    this.writes.set(keyText(key), { key, keyBytes, value, text, valueBytes, isNew, had: 0 });
   }
   delete(key: Key): void {
     this.alive();
     const keyBytes = writableKeyBytes(key);
-    this.writes.set(keyText(key), { key, keyBytes, value: null, bytes: null, isNew: false, had: 0 });
+    this.writes.set(keyText(key), { key, keyBytes, value: null, text: null, valueBytes: 0, isNew: false, had: 0 });
   }
 }
 

@@ -1,5 +1,7 @@
 import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
-import { runnerOf, type Slot } from "./runner.ts";
+import { type Lease, runnerOf, type Slot } from "./runner.ts";
+
+export type { Lease };
 
 /** Plans a task, moves it to another time, or (null) ends it. There is at most one task of a kind for an id. */
 export interface TaskOrder {
@@ -9,16 +11,6 @@ export interface TaskOrder {
   dueAt: number | null;
   /** How many attempts have failed so far; 0 when left out. */
   attempt?: number;
-}
-
-/** The right to run one task until `until`. `token` is the fence: a closing transaction compares it. */
-export interface Lease {
-  kind: string;
-  id: string;
-  attempt: number;
-  token: string;
-  owner: string;
-  until: number;
 }
 
 /** The one row of a task. Exactly one index row points at it: under `due` while it waits, under `leased` while it runs. */

@@ -1,11 +1,19 @@
-import type { Lease } from "./due.ts";
-
 /** The task runner as a transaction that plans work sees it. */
 export interface Runner {
   /** A free place for a task of this kind that is due at `dueAt` (ms since the epoch); null when it is not due yet, too. */
   reserve(kind: string, dueAt: number): Slot | null;
   /** Work was committed that nobody has claimed, due at `dueAt`. */
   ring(kind: string, dueAt: number): void;
+}
+
+/** The right to run one task until `until`. `token` is the fence: a closing transaction compares it. */
+export interface Lease {
+  kind: string;
+  id: string;
+  attempt: number;
+  token: string;
+  owner: string;
+  until: number;
 }
 
 /** A place in the runner, and the lease that goes with it. */
