@@ -7,7 +7,6 @@ import { createApp } from "@/app.ts";
 import { openInstance, STORE_FILE } from "@/deps.ts";
 import { ENV_NAMES, parseEnv } from "@/env.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
-import { createLogger } from "@/lib/http/logger-pino.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Engine, Key } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
@@ -39,7 +38,7 @@ const torn = (engine: Engine): Engine => ({
 
 if (import.meta.main) {
   const env = parseEnv(Object.fromEntries(ENV_NAMES.map((name) => [name, Deno.env.get(name)])));
-  const instance = await openInstance(env, createLogger({ level: env.logLevel }));
+  const instance = await openInstance(env, { debug() {}, info() {}, warn() {}, error() {} });
   const { clock, random, settings } = instance.services;
   const engine = torn(await openDenoEngine(`${env.dataDir}/${STORE_FILE}`, { exclusive: true }));
   // In place of the instance's own store, which nobody writes to.

@@ -16,7 +16,7 @@ const beginningIn = (storeOf: (store: Store, session: string) => Promise<Store> 
 };
 
 /** Looks whether the balance would do and sets nothing aside: everybody who asks at once is answered from the same sats. */
-export const reservesNothing: Naive = beginningIn((store) =>
+const reservesNothing: Naive = beginningIn((store) =>
   changedStore(store, (tx) => ({
     ...tx,
     set: (key, value) => key[0] === "entry" || key[0] === "account" ? undefined : tx.set(key, value),
