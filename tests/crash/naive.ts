@@ -1,7 +1,8 @@
 /**
- * The control of the crash harness: the real program over a database that tears commits apart. What a commit writes of records and
- * balances lands first; its ledger entries and the tasks that go on with it land a moment later. As long as the process lives
- * nobody sees it. Killed in between, it has money that no entry explains, and jobs and requests that nothing goes on with.
+ * The control of the crash harness: the real program over a database that tears commits apart. What a commit writes of ledger entries
+ * and tasks lands first, records and balances a moment later. As long as the process lives nobody sees it, since no answer is made
+ * from the first half. Killed in between, it has entries that no balance counts, and jobs and requests whose task has ended before
+ * they have.
  */
 import { createApp } from "@/app.ts";
 import { openInstance, STORE_FILE } from "@/deps.ts";
@@ -17,22 +18,22 @@ import { createBackground } from "@/queue.ts";
 
 /** How long the second half of a commit is behind the first (ms). */
 const BEHIND_MS = 20;
-const LATER: readonly unknown[] = ["entry", "task", "due", "leased"];
+const FIRST: readonly unknown[] = ["entry", "task", "due", "leased"];
 
 /** The same database, whose commits are two. */
 const torn = (engine: Engine): Engine => ({
   ...engine,
   async commit(commit) {
-    const half = (later: boolean) => {
-      const isOfIt = (key: Key) => LATER.includes(key[0]) === later;
+    const half = (first: boolean) => {
+      const isOfIt = (key: Key) => FIRST.includes(key[0]) === first;
       return { set: commit.set.filter(({ key }) => isOfIt(key)), delete: commit.delete.filter(isOfIt) };
     };
-    const committed = await engine.commit({ ...commit, ...half(false) });
-    const rest = half(true);
-    if (!committed || rest.set.length + rest.delete.length === 0) return committed;
-    await new Promise((resolve) => setTimeout(resolve, BEHIND_MS));
-    await engine.commit({ ...rest, check: { key: ["no such row"], versionstamp: null }, bell: false });
-    return committed;
+    const first = half(true);
+    if (first.set.length + first.delete.length > 0) {
+      await engine.commit({ ...first, check: { key: ["no such row"], versionstamp: null }, bell: false });
+      await new Promise((resolve) => setTimeout(resolve, BEHIND_MS));
+    }
+    return await engine.commit({ ...commit, ...half(false) });
   },
 });
 
