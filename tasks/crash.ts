@@ -146,7 +146,7 @@ async function control(args: CrashArgs): Promise<boolean> {
   const kindsOf = (sessions: boolean) =>
     new Set(killed.violations.filter(({ session }) => (session ?? false) === sessions).map(({ kind }) => kind));
   const isCaught = (kinds: Set<string>) =>
-    kinds.has("stuck") && (kinds.has("paid twice") || kinds.has("books") || kinds.has("contradiction"));
+    kinds.has("stuck") && (["paid twice", "books", "contradiction", "audit"] as const).some((kind) => kinds.has(kind));
   const [jobs, sessions] = [kindsOf(false), kindsOf(true)];
   const caught = isCaught(jobs) && isCaught(sessions);
   const found = `jobs: ${[...jobs].join(", ") || "nothing"}; sessions: ${[...sessions].join(", ") || "nothing"}`;

@@ -64,7 +64,7 @@ function drawAsk(dice: Dice, token: string): AskPlan {
   const chat = dice.chance(0.6);
   const streamed = chat && dice.chance(0.6);
   const hangsUp = streamed && kind !== "refuse" && kind !== "fail" && dice.chance(0.4);
-  const end = kind === "refuse" ? "rejected" : kind === "fail" ? "failed" : "complete";
+  const end = kind === "refuse" || kind === "fail" ? "rejected" : "complete";
   return {
     token,
     mode: chat ? "chat" : "request",
