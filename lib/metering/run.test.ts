@@ -315,6 +315,19 @@ Deno.test("run: an exception of our own is no end of a request: it is thrown as 
   await assert.rejects(ran({ work: { evaluate: () => Promise.reject(own) } }), own);
 });
 
+Deno.test("failedBy: who gives up what was to be tried again knows which call had used what", async () => {
+  const thrown = async (faults: Partial<SimulatedFaults>) =>
+    await world(faults).ran({ limits: { triedAgain: true } }).then(
+      () => assert.fail("it did not fail"),
+      (error) => failedBy(error),
+    );
+  const fault = { kind: "passing", usage: COUNTED } as const;
+  const judging = await thrown({ evaluate: [fault] });
+  assert.deepEqual(judging.used, { evaluation: COUNTED, work: null }, "an evaluation is no work, at the work's rates");
+  const writing = await thrown({ work: [fault] });
+  assert.deepEqual(writing.used, { evaluation: await evaluationOf(), work: COUNTED }, "nor forgotten");
+});
+
 Deno.test("failedBy: a model's error is the provider's, anything else is ours and says nothing of the inside", () => {
   const error = new ModelError("the provider is down", { kind: "broken", usage: COUNTED });
   const byProvider = failedBy(error);

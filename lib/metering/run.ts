@@ -111,12 +111,19 @@ function endOf(
     const deliveredTokens = countedTokens(delivered);
     return { end: "broken", used, deliveredTokens, errorMessage, failure: failureOf(error) };
   }
-  if (limits.triedAgain && !error.permanent) throw error;
+  if (limits.triedAgain && !error.permanent) {
+    usedUntil.set(error, used);
+    throw error;
+  }
   return failedBy(error, used);
 }
 
+/** What a request had used when an error was thrown for another try: whoever gives up has only the error. */
+const usedUntil = new WeakMap<object, Used>();
+const NOTHING: Used = { evaluation: null, work: null };
+
 /** A failure before any text: by the provider when a model call says so, else by us. */
-export function failedBy(cause: unknown, used: Used = { evaluation: null, work: null }): Outcome {
+export function failedBy(cause: unknown, used: Used = usedUntil.get(cause as object) ?? NOTHING): Outcome {
   const known = cause instanceof ModelError ? cause : null;
   const why = known?.message ?? "a backend did not answer";
   const counted = known?.usage !== undefined && used.evaluation === null && used.work === null
