@@ -10,7 +10,7 @@ import { quoteJob } from "@/lib/jobs/job-quote.ts";
 import { costOf, costSheetOf, type Outcome } from "@/lib/metering/close.rules.ts";
 import { charge, type Posting } from "@/lib/ledger/postings.ts";
 import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
-import { claim, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
+import { payoutClaimed, payoutPaid, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { plan } from "@/lib/tasks/due.ts";
 import { invoiceKey, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
@@ -26,7 +26,7 @@ import {
   workPaid,
 } from "@/lib/jobs/jobs.machine.ts";
 import { putJob, putResult } from "@/lib/jobs/jobs.rows.ts";
-import { TEST_SETTINGS } from "@/tests/harness/world.ts";
+import { TEST_RATES, TEST_SETTINGS } from "@/tests/harness/world.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 /** Jobs in a commit: what fits in one. */
@@ -124,7 +124,7 @@ interface Seed {
 /** All rows of one job but its ledger's. @returns the postings. */
 async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed): Promise<Posting[]> {
   const { evalModel, workModel, evalFeeSats, refundDustSats: dustSats, refundClaimDays: claimDays } = TEST_SETTINGS;
-  const terms = { dustSats, claimDays };
+  const terms = { dustSats, claimDays, maxFeeSats: 10 };
   const invoice = (paymentHash: string, amountSats: number): InvoiceSummary => ({
     paymentHash,
     paymentRequest: template,
@@ -150,15 +150,28 @@ async function writeJob(tx: Tx, { handle, hashes, claimed, template, at }: Seed)
   };
 
   const btcPrice = { current: () => ({ usd: 100_000, source: "test", at }) };
-  const quote = await quoteJob({ settings: TEST_SETTINGS, btcPrice }, job);
+  const quote = await quoteJob({ settings: TEST_SETTINGS, btcPrice, ratesFor: () => Promise.resolve(TEST_RATES) }, job);
   const { sats } = quote;
   const workInvoice = invoice(hashes.work, sats);
   const usage = { inputTokens: 80, outputTokens: 40, source: "estimated" as const };
   take(evalPaid(job, { paymentHash: evalInvoice.paymentHash, paidSats: evalFeeSats, now: at }));
-  take(accepted(job, { reason: "[simulated] Accepted: no refused phrase was found.", usage, quote, workInvoice }));
+  take(
+    accepted(job, {
+      reason: "[simulated] Accepted: no refused phrase was found.",
+      usage,
+      evalCostSats: 1,
+      quote,
+      workInvoice,
+    }),
+  );
   take(workPaid(job, { paymentHash: workInvoice.paymentHash, paidSats: sats, now: at }));
   const outcome: Outcome = { end: "complete", used: { evaluation: null, work: usage }, finish: "stop" };
-  const costSheet = costSheetOf(outcome, costOf(quote, outcome, true), { paidSats: sats, grantedSats: 0 });
+  const costSheet = costSheetOf(outcome, costOf(quote, outcome, true), {
+    paidSats: sats,
+    grantedSats: 0,
+    poolCreditPct: TEST_SETTINGS.freeTier.config.poolCreditPct,
+    btcUsd: 100_000,
+  });
   take(workEnded(job, { outcome, costSheet, grantedSats: 0, terms, now: at }));
 
   putJob(tx, job);

@@ -36,6 +36,7 @@ const FAILED: Outcome = {
   by: "provider",
   used: { evaluation: null, work: null },
   errorMessage: "broken",
+  failure: null,
 };
 /** What USAGE costs by QUOTE, by the one formula. */
 const ACTUAL = costOf(QUOTE, COMPLETE, true);
@@ -52,16 +53,18 @@ function end(job: Job, outcome: Outcome, terms = TERMS): Step | NoStep {
   return { ...step, postings: [...nonZero(charged), ...step.postings] };
 }
 const sheetOf = ({ paidSats, grantedSats }: Job, outcome: Outcome): CostSheet =>
-  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats });
+  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats, poolCreditPct: 10, btcUsd: 100_000 });
 
-const EVAL_FAILED = { message: "broken", usage: null, terms: TERMS, now: NOW };
+const EVAL_FAILED = { message: "broken", usage: null, evalCostSats: 0, terms: TERMS, now: NOW };
 
 /** One of every fact, as it would arrive for the usual job. */
 const FACTS = {
   evalPaid: (job: Job) => evalPaid(job, { paymentHash: EVAL.paymentHash, paidSats: 10, now: NOW }),
-  accepted: (job: Job) => accepted(job, { reason: "fine", usage: USAGE, quote: QUOTE, workInvoice: WORK }),
-  rejected: (job: Job) => rejected(job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }),
-  evaluationRefused: (job: Job) => evaluationRefused(job, { reason: "filtered", usage: USAGE, terms: TERMS, now: NOW }),
+  accepted: (job: Job) =>
+    accepted(job, { reason: "fine", usage: USAGE, evalCostSats: 2, quote: QUOTE, workInvoice: WORK }),
+  rejected: (job: Job) => rejected(job, { reason: "no", usage: USAGE, evalCostSats: 2, terms: TERMS, now: NOW }),
+  evaluationRefused: (job: Job) =>
+    evaluationRefused(job, { reason: "filtered", usage: USAGE, evalCostSats: 2, terms: TERMS, now: NOW }),
   evaluationFailed: (job: Job) => evaluationFailed(job, { ...EVAL_FAILED, keptSats: 0 }),
   workPaid: (job: Job) => workPaid(job, { paymentHash: WORK.paymentHash, paidSats: 500, now: NOW }),
   workDone: (job: Job) => end(job, COMPLETE),
@@ -248,7 +251,7 @@ Deno.test("evalPaid: what was paid beyond the fee stays the payer's", () => {
     ["lightning", "revenue:eval", 10],
     ["lightning", JOB, 3],
   ]);
-  const refused = rejected(step.job, { reason: "no", usage: USAGE, terms: TERMS, now: NOW }) as Step;
+  const refused = rejected(step.job, { reason: "no", usage: USAGE, evalCostSats: 2, terms: TERMS, now: NOW }) as Step;
   assert.equal(refused.refund?.sats, 3);
   assert.deepEqual(refused.postings.map(({ from, to, sats }) => [from, to, sats]), [[JOB, REFUND, 3]]);
 });
@@ -335,10 +338,18 @@ Deno.test("workEnded: what it cost is earned, the rest is owed, to the satoshi",
 const NONE = { evaluation: null, work: null };
 const ENDS: [outcome: Outcome, state: JobState, interrupted: boolean][] = [
   [COMPLETE, "complete", false],
-  [{ end: "broken", used: NONE, deliveredTokens: 320, errorMessage: "cut" }, "complete", true],
+  [{ end: "broken", used: NONE, deliveredTokens: 320, errorMessage: "cut", failure: null }, "complete", true],
   [{ end: "left", used: NONE, delivered: true, errorMessage: "gone" }, "complete", true],
-  [{ end: "refused", by: "provider", used: NONE, delivered: true, reason: "filtered" }, "complete", true],
-  [{ end: "refused", by: "provider", used: { ...NONE, work: USAGE }, delivered: false, reason: "no" }, "failed", false],
+  [
+    { end: "refused", by: "provider", used: NONE, delivered: true, reason: "filtered", failure: null },
+    "complete",
+    true,
+  ],
+  [
+    { end: "refused", by: "provider", used: { ...NONE, work: USAGE }, delivered: false, reason: "no", failure: null },
+    "failed",
+    false,
+  ],
   [{ end: "left", used: NONE, delivered: false, errorMessage: "gone" }, "failed", false],
   [FAILED, "failed", false],
   [{ ...FAILED, by: "us" }, "failed", false],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Job } from "./jobs.machine.ts";
 import { getResult } from "./jobs.rows.ts";
-import { estimateTokens } from "@/lib/ai/usage.ts";
+import { countedTokens } from "@/lib/ai/tokens.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
@@ -99,7 +99,7 @@ Deno.test("work: broken off while somebody reads along it is complete and interr
     await clock.advance(60_000);
     const { state, interrupted, costSheet } = (await world.rows<Job>(["job"]))[0]?.value ?? assert.fail("no job");
     assert.deepEqual([state, interrupted, modelFaults.work.length], ["complete", true, 1], "not tried again");
-    assert.deepEqual(costSheet?.usage, { inputTokens: 0, outputTokens: estimateTokens(told), source: "estimated" });
+    assert.deepEqual(costSheet?.usage, { inputTokens: 0, outputTokens: countedTokens(told), source: "estimated" });
     assert.equal(costSheet?.chargeSats, 1);
     assert.equal((await getResult(world.store, offered.handle))?.text, told);
     await assertAudit(world);

@@ -39,6 +39,7 @@ const refused = (by: "evaluator" | "provider", rest: Partial<Extract<Outcome, { 
   used: BOTH,
   delivered: false,
   reason: "no",
+  failure: null,
   ...rest,
 });
 const left = (delivered: boolean, used = BOTH as Outcome["used"]): Outcome => ({
@@ -52,12 +53,14 @@ const broken = (deliveredTokens: number, used = BOTH as Outcome["used"]): Outcom
   used,
   deliveredTokens,
   errorMessage: "cut",
+  failure: null,
 });
 const failed = (by: "provider" | "us", used = BOTH as Outcome["used"]): Outcome => ({
   end: "failed",
   by,
   used,
   errorMessage: "down",
+  failure: null,
 });
 
 // ---- economy.md §4a, row by row, with numbers by hand -----------------------------------------------------------------
@@ -124,7 +127,7 @@ Deno.test("feedsPool: every charge but the one for an evaluation alone", () => {
 });
 
 const sheet = (outcome: Outcome, paidSats: number, grantedSats = 0): CostSheet =>
-  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats });
+  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats, poolCreditPct: 10, btcUsd: 100_000 });
 
 Deno.test("costSheetOf: says what was used, what it cost and where every sat went", () => {
   const { modelCostUsd, infraUsd, ...rest } = sheet(complete, 200, 50);
@@ -246,6 +249,8 @@ Deno.test("property: however it ended, each pays what they caused, and paid + gr
       const { chargeSats, subsidySats, refundSats, returnedSats, actualSats } = costSheetOf(outcome, cost, {
         paidSats,
         grantedSats,
+        poolCreditPct: 10,
+        btcUsd: 100_000,
       });
       for (const sats of [chargeSats, subsidySats, refundSats, returnedSats]) {
         assert.ok(Number.isSafeInteger(sats) && sats >= 0, `${sats}`);

@@ -35,12 +35,16 @@ async function countWords(services: Services, id: string, purse: string, text: s
   const limits = { inputTokens, mostInputTokens: 0, outputTokens, maxOutputTokens: outputTokens };
   const btc = btcPrice.current();
   const quote = quoteOf({ ...limits, rates: PER_WORD, evaluation: null, config: settings.price, btc });
-  const books: Books = { subsidyAccount: sessionAccount(purse), revenue: REVENUE.session, feedsPool: true };
+  const books: Books = {
+    survives: "process",
+    subsidyAccount: sessionAccount(purse),
+    revenue: REVENUE.session,
+    feedsPool: true,
+  };
   const payer = payerOf(id, purse);
   const about = { id, session: purse, pubkey: null, requestHash: "" };
-  const reserved = await store.transact((tx) =>
-    reserve(tx, settings, payer, about, { quote, books, now: clock.now() })
-  );
+  const at = clock.now();
+  const reserved = await store.transact((tx) => reserve(tx, settings, payer, about, { quote, books, now: at }));
   if (reserved.outcome !== "reserved") return "refused";
   const { reservedSats: paidSats, grantedSats, adviceSats } = reserved;
 
@@ -57,7 +61,7 @@ async function countWords(services: Services, id: string, purse: string, text: s
     .catch((error) => ({ outcome: failedBy(error), text: "" }));
 
   return await store.transact(async (tx) => {
-    const metered = { ...about, caller: null, quote, paidSats, grantedSats, adviceSats };
+    const metered = { ...about, caller: null, at, quote, paidSats, grantedSats, adviceSats };
     const now = clock.now();
     await hold(tx, purse, -paidSats);
     return (await close(tx, settings, payer, metered, { outcome: ran.outcome, books, now })).costSheet;

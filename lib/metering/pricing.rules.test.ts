@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { countCharacters } from "@/lib/ai/tokens.rules.ts";
 import {
   affordableOutputTokens,
   approximateTokens,
-  countCharacters,
   estimateInputTokens,
   MAX_OUTPUT_TOKENS,
   price,

@@ -9,7 +9,8 @@
 import assert from "node:assert/strict";
 import { ModelError } from "@/lib/ai/port.ts";
 import { createSimulatedModel, type SimulatedFaults } from "@/lib/ai/simulated.ts";
-import { estimatedUsage, estimateTokens } from "@/lib/ai/usage.ts";
+import { countedTokens } from "@/lib/ai/tokens.rules.ts";
+import { estimatedUsage } from "@/lib/ai/usage.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { failedBy, MAX_TEXT, type Ran, run, type RunLimits, type Work } from "./run.ts";
 import { testQuote, used } from "./testing/quotes.ts";
@@ -199,7 +200,7 @@ Deno.test("run: a caller who leaves after text used what was written until then,
   assert.ok(outcome.end === "left" && outcome.delivered);
   assert.equal(pieces.length, 3);
   assert.equal(text, pieces.join(""));
-  assert.ok(outcome.used.work && outcome.used.work.outputTokens >= estimateTokens(text));
+  assert.ok(outcome.used.work && outcome.used.work.outputTokens >= countedTokens(text));
 });
 
 Deno.test("run: what a provider tells after the caller has left was delivered to nobody", async () => {
@@ -253,7 +254,7 @@ Deno.test("run: a provider that answers nothing until the deadline failed, and a
   const late = await world({ work: [{ kind: "hang" }] }).ran();
   assert.deepEqual([late.outcome.end, late.outcome.used.work], ["failed", null]);
   const { outcome } = await world({ evaluate: [{ kind: "passing", retryAfterMs: 7_000 }] }).ran();
-  assert.equal(outcome.end === "failed" && outcome.retryAfterMs, 7_000);
+  assert.equal(outcome.end === "failed" && outcome.failure?.retryAfterMs, 7_000);
 });
 
 for (const triedAgain of [true, false]) {
@@ -263,7 +264,7 @@ for (const triedAgain of [true, false]) {
     assert.ok(outcome.end === "broken");
     assert.equal(pieces.length, 3);
     assert.equal(text, pieces.join(""));
-    assert.equal(outcome.deliveredTokens, estimateTokens(text));
+    assert.equal(outcome.deliveredTokens, countedTokens(text));
   });
 }
 
@@ -285,7 +286,7 @@ Deno.test("run: a provider that ignores the output limit is cut at MAX_TEXT, tol
   assert.ok(text === `${piece}y`.repeat(3), "nothing is delivered behind a hole");
   assert.ok(text === pieces.join(""));
   assert.ok(text.length <= MAX_TEXT);
-  assert.equal(outcome.deliveredTokens, estimateTokens(text));
+  assert.equal(outcome.deliveredTokens, countedTokens(text));
 });
 
 // ---- the process stops, or fails itself ---------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ Deno.test("run: a process that stops after text ends it: what was delivered is c
   faults.push(...atPiece(2, () => stopped.abort()));
   const { outcome, text } = await ran({ limits: { triedAgain: true } });
   assert.ok(outcome.end === "broken");
-  assert.deepEqual([text, outcome.deliveredTokens], [pieces.join(""), estimateTokens(text)]);
+  assert.deepEqual([text, outcome.deliveredTokens], [pieces.join(""), countedTokens(text)]);
   assert.equal(pieces.length, 2);
 });
 

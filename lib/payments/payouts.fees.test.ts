@@ -53,7 +53,7 @@ async function unusedDeposit({ world, call }: FakeWorld) {
 
 async function figures({ world }: FakeWorld) {
   const [fees, pool, lightning] = await Promise.all(
-    ["fees:routing", "pool", "lightning"].map((account) => balance(world.store, account)),
+    (["fees:routing", "pool", "lightning"] as const).map((account) => balance(world.store, account)),
   );
   return { fees: fees ?? 0, pool: pool ?? 0, ledger: 0 - (lightning ?? 0), wallet: await world.wallet.balanceSats() };
 }

@@ -25,15 +25,18 @@ const RUNNING: SessionRequest = { ...newRequest({ ...ABOUT, allowances: ["a"] },
 const BOTH = { evaluation: used(500, 200), work: used(60, 100) };
 const OUTCOMES: [outcome: Outcome, state: RequestState][] = [
   [{ end: "complete", used: BOTH, finish: "length" }, "complete"],
-  [{ end: "refused", by: "evaluator", used: { ...BOTH, work: null }, delivered: false, reason: "no" }, "rejected"],
-  [{ end: "refused", by: "provider", used: BOTH, delivered: true, reason: "filtered" }, "rejected"],
+  [
+    { end: "refused", by: "evaluator", used: { ...BOTH, work: null }, delivered: false, reason: "no", failure: null },
+    "rejected",
+  ],
+  [{ end: "refused", by: "provider", used: BOTH, delivered: true, reason: "filtered", failure: null }, "rejected"],
   [{ end: "left", used: BOTH, delivered: true, errorMessage: "gone" }, "interrupted"],
-  [{ end: "broken", used: BOTH, deliveredTokens: 40, errorMessage: "cut" }, "interrupted"],
-  [{ end: "failed", by: "provider", used: BOTH, errorMessage: "down" }, "failed"],
-  [{ end: "failed", by: "us", used: BOTH, errorMessage: "ours" }, "failed"],
+  [{ end: "broken", used: BOTH, deliveredTokens: 40, errorMessage: "cut", failure: null }, "interrupted"],
+  [{ end: "failed", by: "provider", used: BOTH, errorMessage: "down", failure: null }, "failed"],
+  [{ end: "failed", by: "us", used: BOTH, errorMessage: "ours", failure: null }, "failed"],
 ];
 const sheetOf = (outcome: Outcome, paidSats = 200, grantedSats = 0): CostSheet =>
-  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats });
+  costSheetOf(outcome, costOf(QUOTE, outcome, true), { paidSats, grantedSats, poolCreditPct: 10, btcUsd: 100_000 });
 
 Deno.test("newRequest: runs, with nothing set aside, used, charged or said yet", () => {
   assert.deepEqual(newRequest({ ...ABOUT, allowances: ["a"] }, NOW), {

@@ -188,8 +188,9 @@ Deno.test("requestBegan: counts the request and its hold, and marks the token as
 
 const after = (session: Session, part: Partial<Parameters<typeof requestEnded>[1]> = {}) =>
   requestEnded(session, {
+    durable: true,
     reservedSats: 131,
-    chargeSats: 100,
+    costSheet: { chargeSats: 100, modelCostSats: 60, poolShareSats: 8 },
     balanceSats: 400,
     succeeded: true,
     terms: TERMS,
@@ -387,8 +388,9 @@ class Life {
         ]));
         this.chargedSats += chargeSats;
         this.session = requestEnded(session, {
+          durable: true,
           reservedSats,
-          chargeSats,
+          costSheet: { chargeSats, modelCostSats: 0, poolShareSats: 0 },
           balanceSats: this.balanceSats,
           succeeded: one.succeeded,
           terms: TERMS,

@@ -1,7 +1,8 @@
 /** What an instance's database and its wallet's own say, as plain rows: all that the laws of the books are about. */
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
-import type { CostSheet, Job } from "@/lib/jobs/jobs.machine.ts";
+import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
+import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import type { Posting } from "@/lib/ledger/postings.ts";
 import type { Invoice } from "@/lib/payments/invoices.rows.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";

@@ -99,6 +99,8 @@ export const settledSession = (): Books => ({
     actualSats: 126,
     chargeSats: 126,
     subsidySats: 0,
+    usage: { inputTokens: 40, outputTokens: 20, source: "api" },
+    evalUsage: null,
   }],
   results: new Set([REQUEST]),
   refunds: [paidRefund(CLOSING, 674)],

@@ -13,6 +13,7 @@ import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
 import type { Services } from "@/lib/services.ts";
 import { createSessionRequests } from "@/lib/sessions/requests.ts";
 import type { Tx } from "@/lib/store/store.ts";
+import { plan } from "@/lib/tasks/due.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { createBackground } from "@/queue.ts";
 import type { Program } from "./free-tier.ts";
@@ -46,9 +47,9 @@ const creditsTheAdvice = over(
 
 /** Serves free a key that it saw to be known, whatever pool and budget have by then. */
 export const servesWhatItSaw = over(
-  writes<Job>("job", (job, tx) => {
+  writes<Job>("job", (job, tx, atEnd) => {
     if (job.state !== "awaiting_work_payment" || !job.quote || job.adviceSats === 0) return job;
-    tx.task({ kind: "work", id: job.handle, dueAt: 0 });
+    atEnd(() => plan(tx, { kind: "work", id: job.handle, dueAt: 0 }));
     const freeTier = { serve: "free" as const, absorbSats: job.quote.sats, chargeSats: 0 };
     return { ...job, state: "executing", workInvoice: null, freeTier };
   }),

@@ -24,7 +24,6 @@ import { type PaidSession, paidSession } from "../harness/session-payer.ts";
 import { TEST_RATES, TEST_SETTINGS, type WorldOptions } from "../harness/world.ts";
 import type { Naive } from "./naive.ts";
 import { assertAlways, assertAtRest, History } from "./rules.ts";
-import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import { must, Violation } from "./violation.ts";
 
 /** Trust scores of the keys, so far from the next tier's threshold that a history does not reach it, but for the first. */

@@ -13,6 +13,7 @@ import { post } from "@/lib/ledger/ledger.rows.ts";
 import { poolDonation } from "@/lib/ledger/postings.ts";
 import { type Invoice, invoiceKey } from "@/lib/payments/invoices.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
+import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { createSettlements } from "@/lib/payments/settlements.ts";
 import { sessionTasks } from "@/lib/sessions/sessions.tasks.ts";
 import { plan } from "@/lib/tasks/due.ts";
@@ -25,22 +26,34 @@ export type Naive = (services: Services) => ReturnType<typeof createBackground>;
 
 // ---- where a mistake is put in ------------------------------------------------------------------------------------------
 
-/** The same store, whose transactions see and write what `change` makes of them. */
-export const changedStore = (store: Store, change: (tx: Tx) => Tx): Store => ({
+/** The same store, whose transactions see and write what `change` makes of them, and what it adds to their end. */
+export const changedStore = (
+  store: Store,
+  change: (tx: Tx, atEnd: (fn: () => Promise<void>) => void) => Tx,
+): Store => ({
   ...store,
-  transact: (fn) => store.transact((tx) => fn(change(tx))),
+  transact: (fn) =>
+    store.transact(async (tx) => {
+      const added: (() => Promise<void>)[] = [];
+      const result = await fn(change(tx, (more) => added.push(more)));
+      for (const more of added) await more();
+      return result;
+    }),
 });
 
 /** Rows of one table are written as `change` says; null: not at all. */
-export const writes =
-  <T extends Versioned>(table: string, change: (row: T, tx: Tx) => T | null) => (store: Store): Store =>
-    changedStore(store, (tx) => {
-      const changed = (write: Tx["set"]): Tx["set"] => (key, value) => {
-        const row = key[0] === table ? change(value as unknown as T, tx) : value;
-        if (row) write(key, row);
-      };
-      return { ...tx, set: changed(tx.set), insert: changed(tx.insert) };
-    });
+export const writes = <T extends Versioned>(
+  table: string,
+  change: (row: T, tx: Tx, atEnd: (fn: () => Promise<void>) => void) => T | null,
+) =>
+(store: Store): Store =>
+  changedStore(store, (tx, atEnd) => {
+    const changed = (write: Tx["set"]): Tx["set"] => (key, value) => {
+      const row = key[0] === table ? change(value as unknown as T, tx, atEnd) : value;
+      if (row) write(key, row);
+    };
+    return { ...tx, set: changed(tx.set), insert: changed(tx.insert) };
+  });
 
 /** Transactions find no row of this table. */
 export const forgets = (table: string) => (store: Store): Store =>
@@ -61,7 +74,14 @@ export function withTasks(
   const jobs = jobTasks(services);
   const sessions = sessionTasks(services);
   const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
-  const settlements = createSettlements({ store, wallet, clock, log, handlers });
+  const settlements = createSettlements({
+    store,
+    wallet,
+    clock,
+    log,
+    guard: createLeapGuard({ clock, log }),
+    handlers,
+  });
   const tasks = [
     ...jobs.tasks,
     sessionRequests.task,
