@@ -123,6 +123,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     evalInvoice: EVAL,
     evalPaid: false,
     evalFeeSats: 0,
+    evalCostSats: 0,
     workInvoice: null,
     quote: null,
     paidSats: 0,
@@ -328,6 +329,8 @@ Deno.test("workEnded: what it cost is earned, the rest is owed, to the satoshi",
     subsidySats: 0,
     refundSats: 500 - ACTUAL.sats,
     returnedSats: 0,
+    modelCostSats: 2, // 0.00168 USD at 0.001 USD a sat, rounded up
+    poolShareSats: Math.ceil(ACTUAL.sats / 10),
   });
   assert.deepEqual([sats(JOB), sats("revenue:work"), sats(REFUND)], [0, ACTUAL.sats, 500 - ACTUAL.sats]);
   assert.equal(step.refund?.sats, 500 - ACTUAL.sats);

@@ -140,6 +140,8 @@ Deno.test("costSheetOf: says what was used, what it cost and where every sat wen
     subsidySats: 50,
     refundSats: 85,
     returnedSats: 0,
+    modelCostSats: 23, // the payer's part, 115 of 165 sats, of 32 sats
+    poolShareSats: 12,
   });
 });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
 import type { RouteHop } from "@/lib/lightning/route-hints.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
-import { assertAudit } from "@/tests/harness/payer.ts";
+import { assertAudit, paidJob } from "@/tests/harness/payer.ts";
 import { paidSession } from "@/tests/harness/session-payer.ts";
 import { feeCredit } from "./fees.rules.ts";
 import { getRefund, putRefund } from "./refunds.rows.ts";
@@ -117,6 +117,7 @@ test("fees: when no more may be left, the answer names another wallet", async (f
 
 test("fees: what the reserve does not pay is paid from the fee credit, and no more than that", async (fake) => {
   const { claim, refundId } = await unusedDeposit(fake);
+  await fake.clock.drive(paidJob(fake.world, fake.world.call, "[refuse]")); // what the operator pays, he has earned
   await fake.world.store.transact(async (tx) => {
     const refund = await getRefund(tx, refundId);
     if (refund) putRefund(tx, { ...refund, feeCreditSats: 4 });

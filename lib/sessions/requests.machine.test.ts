@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { costOf, type CostSheet, costSheetOf, type Outcome } from "@/lib/metering/close.rules.ts";
 import { anySats, testQuote, used } from "@/lib/metering/testing/quotes.ts";
-import { endedRequest, newRequest, type RequestState, type SessionRequest } from "./requests.machine.ts";
+import { endedRequest, newRequest, type RequestState, type SessionRequest, withCharge } from "./requests.machine.ts";
 
 const NOW = 1_700_000_000_000;
 const QUOTE = testQuote();
@@ -58,7 +58,7 @@ Deno.test("newRequest: runs, with nothing set aside, used, charged or said yet",
     finish: null,
     reason: null,
     errorMessage: null,
-    causedByRequest: false,
+    failure: null,
   });
 });
 
@@ -83,8 +83,8 @@ for (const [outcome, state] of OUTCOMES) {
       subsidySats,
       finish: outcome.end === "complete" ? "length" : null,
       reason: outcome.end === "refused" ? outcome.reason : null,
-      errorMessage: "errorMessage" in outcome ? outcome.errorMessage : null,
-      causedByRequest: state === "rejected",
+      errorMessage: "errorMessage" in outcome ? withCharge(outcome.errorMessage, chargeSats) : null,
+      failure: "failure" in outcome ? outcome.failure : null,
     });
   });
 }

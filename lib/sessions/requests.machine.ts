@@ -141,5 +141,7 @@ export function endedRequest(
 }
 
 /** Whoever reads that something went wrong wants to know first whether it cost anything. */
-const withCharge = (message: string, chargeSats: number): string =>
-  chargeSats === 0 ? `${message} Nothing was charged.` : `${message} ${chargeSats} sats were charged.`;
+export const withCharge = (message: string, chargeSats: number): string =>
+  `${message} ${
+    chargeSats === 0 ? "Nothing was" : chargeSats === 1 ? "1 sat was" : `${chargeSats} sats were`
+  } charged.`;

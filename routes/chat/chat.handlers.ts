@@ -3,7 +3,7 @@ import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
-import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
+import { type SessionRequest, withCharge } from "@/lib/sessions/requests.machine.ts";
 import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
@@ -216,7 +216,7 @@ function refuseFailed(request: SessionRequest): void {
   if (state === "rejected" && failure && failure.kind !== "refused") {
     // Asking the same again would fail again: no client is to repeat it by itself.
     const code = failure.kind === "too_long" ? "context_length_exceeded" : "upstream_refused";
-    throw badRequest(code, reason ?? "The model's provider refused it.", details);
+    throw badRequest(code, withCharge(reason ?? "The model's provider refused it.", debitedSats), details);
   }
   if (state !== "failed") return;
   const message = request.errorMessage ?? "The request failed.";

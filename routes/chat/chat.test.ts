@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { countedTokens } from "@/lib/ai/tokens.rules.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
@@ -298,7 +299,7 @@ for (const stream of [false, true]) {
     },
   );
 
-  chatting(`nothing delivered: an error with its own status, and nothing charged (${how})`, async (it) => {
+  chatting(`nothing delivered: an error with its own status that says what was charged (${how})`, async (it) => {
     const { ask, balance, modelFaults } = it;
     modelFaults.chat?.push({ kind: "passing" }, { kind: "permanent", causedByRequest: true }, {
       kind: "break",
@@ -307,7 +308,7 @@ for (const stream of [false, true]) {
     const passing = await ask({ stream });
     assertRefused(passing, [503, "upstream_failed", null], /Nothing was charged/);
     assert.ok(Number(passing.headers.get("retry-after")) > 0);
-    assertRefused(await ask({ stream }), [400, "upstream_refused", null], /Nothing was charged/);
+    assertRefused(await ask({ stream }), [400, "upstream_refused", null], / 2 sats were charged\./); // its evaluation
     assertRefused(await ask({ stream }), [503, "upstream_failed", null]);
     modelFaults.evaluate.push({ kind: "passing" });
     assertRefused(await ask({ stream }), [503, "upstream_failed", null]);
@@ -315,14 +316,16 @@ for (const stream of [false, true]) {
       modelFaults.chat?.push({ kind: "hang" });
       assertRefused(await ask({ stream }), [503, "upstream_failed", null], /did not answer within/);
     }
-    assert.equal(await balance(), 5_000);
+    assert.equal(await balance(), 5_000 - 2);
   });
 
   chatting(`max_tokens and stop end the answer where they say (${how})`, async ({ ask }) => {
+    const FIVE = "[simulated] "; // the most words that are not more than five tokens
+    assert.ok(countedTokens(FIVE) <= 5 && countedTokens(`${FIVE}No `) > 5);
     for (
       const [changes, finish, says] of [
-        [{ max_tokens: 5 }, "length", "[simulated] No langu"],
-        [{ max_completion_tokens: 5 }, "length", "[simulated] No langu"],
+        [{ max_tokens: 5 }, "length", FIVE],
+        [{ max_completion_tokens: 5 }, "length", FIVE],
         [{ stop: " language" }, "stop", "[simulated] No"],
         [{ stop: ["nothing like it", "model"] }, "stop", "[simulated] No language "],
       ] as const
@@ -354,7 +357,7 @@ chatting("a balance that runs low ends the answer with length, and a comment say
   );
   const last = frames.at(-2);
   assert.equal(last.choices[0].finish_reason, "length");
-  assert.ok(contentOf(frames).length >= 64 * 4);
+  assert.ok(countedTokens(contentOf(frames)) >= 64 - 4, "the least that is sold, but for the token that did not fit");
   const read = (await call("GET", path)).body;
   assert.deepEqual([read.balanceSats, read.state], [last.timmy.balanceSats, "paused"]);
   const whole = await ask({ max_tokens: 4_000, messages });

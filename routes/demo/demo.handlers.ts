@@ -3,6 +3,7 @@ import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { type ApiError, badRequest, notFound, tooManyRequests, unavailable } from "@/lib/http/errors.ts";
 import { answerDemo, closeDemo, quoteDemo } from "@/lib/demo/demo.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
+import type { Outcome } from "@/lib/metering/close.rules.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { GetDemoRoute } from "./demo.routes.ts";
 import { type Counted, DEMO_PER_HOUR } from "@/lib/demo/demo.rules.ts";
@@ -54,12 +55,13 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
 
 /** The count is not given back: else whatever makes a model fail could be asked without end, at the operator's cost. */
 function modelFailed(
-  { errorMessage, retryAfterMs }: { errorMessage: string; retryAfterMs?: number | undefined },
+  { errorMessage, ...outcome }: Extract<Outcome, { end: "left" | "broken" | "failed" }>,
 ): ApiError {
+  const retryAfterMs = "failure" in outcome ? outcome.failure?.retryAfterMs : null;
   return unavailable(
     "model_unavailable",
     "The model gave no answer. This try counts as one of your answers of this hour all the same.",
-    retryAfterMs === undefined ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
+    retryAfterMs == null ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
     { cause: errorMessage },
   );
 }

@@ -334,8 +334,10 @@ withDemo(
     await refusedIn();
     modelFaults.work.push({ kind: "permanent", as: "too_long", usage });
     await refusedIn();
-    await refusedIn("[fail-work]");
-    await refusedIn("[fail-eval]");
+    modelFaults.work.push({ kind: "permanent", as: "refused" });
+    await refusedIn();
+    modelFaults.evaluate.push({ kind: "permanent", as: "refused" });
+    await refusedIn();
     const [judging = 0, writing = 0, uncounted, none] = costs;
     assert.ok(judging > 100 && writing > judging, `${costs}`);
     assert.ok(uncounted !== undefined && uncounted > 0 && uncounted < 20, "its evaluation alone");

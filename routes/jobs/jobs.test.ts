@@ -89,7 +89,7 @@ test("POST refund: 503 with the reason after a definite failure, and the claim i
   assert.deepEqual(failed.body.error.details, {
     reason: "no route",
     refundAmountSats: 10,
-    feeLimitSats: 10,
+    feeLimitSats: 0,
     leaveSats: 9,
   });
   const { costLedger } = (await fake.call("GET", `/api/jobs/${job.jobId}`)).body;

@@ -98,7 +98,7 @@ const SESSIONS: [Law, Spoil][] = [
   ["only requests are charged", ({ entries }) => {
     entries.push(charge("r2", sessionAccount(HANDLE), REVENUE.session, 1));
   }],
-  ["a failure costs nothing", ({ requests }) => void (requests[0]!.state = "failed")],
+  ["a failure costs nothing", ({ requests }) => void Object.assign(requests[0]!, { state: "failed", usage: null })],
   ["an answer that was charged is kept", (books) => void (books.results = new Set())],
   ["a session spent what its requests were charged", ({ sessions }) => void sessions[0]!.spentSats--],
   ["a session that is closed is empty", ({ entries }) => {

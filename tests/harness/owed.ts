@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { PayFault } from "@/lib/lightning/simulated.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { getRefund } from "@/lib/payments/refunds.rows.ts";
+import { getRefund, putRefund } from "@/lib/payments/refunds.rows.ts";
 import { createFakeWorld, type FakeWorld } from "./fake-world.ts";
 import { createJob, handleOf, paidJob, pay, payerInvoice, untilState } from "./payer.ts";
 import type { World, WorldOptions } from "./world.ts";
@@ -38,6 +38,9 @@ export function owedTest(name: string, fn: (owed: Owed) => Promise<void>, option
     await fake.clock.drive(paidJob(world, world.call, "[refuse]"));
     const job = await fake.clock.drive(paidJob(world, world.call, "[fail-eval]"));
     const refundId = handleOf(job.jobId);
+    await world.store.transact(async (tx) => { // as if the job had earned what its routing fee costs
+      putRefund(tx, { ...await getRefund(tx, refundId) ?? assert.fail("nothing is owed"), feeCreditSats: 10 });
+    });
     const payFaults: (PayFault | null)[] = [];
     fake.walletFaults.pay = () => payFaults.shift() ?? undefined;
     try {
