@@ -1,6 +1,6 @@
 import { requestBytes } from "./http.ts";
 import { interleaved } from "./loaded.ts";
-import { type Bench, number, perSecond } from "./measure.ts";
+import { type Bench, ms, number, perSecond } from "./measure.ts";
 import { startBare, startTimmy } from "./program.ts";
 
 const ROUNDS = 3;
@@ -28,8 +28,9 @@ export const creations: Bench = {
         });
         const loaded = await interleaved(targets, { rounds: ROUNDS, ms: LOAD_MS, warmUpMs: WARM_UP_MS });
         const [ours = NaN, least = NaN, withInvoice = NaN] = loaded.map(({ rate }) => rate);
+        const [cpu = NaN] = loaded.map(({ cpu }) => cpu);
         const on = `${connections} connections`;
-        figure(`Timmy: job, invoice, watch, event, capability; ${on}`, perSecond(ours));
+        figure(`Timmy: job, invoice, watch, event, capability; ${on}`, perSecond(ours), `CPU a job ${ms(cpu)}`);
         figure(`bare Hono + one Deno KV commit; ${on}`, perSecond(least));
         figure(`the same + a signed invoice; ${on}`, perSecond(withInvoice));
         figure(

@@ -5,7 +5,7 @@
  *   deno task bench [--only NAME] [--jobs N]
  */
 import type { Bench } from "./measure.ts";
-import { commits, sessionCommits } from "./commits.ts";
+import { commits } from "./commits.ts";
 import { completions } from "./completions.ts";
 import { creations } from "./creations.ts";
 import { signIn } from "./sign-in.ts";
@@ -23,7 +23,6 @@ const BENCHES: readonly Bench[] = [
   creations,
   stored,
   commits,
-  sessionCommits,
   completions,
   tokens,
   streams,

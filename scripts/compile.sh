@@ -33,5 +33,5 @@ for folder in "$packages"/*/typescript/*; do
   [ ! -d "$folder" ] || excluded="$excluded --exclude=$folder"
 done
 # shellcheck disable=SC2086
-exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache "$TIMMY_V8" $TIMMY_PERMISSIONS \
+exec "$deno" compile --quiet --no-prompt --frozen --no-code-cache $TIMMY_V8 $TIMMY_PERMISSIONS \
   "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" $excluded --output "$output" "$@" index.ts
