@@ -93,6 +93,7 @@ export async function startTensorZero(dir: string, upstreamUrl: string): Promise
     return `${tool} starts version ${version}`;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return `no ${tool}: TIMMY_TOOLS_SRC names its folder`;
+    await run("stop", dir); // a start that failed may have left a process
     return (error as Error).message;
   }
 }
