@@ -1,18 +1,21 @@
-import { GATEWAY, startGateway } from "./gateway.ts";
-import { load, requestBytes } from "./http.ts";
-import { aim, type Bench, median, number, perSecond } from "./measure.ts";
+import { requestBytes } from "./http.ts";
+import { interleaved, type Loaded, type Target } from "./loaded.ts";
+import { aim, type Bench, ms, number, perSecond } from "./measure.ts";
 import { paidToken } from "./paid-token.ts";
+import { GATEWAY, startGateway, startTensorZero, TENSORZERO } from "./peers.ts";
 import { startBare, startTimmy } from "./program.ts";
+import { DELTAS } from "./upstream.ts";
 
-const ROUNDS = 3;
 const CONNECTIONS = 16;
-const LOAD_MS = 2_000;
-const WARM_UP_MS = 1_500;
+const STREAM_CONNECTIONS = 64;
+const TIMES = { rounds: 5, ms: 800, warmUpMs: 2_000 };
 /** Enough for every completion of the run. */
 const DEPOSIT_SATS = 100_000_000;
+const UPSTREAM = "the upstream alone";
+const TIMMY = "Timmy: paid, accounts kept, CHAT_EVALUATION=off";
+const BARE = "a bare Deno proxy";
 
-const MESSAGES = [{ role: "user", content: "What is a hold invoice, and who holds what?" }];
-const PATH = "/v1/chat/completions";
+const messages = [{ role: "user", content: "What is a hold invoice, and who holds what?" }];
 
 /** Settings that leave nothing but the paid request: no limits, and the model that is compared. */
 export const OPEN_SETTINGS = {
@@ -22,65 +25,72 @@ export const OPEN_SETTINGS = {
   SESSION_MAX_DEPOSIT_SATS: String(DEPOSIT_SATS),
 };
 
-/** Hold, call, settle, answer: over sockets, each server in a process of its own, all in front of the same upstream. */
+/** Where a server takes completions, and what it needs to be told. */
+interface Server {
+  port: number;
+  pid: number;
+  path: string;
+  model: string;
+  headers: Record<string, string>;
+  stop(): Promise<void>;
+}
+
+/** Reserve, call, charge, answer: over sockets, each server in a process of its own, all in front of the same upstream. */
 export const completions: Bench = {
   name: "completions",
-  title:
-    `paid non-streamed completions a second, ${CONNECTIONS} connections, against ${GATEWAY}, which keeps no accounts`,
+  title: `paid completions, ${CONNECTIONS} connections, and streams of ${DELTAS} deltas, ${STREAM_CONNECTIONS} ` +
+    "connections, beside proxies that keep no accounts",
   async run({ figure, tempDir }) {
     const dir = await tempDir();
-    const upstream = await startBare([], "upstream.ts");
-    const url = `http://127.0.0.1:${upstream.port}/v1`;
-    const settings = { ...OPEN_SETTINGS, CHAT_EVALUATION: "off" };
-    const local = { LOCAL_MODEL_BASE_URL: url, CHAT_MODELS: "local/bench" };
-    const timmy = await startTimmy(`${dir}/data`, { env: { ...settings, ...local } });
-    const simulated = await startTimmy(`${dir}/simulated`, { env: settings });
-    const gateway = await startGateway(`${dir}/gateway`, url);
-    const compared = typeof gateway === "string" ? null : gateway;
+    const servers = new Map<string, Server>();
+    const add = (name: string, server: Omit<Server, "path" | "model" | "headers"> & Partial<Server> | string) => {
+      if (typeof server === "string") return figure(name, "not measured", server);
+      servers.set(name, { path: "/v1/chat/completions", model: "bench", headers: {}, ...server });
+    };
     try {
-      const paid = async (port: number, model: string) => ({
-        port,
-        request: requestBytes(port, {
-          method: "POST",
-          path: `/api${PATH}`,
-          headers: (await paidToken(port, DEPOSIT_SATS)).headers,
-          body: { model, messages: MESSAGES },
-        }),
-      });
-      const plain = (port: number, headers: Record<string, string>) => ({
-        port,
-        request: requestBytes(port, {
-          method: "POST",
-          path: PATH,
-          headers,
-          body: { model: "bench", messages: MESSAGES },
-        }),
-      });
-      const targets = [
-        await paid(timmy.port, "local/bench"),
-        await paid(simulated.port, "claude-sonnet-4-6"),
-        plain(upstream.port, {}),
-        ...(compared ? [plain(compared.port, compared.headers)] : []),
-      ];
-      const run = (target: typeof targets[number], ms: number) =>
-        load(target.port, target.request, { connections: CONNECTIONS, ms, status: 200 });
-      for (const target of targets) await run(target, WARM_UP_MS);
-      const rates = targets.map((): number[] => []);
-      for (let round = 0; round < ROUNDS; round++) {
-        for (const [i, target] of targets.entries()) rates[i]!.push(await run(target, LOAD_MS));
-      }
-      const [ours = NaN, ofSimulated = NaN, alone = NaN, theirs = NaN] = rates.map(median);
-      figure("the upstream alone", perSecond(alone));
-      figure("Timmy, simulated model", perSecond(ofSimulated));
-      figure("Timmy in front of the upstream, CHAT_EVALUATION=off", perSecond(ours));
-      if (typeof gateway === "string") return figure(`${GATEWAY} in front of it`, "not measured", gateway);
-      figure(`${GATEWAY} in front of it`, perSecond(theirs));
-      figure("ratio", `${number(ours / theirs)} ×`, aim(ours / theirs >= 1.5, "≥ 1.5 ×"));
+      const upstream = await startBare([], "upstream.ts");
+      add(UPSTREAM, upstream);
+      const url = `http://127.0.0.1:${upstream.port}/v1`;
+      const env = { ...OPEN_SETTINGS, CHAT_EVALUATION: "off", LOCAL_MODEL_BASE_URL: url, CHAT_MODELS: "local/bench" };
+      const timmy = await startTimmy(`${dir}/data`, { env });
+      add(TIMMY, { ...timmy, path: "/api/v1/chat/completions", model: "local/bench" });
+      servers.get(TIMMY)!.headers = { ...(await paidToken(timmy.port, DEPOSIT_SATS)).headers };
+      add(GATEWAY, await startGateway(url));
+      add(TENSORZERO, await startTensorZero(`${dir}/tensorzero`, url));
+      add(BARE, await startBare([url], "bare-proxy.ts"));
+
+      const measured = async (names: readonly string[], connections: number, more: { stream?: true }) => {
+        const there = names.filter((name) => servers.has(name));
+        const loaded = await interleaved(
+          there.map((name) => targetOf(servers.get(name)!, connections, more)),
+          TIMES,
+        );
+        return new Map(there.map((name, i) => [name, loaded[i]!]));
+      };
+      const plain = await measured([UPSTREAM, TIMMY, GATEWAY, TENSORZERO, BARE], CONNECTIONS, {});
+      tell(`answers, ${CONNECTIONS} connections`, plain);
+      const streamed = await measured([UPSTREAM, TIMMY, TENSORZERO], STREAM_CONNECTIONS, { stream: true });
+      tell(`streams of ${DELTAS} deltas, ${STREAM_CONNECTIONS} connections`, streamed);
     } finally {
-      await compared?.stop();
-      await timmy.stop();
-      await simulated.stop();
-      await upstream.stop();
+      await Promise.all([...servers.values()].map((server) => server.stop()));
+    }
+
+    function tell(what: string, loaded: ReadonlyMap<string, Loaded>): void {
+      figure(`${what}:`, "");
+      for (const [name, { rate, cpu }] of loaded) figure(`  ${name}`, perSecond(rate), `CPU an answer ${ms(cpu)}`);
+      const ours = loaded.get(TIMMY)!;
+      for (const [name, theirs] of loaded) {
+        if (name === TIMMY || name === UPSTREAM) continue;
+        const ratio = ours.rate / theirs.rate;
+        const aimed = name === GATEWAY ? `   ${aim(ratio >= 1.5, "of answers ≥ 1.5 ×")}` : "";
+        const cpu = `CPU an answer ${number(ours.cpu / theirs.cpu)} ×`;
+        figure(`  Timmy to ${name}`, `${number(ratio)} ×`, cpu + aimed);
+      }
     }
   },
 };
+
+function targetOf({ port, pid, path, model, headers }: Server, connections: number, more: { stream?: true }): Target {
+  const request = requestBytes(port, { method: "POST", path, headers, body: { model, messages, ...more } });
+  return { port, pid, request, connections, status: 200 };
+}

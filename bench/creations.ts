@@ -1,5 +1,6 @@
-import { load, requestBytes } from "./http.ts";
-import { type Bench, median, number, perSecond } from "./measure.ts";
+import { requestBytes } from "./http.ts";
+import { interleaved } from "./loaded.ts";
+import { type Bench, ms, number, perSecond } from "./measure.ts";
 import { startBare, startTimmy } from "./program.ts";
 
 const ROUNDS = 3;
@@ -20,15 +21,16 @@ export const creations: Bench = {
     const signing = await startBare([`${dir}/signing.kv`, "invoice"]);
     const servers = [timmy, bare, signing];
     try {
-      for (const { port } of servers) await createJobs(port, 16, WARM_UP_MS);
       for (const connections of CONNECTIONS) {
-        const rates = servers.map((): number[] => []);
-        for (let round = 0; round < ROUNDS; round++) {
-          for (const [i, { port }] of servers.entries()) rates[i]!.push(await createJobs(port, connections, LOAD_MS));
-        }
-        const [ours = NaN, least = NaN, withInvoice = NaN] = rates.map(median);
+        const targets = servers.map(({ port, pid }) => {
+          const request = requestBytes(port, { method: "POST", path: "/api/jobs", body: BODY });
+          return { port, pid, request, connections, status: 201 };
+        });
+        const loaded = await interleaved(targets, { rounds: ROUNDS, ms: LOAD_MS, warmUpMs: WARM_UP_MS });
+        const [ours = NaN, least = NaN, withInvoice = NaN] = loaded.map(({ rate }) => rate);
+        const [cpu = NaN] = loaded.map(({ cpu }) => cpu);
         const on = `${connections} connections`;
-        figure(`Timmy: job, invoice, watch, event, capability; ${on}`, perSecond(ours));
+        figure(`Timmy: job, invoice, watch, event, capability; ${on}`, perSecond(ours), `CPU a job ${ms(cpu)}`);
         figure(`bare Hono + one Deno KV commit; ${on}`, perSecond(least));
         figure(`the same + a signed invoice; ${on}`, perSecond(withInvoice));
         figure(
@@ -42,6 +44,3 @@ export const creations: Bench = {
     }
   },
 };
-
-const createJobs = (port: number, connections: number, ms: number) =>
-  load(port, requestBytes(port, { method: "POST", path: "/api/jobs", body: BODY }), { connections, ms, status: 201 });

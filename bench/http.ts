@@ -41,9 +41,11 @@ export async function load(
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** One character a byte, so that lengths can be compared. */
+const decoder = new TextDecoder("latin1");
+const LAST_CHUNK = "\r\n0\r\n\r\n";
 
-/** One request and its whole answer, of a length that its head names. */
+/** One request and its whole answer: of a length that its head names, or a stream of events that ends as it should. */
 async function exchange(connection: Deno.Conn, request: Uint8Array, status: number): Promise<void> {
   await connection.write(request);
   const chunk = new Uint8Array(16 * 1024);
@@ -54,11 +56,11 @@ async function exchange(connection: Deno.Conn, request: Uint8Array, status: numb
     text += decoder.decode(chunk.subarray(0, read));
     const end = text.indexOf("\r\n\r\n");
     if (end < 0) continue;
+    if (!text.startsWith(`HTTP/1.1 ${status}`)) throw new Error(`not a ${status}: ${text}`);
     const length = /\r\ncontent-length: (\d+)\r\n/i.exec(text)?.[1];
-    if (!text.startsWith(`HTTP/1.1 ${status}`) || length === undefined) {
-      throw new Error(`not a ${status} with a length: ${text}`);
-    }
-    if (text.length >= end + 4 + Number(length)) return;
+    if (length !== undefined ? text.length < end + 4 + Number(length) : !text.endsWith(LAST_CHUNK)) continue;
+    if (length === undefined && !text.includes("data: [DONE]")) throw new Error(`not a whole stream: ${text}`);
+    return;
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { median, number, percentile, timedCalls } from "./measure.ts";
+import { cpuMsOf } from "./program.ts";
 
 Deno.test("percentile: the smallest value that the share does not exceed, whatever the order", () => {
   const values = [50, 10, 40, 20, 30];
@@ -29,4 +30,10 @@ Deno.test("timedCalls: every call once, never more at a time than asked", async 
   });
   assert.deepEqual(seen.sort((a, b) => a - b), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.equal(most, 3);
+});
+
+Deno.test("cpuMsOf: user and system time, whatever the program is called; NaN where there is nothing to read", () => {
+  const line = (name: string) => `812 (${name}) S 1 812 812 0 -1 4194560 9000 5 0 0 250 31 7 9 20 0 14 0 99 1 2`;
+  for (const name of ["deno", "a b", "x) S 1 (y", "("]) assert.equal(cpuMsOf(line(name)), 2_810);
+  assert.equal(cpuMsOf(""), NaN);
 });

@@ -66,8 +66,8 @@ export async function startTimmy(
 /** A script of this folder with these arguments, once it listens. */
 export async function startBare(
   args: string[],
-  script: "bare-server.ts" | "upstream.ts" = "bare-server.ts",
-): Promise<{ port: number; stop(): Promise<void> }> {
+  script: "bare-server.ts" | "bare-proxy.ts" | "upstream.ts" = "bare-server.ts",
+): Promise<{ port: number; pid: number; stop(): Promise<void> }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...[
@@ -94,6 +94,7 @@ export async function startBare(
   if (!(port > 0)) throw new Error("the bare server did not say where it listens");
   return {
     port,
+    pid: child.pid,
     async stop() {
       child.kill("SIGKILL");
       await reader.cancel();
@@ -134,6 +135,16 @@ export async function residentMegabytes(pid: number): Promise<number | null> {
   const status = await systemFile(`/proc/${pid}/status`);
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
   return kilobytes === undefined ? null : Number(kilobytes) * 1_024 / 1e6;
+}
+
+/** Processor time a process has had so far, of all its threads (ms), or NaN where the system does not tell. */
+export const cpuMs = async (pid: number): Promise<number> => cpuMsOf(await systemFile(`/proc/${pid}/stat`));
+
+/** User and system time of a line of /proc/PID/stat, which counts hundredths of a second (proc_pid_stat(5)). */
+export function cpuMsOf(stat: string): number {
+  // The second field is the program's name in parentheses, and may hold spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11] ?? NaN) + Number(fields[12] ?? NaN)) * 10;
 }
 
 /** A file below /proc, which Deno itself reads only with every permission there is. Empty where there is none. */

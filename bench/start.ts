@@ -37,7 +37,7 @@ export const start: Bench = {
     }
     figure("later starts", ms(median(again)));
     if (memory === null) return figure("resident memory", "not measured", "no /proc");
-    figure(`resident memory after ${IDLE_MS / 1_000} s idle`, `${number(memory)} MB`, aim(memory <= 110, "≤ 110 MB"));
+    figure(`resident memory after ${IDLE_MS / 1_000} s idle`, `${number(memory)} MB`, aim(memory <= 80, "≤ 80 MB"));
   },
 };
 

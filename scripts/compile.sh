@@ -26,5 +26,5 @@ for package in $(sed -n '/^  "npm": {/,/^  },/s/^    "\(@\{0,1\}[^@"]*\)@\([^_"]
 done
 # Types are checked beside the tests (deno task check), with packages that the program does without.
 # shellcheck disable=SC2086
-exec "$deno" compile --quiet --no-prompt --no-check --frozen --no-code-cache "$TIMMY_V8" $TIMMY_PERMISSIONS \
+exec "$deno" compile --quiet --no-prompt --no-check --frozen --no-code-cache $TIMMY_V8 $TIMMY_PERMISSIONS \
   "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" $excluded --output "$output" "$@" index.ts

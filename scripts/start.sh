@@ -10,5 +10,5 @@ folders="$TIMMY_FOLDERS${DATA_DIR:+,$DATA_DIR}"
 deno=${DENO:-deno}
 command -v "$deno" >/dev/null 2>&1 || deno="npx --yes deno@2.9.6"
 # shellcheck disable=SC2086
-exec $deno run --quiet --no-prompt --frozen "$TIMMY_V8" ${DENO_FLAGS:-} $TIMMY_PERMISSIONS \
+exec $deno run --quiet --no-prompt --frozen $TIMMY_V8 ${DENO_FLAGS:-} $TIMMY_PERMISSIONS \
   "--allow-read=$folders" "--allow-write=$folders" index.ts "$@"
