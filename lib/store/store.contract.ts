@@ -805,6 +805,29 @@ export function storeContract(name: string, openDatabase: OpenDatabase): void {
     }
   }, { cacheRows: 2 });
 
+  for (
+    const [what, limits, row] of [
+      ["rows", { cacheRows: 8 }, count(1)],
+      ["bytes", { cacheBytes: 8 * 1_100 }, text(1_000)],
+    ] as const
+  ) {
+    test(`memory holds as many ${what} as it may, those used of late, and no large row`, async (bench) => {
+      const asked = async (id: number) => {
+        const before = bench.store.stats().rowsRead;
+        await bench.run((tx) => tx.get(["c", id]));
+        return bench.store.stats().rowsRead - before - (bench.engine.exclusive ? 0 : 1);
+      };
+      await bench.run((tx) => tx.set(["c", 0], row));
+      for (let id = 1; id <= 20; id++) {
+        await bench.run((tx) => tx.set(["c", id], row));
+        assert.equal(await asked(0), 0, "a row that is used stays");
+      }
+      assert.deepEqual([await asked(20), await asked(1), await asked(10)], [0, 1, 1]);
+      await bench.run((tx) => tx.set(["c", 0], text(17 * 1024)));
+      assert.equal(await asked(0), 1);
+    }, limits);
+  }
+
   test("close refuses what comes, finishes what waits, and its rows are there", async (bench) => {
     const { store, engine } = bench;
     engine.nextCommits.push("hold");
