@@ -5,12 +5,8 @@
  *   deno task bench [--only NAME] [--jobs N]
  */
 import type { Bench } from "./measure.ts";
-<<<<<<< HEAD
 import { cold } from "./cold.ts";
-import { commits, sessionCommits } from "./commits.ts";
-=======
 import { commits } from "./commits.ts";
->>>>>>> bench
 import { completions } from "./completions.ts";
 import { creations } from "./creations.ts";
 import { signIn } from "./sign-in.ts";

@@ -159,7 +159,7 @@ export class Rows {
   }
 
   #isAging(entry: Entry): boolean {
-    return this.#moves - entry.moved > this.#options.maxRows / 2;
+    return this.#moves - entry.moved > this.#cache.size / 2;
   }
 
   #forget(id: string): void {

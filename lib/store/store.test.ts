@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { createStore } from "./store.ts";
 import { storeContract, storeProperty } from "./store.contract.ts";
-import { hooksContract } from "./hooks.contract.ts";
-import { volatileContract } from "./volatile.contract.ts";
 import { inMemory, inProcess, onFile, onServer } from "./testing/databases.ts";
 import type { Engine } from "./engine.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
@@ -18,8 +16,6 @@ for (
   ] as const
 ) {
   storeContract(name, database);
-  volatileContract(name, database);
-  hooksContract(name, database);
 }
 storeProperty(":memory:", inMemory(true), 100);
 storeProperty("a shared :memory:", inMemory(false), 60);
@@ -58,8 +54,6 @@ Deno.test("store: rings the engine's bell for the time that has come, once until
 const server = onServer();
 if (server) {
   storeContract("a KV Connect server", server);
-  volatileContract("a KV Connect server", server);
-  hooksContract("a KV Connect server", server);
   storeProperty("a KV Connect server", server, 10);
 } else {
   Deno.test.ignore(

@@ -101,18 +101,18 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   await orUnavailable(() => head.load());
 
   /**
-   * A row may move between memory and disk while the engine answers: it is then read again, so that it is seen in one of
-   * the two places and not, by bad luck, in neither.
+   * A row may move between memory and disk while the engine answers. One that has left memory is then looked for on the
+   * disk, so that it is not, by bad luck, seen in neither of the two places.
    */
   async function getMany(keys: readonly Key[]): Promise<(Versioned | null)[]> {
+    const ids = keys.map(keyText);
     for (;;) {
-      const ids = keys.map(keyText);
       const kept = ids.map((id) => volatile.get(id));
+      if (kept.every((value) => value !== undefined)) return kept;
       const rest = keys.filter((_, i) => !kept[i]);
-      if (rest.length === 0) return kept as Versioned[];
-      const durable = await getDurable(rest);
-      if (ids.some((id, i) => volatile.get(id) !== kept[i])) continue;
-      return kept.map((value) => value ?? durable.shift() ?? null);
+      const durable = new Map((await getDurable(rest)).map((value, i) => [keyText(rest[i]!), value]));
+      if (ids.some((id, i) => kept[i] && !volatile.has(id))) continue;
+      return ids.map((id) => volatile.get(id) ?? durable.get(id) ?? null);
     }
   }
 

@@ -101,8 +101,10 @@ export function planContract(name: string, openDatabase: OpenDatabase): void {
     // Awaited together, as a rule that plans several tasks may.
     await bench.run(async (tx) => {
       await Promise.all([25, 28].map((dueAt) => plan(tx, { kind: "work", id: "1", dueAt })));
+      await Promise.all([35, 38].map((dueAt) => plan(tx, { kind: "work", id: "never seen", dueAt })));
     });
-    assert.deepEqual(await index(bench), [dueKey("work", 28, "1")]);
+    assert.deepEqual(await index(bench), [dueKey("work", 28, "1"), dueKey("work", 38, "never seen")]);
+    await bench.run((tx) => plan(tx, { kind: "work", id: "never seen", dueAt: null }));
     await bench.runAll([
       (tx) => plan(tx, { kind: "work", id: "1", dueAt: 30 }),
       (tx) => plan(tx, { kind: "work", id: "2", dueAt: 40 }),

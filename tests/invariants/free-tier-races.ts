@@ -74,7 +74,7 @@ function watching(engine: Engine, below: (sats: number) => void): Engine {
   const commit: Engine["commit"] = (one) => {
     for (const { key, value } of one.set) {
       if (key[0] !== "account" || key[1] !== "pool") continue;
-      const sats = balanceOf(JSON.parse(decode(value)) as Counters);
+      const sats = balanceOf(decode<Counters>(value));
       if (sats < 0) below(sats);
     }
     return engine.commit(one);

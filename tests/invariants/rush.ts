@@ -84,7 +84,7 @@ function watching(engine: Engine, below: (account: string) => void): Engine {
   const commit: Engine["commit"] = (one) => {
     for (const { key, value } of one.set) {
       if (key[0] !== "account" || !/^(session|reserved):/.test(String(key[1]))) continue;
-      if (balanceOf(JSON.parse(decode(value)) as Counters) < 0) below(String(key[1]));
+      if (balanceOf(decode<Counters>(value)) < 0) below(String(key[1]));
     }
     return engine.commit(one);
   };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { createStore, type Tx } from "./store.ts";
-import { add, codeOf, type Count, count, type OpenDatabase, outcome, testOn, text } from "./testing/bench.ts";
-import type { CommitFault } from "./testing/faulty-engine.ts";
+import { createStore, type Tx } from "@/lib/store/store.ts";
+import { add, codeOf, type Count, count, type OpenDatabase, outcome, testOn, text } from "@/lib/store/testing/bench.ts";
+import type { CommitFault } from "@/lib/store/testing/faulty-engine.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 
 /** Adds to a number that is kept in memory alone. */

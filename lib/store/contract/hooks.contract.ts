@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { Tx, Versioned } from "./store.ts";
-import { add, codeOf, type Count, count, type OpenDatabase, outcome, testOn, text } from "./testing/bench.ts";
+import type { Tx, Versioned } from "@/lib/store/store.ts";
+import { add, codeOf, type Count, count, type OpenDatabase, outcome, testOn, text } from "@/lib/store/testing/bench.ts";
 
 /** What hooks, and the frozen rows, of transactions must keep over any engine. Registers one test for each criterion. */
 export function hooksContract(name: string, openDatabase: OpenDatabase): void {
