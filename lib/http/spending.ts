@@ -77,3 +77,6 @@ export const failuresExhausted = (waitMs: number): ApiError =>
       "Retry-After says.",
     waitMs / 1_000,
   );
+
+/** Whether the client says that it asks for the same again: OpenAI's clients count their tries in this header. */
+export const isRepeat = (headers: Headers): boolean => Number(headers.get("x-stainless-retry-count")) >= 1;

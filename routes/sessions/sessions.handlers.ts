@@ -13,7 +13,7 @@ import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/sessions/sessions.machine.ts";
 import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions/open.ts";
-import { allowModel, notBegun } from "@/lib/http/spending.ts";
+import { allowModel, isRepeat, notBegun } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
@@ -111,9 +111,18 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     body: { request: text },
   });
   const caller = callerName(deps.recordIds, c.get("clientAddress"));
-  const begun = await deps.sessionRequests.begin(token, text, { scope, pubkey, caller });
+  const begun = await deps.sessionRequests.begin(token, text, {
+    scope,
+    pubkey,
+    caller,
+    repeat: { rest: "", said: isRepeat(c.req.raw.headers) },
+  });
   if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions, deps.clock.now());
-  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
+  const hangUp = () => begun.leave(false);
+  c.req.raw.signal.addEventListener("abort", hangUp, { once: true });
+  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS)
+    .finally(() => c.req.raw.signal.removeEventListener("abort", hangUp));
+  begun.leave(true);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
 };
 
