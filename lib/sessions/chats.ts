@@ -10,7 +10,7 @@ import { StoreError, type Tx } from "@/lib/store/store.ts";
 import { type IdempotencyScope, remember, rememberWhileRunning } from "@/lib/tasks/idempotency.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
 import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts";
-import { beginIn, quoteText } from "./requests/begin.ts";
+import { beginIn, quoteChat } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { converse } from "./requests/work.ts";
 import { countChat, getRequest, getResult, requestKey } from "./sessions.rows.ts";
@@ -47,17 +47,14 @@ export function createChats(services: Services): Chats {
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
     const { scope = null, pubkey = null, caller = null } = about;
     const text = textOf(chat.messages);
-    const outputTokens = chat.maxTokens ?? settings.chatOutputTokens;
-    const { model } = chat;
-    const evaluated = settings.chatEvaluation;
-    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens: outputTokens, evaluated });
+    const quote = await quoteChat(services, chat);
     const now = clock.now();
     const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: "chat",
-      model,
-      evalModel: evaluated ? settings.evalModel : null,
+      model: chat.model,
+      evalModel: settings.chatEvaluation ? settings.evalModel : null,
       text: null,
       quote,
       pubkey,

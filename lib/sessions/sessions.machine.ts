@@ -19,12 +19,27 @@ export interface TokenRef {
   tokenId: string;
 }
 
-/** A top-up that was offered and not yet paid; at most one at a time. */
+/** Who asks for a top-up: any token that owns the session, whoever has no more than its id, or else one token by its name. */
+export type TopupAsker = string;
+export const OWNER: TopupAsker = "owner";
+export const STRANGER: TopupAsker = "id";
+
+/** A top-up that was offered and not yet paid. */
 export interface Topup {
   invoice: InvoiceSummary;
-  /** What its challenge hands out: worth what it paid for, no more. */
+  /** What its challenge hands out (lib/sessions/topups.ts). */
   token: TokenRef;
+  by: TopupAsker;
+  /** Whether `POST …/topup` asked for it; else a 402 offered it. */
+  asked: boolean;
+  /** Name of the allowance that its payment raises, for a token that is worth what an earlier top-up paid; null: none. */
+  raises: string | null;
 }
+
+/** Most top-ups of one session that wait to be paid: 12 of others and, whatever those do, 4 of its owner. */
+const MAX_OF_OTHERS = 12;
+/** Of these each asker may have one by `POST …/topup`, and so many by 402s, each larger than those before. */
+const MAX_OFFERS = 3;
 
 export interface Session {
   v: 1;
@@ -37,12 +52,8 @@ export interface Session {
   simulated: string[];
   deposit: InvoiceSummary;
   depositPaid: boolean;
-  topup: Topup | null;
-  /**
-   * A top-up that a 402 offered to somebody with no more than the session's id. Not the holder's: else whoever has seen the
-   * id could keep the holder from topping up.
-   */
-  offer: Topup | null;
+  /** Those that wait to be paid, each with who asked for it: nobody's keeps anybody else from topping up. */
+  topups: readonly Topup[];
   /** Worth nothing without the deposit's preimage. */
   challengeToken: TokenRef;
   /** Works alone; shown by id until it is first used. */
@@ -118,8 +129,7 @@ export function createSession(input: {
     state: "awaiting_payment",
     createdAt: now,
     depositPaid: false,
-    topup: null,
-    offer: null,
+    topups: [],
     topupTokens: [],
     tokenUsed: false,
     running: 0,
@@ -195,29 +205,68 @@ export function topupExpired(session: Session, paymentHash: string): SessionStep
 
 /** The top-up of this invoice that waits to be paid, whoever asked for it. */
 export const pendingTopup = (session: Session, paymentHash: string): Topup | null =>
-  [session.topup, session.offer].find((topup) => topup?.invoice.paymentHash === paymentHash) ?? null;
+  session.topups.find(({ invoice }) => invoice.paymentHash === paymentHash) ?? null;
 
 const without = (session: Session, topup: Topup): Session => ({
   ...session,
-  topup: session.topup === topup ? null : session.topup,
-  offer: session.offer === topup ? null : session.offer,
+  topups: session.topups.filter((one) => one !== topup),
 });
 
-/** What waits already for whoever asks: the holder has the one they asked for, anybody else that or the offer. */
-export const waitingTopup = (session: Session, byHolder: boolean): Topup | null =>
-  byHolder ? session.topup : session.topup ?? session.offer;
+/** The owner's top-up that a session shows: the one asked for, or else the newest that a 402 offered. */
+export function shownTopup(session: Session): Topup | null {
+  const own = session.topups.filter(({ by }) => by === OWNER);
+  return own.find(({ asked }) => asked) ?? own.at(-1) ?? null;
+}
 
-/** A top-up is offered. One at a time: `pending` has the one that waits. */
+/** What is wanted of a top-up: by whom, whether by `POST …/topup` (`asked`) or for a 402, and for how much (sats). */
+export interface TopupWish {
+  by: TopupAsker;
+  asked: boolean;
+  sats: number;
+}
+
+/** Which top-up waits already for this wish: asked for, the one that was asked for before; for a 402, any that is enough. */
+export const waitingTopup = (session: Session, { by, asked, sats }: TopupWish, now: number): Topup | null =>
+  session.topups.find((topup) =>
+    topup.by === by && topup.invoice.expiresAt > now && (asked ? topup.asked : topup.invoice.amountSats >= sats)
+  ) ?? null;
+
+/** A top-up that a 402 offered is asked for in so many words: it is that one from now on, and no second invoice. */
+export function takeOffer(
+  session: Session,
+  { by, sats }: TopupWish,
+  now: number,
+): { session: Session; topup: Topup } | null {
+  const offer = session.topups.find((topup) =>
+    topup.by === by && !topup.asked && topup.invoice.amountSats === sats && topup.invoice.expiresAt > now
+  );
+  if (!offer) return null;
+  const topup = { ...offer, asked: true };
+  return { session: { ...session, topups: session.topups.map((one) => one === offer ? topup : one) }, topup };
+}
+
+/** When another of these may be offered at the latest (ms since the epoch), or null: there is room for it. */
+export function topupsFullUntil(session: Session, { by, asked }: Pick<TopupWish, "by" | "asked">): number | null {
+  const offers = asked ? [] : session.topups.filter((topup) => topup.by === by && !topup.asked);
+  const others = by === OWNER ? [] : session.topups.filter((topup) => topup.by !== OWNER);
+  const inTheWay = offers.length >= MAX_OFFERS ? offers : others.length >= MAX_OF_OTHERS ? others : [];
+  return inTheWay.length === 0 ? null : Math.min(...inTheWay.map(({ invoice }) => invoice.expiresAt));
+}
+
+/** A top-up is offered, unless one waits already that will do (`pending`), or too many wait (`full`). */
 export function offerTopup(
   session: Session,
   topup: Topup,
-  { byHolder, now }: { byHolder: boolean; now: number },
-): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } {
+  now: number,
+): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } | { outcome: "full"; until: number } {
   if (!isOpen(session, now)) return { outcome: "not_open" };
-  const waiting = waitingTopup(session, byHolder);
+  const waiting = waitingTopup(session, { ...topup, sats: topup.invoice.amountSats }, now);
   if (waiting) return { outcome: "pending", topup: waiting };
-  // Whoever shows the token for it has used it: from now on the id alone does not show it.
-  return applied(byHolder ? { ...session, topup, tokenUsed: true } : { ...session, offer: topup });
+  const until = topupsFullUntil(session, topup);
+  if (until !== null) return { outcome: "full", until };
+  // Whoever shows a token for it has used it: from here on the id alone does not show it.
+  const tokenUsed = session.tokenUsed || topup.by !== STRANGER;
+  return applied({ ...session, topups: [...session.topups, topup], tokenUsed });
 }
 
 /** A request begins: what it may cost leaves the balance. From here on the id alone shows no macaroon any more. */

@@ -12,6 +12,8 @@ import { encodeIdentifier } from "@/lib/l402/identifier.ts";
 import { fromBase64, type Macaroon, mint, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import {
   caveatFailed,
+  type CheckedTokens,
+  createCheckedTokens,
   LOCATION,
   macaroonFor,
   macaroonOf,
@@ -51,6 +53,7 @@ interface Books {
   /** Payment hashes the wallet was asked about, and its word. */
   asked: string[];
   walletSays: boolean;
+  checkedTokens: CheckedTokens;
 }
 
 async function books({ paid = true } = {}): Promise<Books> {
@@ -84,11 +87,11 @@ async function books({ paid = true } = {}): Promise<Books> {
       });
     }
   });
-  return { store, ...tokens, asked: [], walletSays: false };
+  return { store, ...tokens, asked: [], walletSays: false, checkedTokens: createCheckedTokens() };
 }
 
 const check = (
-  { store, asked, walletSays }: Books,
+  { store, asked, walletSays, checkedTokens }: Books,
   macaroon: Macaroon | string,
   preimage: string | null = null,
   capability: Capability = "jobs",
@@ -97,6 +100,7 @@ const check = (
     {
       store,
       recordIds,
+      checkedTokens,
       settled: (paymentHash) => {
         asked.push(paymentHash);
         return Promise.resolve(walletSays);

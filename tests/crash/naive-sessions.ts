@@ -25,6 +25,7 @@ import {
   createSession,
   depositPaid,
   offerTopup,
+  OWNER,
   requestBegan,
   requestEnded,
   type Session,
@@ -318,7 +319,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       heldSats: session.reservedSats,
       spentSats: session.spentSats,
       ...(!session.depositPaid && { invoice: invoiceBody(session.deposit) }),
-      ...(session.topup && { pendingTopup: invoiceBody(session.topup.invoice) }),
+      ...(session.topups[0] && { pendingTopup: invoiceBody(session.topups[0].invoice) }),
       ...(session.depositPaid && { macaroon: idOf(session) }),
       ...(refund && {
         refund: {
@@ -375,10 +376,15 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
     const offer = (async () => {
       const session = await getSession(store, handle);
       if (!session) return error(404, "session_not_found");
-      if (session.topup) return error(409, "topup_pending", { pendingTopup: invoiceBody(session.topup.invoice) });
+      const [pending] = session.topups;
+      if (pending) return error(409, "topup_pending", { pendingTopup: invoiceBody(pending.invoice) });
       const invoice = await bill(sats, "session-topup", handle);
       await change(handle, (current) => {
-        const step = offerTopup(current, { invoice, token: NO_TOKEN }, { byHolder: true, now: clock.now() });
+        const step = offerTopup(
+          current,
+          { invoice, token: NO_TOKEN, by: OWNER, asked: true, raises: null },
+          clock.now(),
+        );
         return step.outcome === "applied" ? step.session : current;
       });
       return json(201, { invoice: invoiceBody(invoice) });

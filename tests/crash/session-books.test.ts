@@ -51,7 +51,7 @@ function settled(): { books: SessionBooks & { entries: Posting[] }; record: Sess
         handle: HANDLE,
         state: "closed",
         deposit: summary("d", 500),
-        topup: null,
+        topups: [],
         running: 0,
         reservedSats: 0,
         spentSats: 126,
@@ -118,7 +118,7 @@ Deno.test("compareSessions: books that agree, and every single thing that may be
     }, ["stuck"]],
     ["a paid top-up that still waits", ({ books }) => {
       const token = { tokenHash: "k", tokenId: "t" };
-      books.sessions[0]!.topup = { invoice: summary("t", 300), token };
+      books.sessions[0]!.topups = [{ invoice: summary("t", 300), token, by: "owner", asked: true, raises: null }];
     }, ["stuck"]],
     ["a request that still runs", ({ books }) => void (books.requests[0]!.state = "running"), [
       "contradiction",

@@ -8,7 +8,7 @@ import { handleOf, type ReportViolation, type SessionRecord } from "./session-wi
 export interface SessionBooks {
   sessions: Pick<
     Session,
-    "handle" | "state" | "deposit" | "topup" | "running" | "reservedSats" | "spentSats" | "refundIds"
+    "handle" | "state" | "deposit" | "topups" | "running" | "reservedSats" | "spentSats" | "refundIds"
   >[];
   requests: Pick<SessionRequest, "id" | "session" | "mode" | "state" | "text" | "reservedSats" | "chargeSats">[];
   /** Requests whose text is kept. */
@@ -86,14 +86,14 @@ function compareSession(
   balanceSats: number,
   { books, name, report }: { books: SessionBooks; name: string; report: ReportViolation },
 ): void {
-  const { state, deposit, topup, running, reservedSats, spentSats } = session;
+  const { state, deposit, topups, running, reservedSats, spentSats } = session;
   if (running !== 0 || reservedSats !== 0) {
     report("stuck", `${name}: ${running} running, ${reservedSats} sats reserved at the end`);
   }
   if (state === "awaiting_payment" && books.received.has(deposit.paymentHash)) {
     report("stuck", `${name}: still waits for its deposit, although the wallet was paid`);
   }
-  if (topup && books.received.has(topup.invoice.paymentHash)) {
+  if (topups.some(({ invoice }) => books.received.has(invoice.paymentHash))) {
     report("stuck", `${name}: still waits for its top-up, although the wallet was paid`);
   }
   const debited = sumOf(own.map(({ chargeSats: sats }) => ({ sats })));
