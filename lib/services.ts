@@ -44,7 +44,7 @@ export interface Settings {
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
-  /** What a 402 challenge asks for (sats). */
+  /** The least that a 402 challenge asks for (sats). */
   l402DepositSats: number;
   /** Sessions that may wait for their deposit at once; 0: any number. */
   maxOpenChallenges: number;

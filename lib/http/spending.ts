@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
-import { leastSats, type Quote } from "@/lib/metering/quote.rules.ts";
+import type { Quote } from "@/lib/metering/quote.rules.ts";
 import type { AppDeps } from "@/lib/services.ts";
 import { depositFor, type DepositTerms, mostOutputTokens } from "@/lib/sessions/deposit.rules.ts";
 import type { NotBegun } from "@/lib/sessions/requests/ask.ts";
@@ -29,7 +29,8 @@ export function allowModel(token: VerifiedToken, model: string): void {
  * @param need.quote what it would take; without it: nothing
  * @param need.session the handle of the session it is about; null: a new one is offered
  * @param need.pubkey the key that asks, which a new session belongs to
- * @throws {ApiError} 402 with a challenge where no credential was shown; what no deposit pays is 400.
+ * @throws {ApiError} 402 with a challenge where no credential was shown; what no deposit pays is 400. The deposit of a session that
+ *   waits for it is what its opener chose: should it be too small, the token it pays for is offered a top-up.
  */
 export async function tokenOr402(
   c: RequestContext,
@@ -38,18 +39,9 @@ export async function tokenOr402(
   const token = c.get("token");
   if (token) return token;
   const deps = c.get("deps");
-  const quote = await need.quote?.() ?? null;
-  const sats = quote ? await coveredBy(deps, quote, 0) : deps.settings.l402DepositSats;
+  const sats = need.quote ? await coveredBy(deps, await need.quote(), 0) : deps.settings.l402DepositSats;
   const { session, pubkey = null } = need;
   const made = await made402(c, session, { sats, token: null, pubkey });
-  const { minOutputTokens } = deps.settings;
-  if (quote && made.invoice.amountSats < leastSats(quote, minOutputTokens)) {
-    throw badRequest(
-      "deposit_too_small",
-      `This session's deposit of ${made.invoice.amountSats} sats does not pay for this request. Open a session with more.`,
-      { depositSats: made.invoice.amountSats, priceSats: leastSats(quote, minOutputTokens) },
-    );
-  }
   throw paymentRequired(
     "payment_required",
     "Pay the invoice in the WWW-Authenticate header, then repeat the request with " +
@@ -77,7 +69,9 @@ async function coveredBy({ settings, store, clock }: AppDeps, quote: Quote, have
   const maxTokens = mostOutputTokens(quote, haveSats, terms);
   const what = `This may take ${quote.sats} sats, more than the largest deposit of ${maxDepositSats} covers.`;
   const details = { priceSats: quote.sats, maxDepositSats };
-  if (maxTokens === 0) throw badRequest("request_too_long", `${what} Send a shorter text.`, details);
+  // Only where more than is wanted is never written did the caller choose how much: a `request` names no max_tokens.
+  const chosen = quote.maxOutputTokens === quote.outputTokens;
+  if (maxTokens === 0 || !chosen) throw badRequest("request_too_long", `${what} Send a shorter text.`, details);
   throw badRequest("max_tokens_too_large", `${what} Send max_tokens of at most ${maxTokens}.`, {
     ...details,
     maxTokens,

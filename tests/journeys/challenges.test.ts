@@ -133,11 +133,22 @@ challenged("a session's routes refuse what is wrong before they offer a top-up, 
       assert.equal(refusal(await call(method, from + to, body))[0], status, `${to} ${JSON.stringify(body)}`);
     }
   }
-  // 100 sats do not pay for an answer: whoever paid them would be refused all the same.
-  const small = await call("POST", `/api/sessions/${unpaid}/request`, ASK);
-  assert.deepEqual(refusal(small), [400, "deposit_too_small"]);
   assert.equal(await invoices(fake), before);
 });
+
+challenged(
+  "a deposit that its opener chose too small is sold as it is, and its token is offered the rest",
+  async (fake) => {
+    const { call } = fake;
+    const created = (await call("POST", "/api/sessions", { amount_sats: 100 })).body;
+    const path = `/api/sessions/${created.sessionId}`;
+    const asked = await call("POST", `${path}/request`, ASK);
+    assert.equal(readChallenge(asked.headers).invoice, created.invoice.paymentRequest);
+    const { auth } = await paid(fake, asked);
+    const more = await paid(fake, await call("POST", `${path}/request`, ASK, auth));
+    assert.equal((await call("POST", `${path}/request`, ASK, more.auth)).status, 200);
+  },
+);
 
 challenged("an instance that begins nothing sells nothing", async (fake) => {
   const { world, call, clock } = fake;
