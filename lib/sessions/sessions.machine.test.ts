@@ -13,20 +13,15 @@ import {
   isOpen,
   type NoStep,
   offerTopup,
-  OWNER,
   requestBegan,
   requestEnded,
   type Session,
   type SessionStep,
-  shownTopup,
   stateFor,
-  STRANGER,
-  takeOffer,
-  type Topup,
-  type TopupAsker,
   topupExpired,
   topupPaid,
 } from "./sessions.machine.ts";
+import { OWNER, shownTopup, STRANGER, takeOffer, type Topup, type TopupAsker } from "./topups.rules.ts";
 
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
@@ -197,7 +192,7 @@ Deno.test("offerTopup: at most 16 wait, 12 of others however many tokens they ha
 Deno.test("takeOffer: asking for just what a 402 offered is that one; another amount, asker or a late one is not", () => {
   const session = active({ topups: [topup("t1", OWNER, { sats: 500 })] });
   const taken = takeOffer(session, { by: OWNER, asked: true, sats: 500 }, NOW);
-  assert.deepEqual(taken?.session.topups, [topup("t1", OWNER, { sats: 500, asked: true })]);
+  assert.deepEqual(taken?.topups, [topup("t1", OWNER, { sats: 500, asked: true })]);
   assert.equal(takeOffer(session, { by: OWNER, asked: true, sats: 501 }, NOW), null);
   assert.equal(takeOffer(session, { by: STRANGER, asked: true, sats: 500 }, NOW), null);
   assert.equal(takeOffer(session, { by: OWNER, asked: true, sats: 500 }, invoice("t1").expiresAt), null);

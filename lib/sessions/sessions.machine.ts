@@ -8,6 +8,7 @@ import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
 import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import { nonZero, type Posting, refundDust, refundOwed, sessionDeposit, sessionTopup } from "@/lib/ledger/postings.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
+import { pendingTopup, STRANGER, type Topup, topupsFullUntil, waitingTopup } from "./topups.rules.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
 
@@ -18,28 +19,6 @@ export interface TokenRef {
   /** The identifier's own 32 bytes, hex. */
   tokenId: string;
 }
-
-/** Who asks for a top-up: any token that owns the session, whoever has no more than its id, or else one token by its name. */
-export type TopupAsker = string;
-export const OWNER: TopupAsker = "owner";
-export const STRANGER: TopupAsker = "id";
-
-/** A top-up that was offered and not yet paid. */
-export interface Topup {
-  invoice: InvoiceSummary;
-  /** What its challenge hands out (lib/sessions/topups.ts). */
-  token: TokenRef;
-  by: TopupAsker;
-  /** Whether `POST …/topup` asked for it; else a 402 offered it. */
-  asked: boolean;
-  /** Name of the allowance that its payment raises, for a token that is worth what an earlier top-up paid; null: none. */
-  raises: string | null;
-}
-
-/** Most top-ups of one session that wait to be paid: 12 of others and, whatever those do, 4 of its owner. */
-const MAX_OF_OTHERS = 12;
-/** Of these each asker may have one by `POST …/topup`, and so many by 402s, each larger than those before. */
-const MAX_OFFERS = 3;
 
 export interface Session {
   v: 1;
@@ -203,55 +182,10 @@ export function topupExpired(session: Session, paymentHash: string): SessionStep
   return expired ? applied(without(session, expired)) : REPLAYED;
 }
 
-/** The top-up of this invoice that waits to be paid, whoever asked for it. */
-export const pendingTopup = (session: Session, paymentHash: string): Topup | null =>
-  session.topups.find(({ invoice }) => invoice.paymentHash === paymentHash) ?? null;
-
 const without = (session: Session, topup: Topup): Session => ({
   ...session,
   topups: session.topups.filter((one) => one !== topup),
 });
-
-/** The owner's top-up that a session shows: the one asked for, or else the newest that a 402 offered. */
-export function shownTopup(session: Session): Topup | null {
-  const own = session.topups.filter(({ by }) => by === OWNER);
-  return own.find(({ asked }) => asked) ?? own.at(-1) ?? null;
-}
-
-/** What is wanted of a top-up: by whom, whether by `POST …/topup` (`asked`) or for a 402, and for how much (sats). */
-export interface TopupWish {
-  by: TopupAsker;
-  asked: boolean;
-  sats: number;
-}
-
-/** Which top-up waits already for this wish: asked for, the one that was asked for before; for a 402, any that is enough. */
-export const waitingTopup = (session: Session, { by, asked, sats }: TopupWish, now: number): Topup | null =>
-  session.topups.find((topup) =>
-    topup.by === by && topup.invoice.expiresAt > now && (asked ? topup.asked : topup.invoice.amountSats >= sats)
-  ) ?? null;
-
-/** A top-up that a 402 offered is asked for in so many words: it is that one from now on, and no second invoice. */
-export function takeOffer(
-  session: Session,
-  { by, sats }: TopupWish,
-  now: number,
-): { session: Session; topup: Topup } | null {
-  const offer = session.topups.find((topup) =>
-    topup.by === by && !topup.asked && topup.invoice.amountSats === sats && topup.invoice.expiresAt > now
-  );
-  if (!offer) return null;
-  const topup = { ...offer, asked: true };
-  return { session: { ...session, topups: session.topups.map((one) => one === offer ? topup : one) }, topup };
-}
-
-/** When another of these may be offered at the latest (ms since the epoch), or null: there is room for it. */
-export function topupsFullUntil(session: Session, { by, asked }: Pick<TopupWish, "by" | "asked">): number | null {
-  const offers = asked ? [] : session.topups.filter((topup) => topup.by === by && !topup.asked);
-  const others = by === OWNER ? [] : session.topups.filter((topup) => topup.by !== OWNER);
-  const inTheWay = offers.length >= MAX_OFFERS ? offers : others.length >= MAX_OF_OTHERS ? others : [];
-  return inTheWay.length === 0 ? null : Math.min(...inTheWay.map(({ invoice }) => invoice.expiresAt));
-}
 
 /** A top-up is offered, unless one waits already that will do (`pending`), or too many wait (`full`). */
 export function offerTopup(

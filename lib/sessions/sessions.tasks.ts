@@ -7,13 +7,13 @@ import {
   depositPaid,
   expireSession,
   type NoStep,
-  pendingTopup,
   type Session,
   type SessionStep,
   topupExpired,
   topupPaid,
 } from "./sessions.machine.ts";
 import { tokensOf } from "./open.ts";
+import { pendingTopup } from "./topups.rules.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { lateUnclaimed } from "@/lib/ledger/postings.ts";

@@ -4,21 +4,18 @@ import { challengeHeader } from "@/lib/l402/challenge.ts";
 import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { invoiceFor, openSession, type SessionDeps } from "./open.ts";
+import { isOpen, offerTopup, type Session, type TokenRef } from "./sessions.machine.ts";
+import { getSession, putSession, writeSessionStep } from "./sessions.rows.ts";
 import {
-  isOpen,
-  offerTopup,
   OWNER,
   pendingTopup,
-  type Session,
   STRANGER,
   takeOffer,
-  type TokenRef,
   type TopupAsker,
   topupsFullUntil,
   type TopupWish,
   waitingTopup,
-} from "./sessions.machine.ts";
-import { getSession, putSession, writeSessionStep } from "./sessions.rows.ts";
+} from "./topups.rules.ts";
 import { macaroonFor, type NewToken, newToken, putToken, type VerifiedToken } from "./tokens.ts";
 
 export type Offered =
@@ -96,7 +93,7 @@ async function withoutInvoice(
       const current = await getSession(tx, handle);
       const taken = current && takeOffer(current, wish, now);
       if (!taken) return null; // paid this very moment
-      await putSession(tx, taken.session, current);
+      await putSession(tx, { ...current, topups: taken.topups }, current);
       if (scope) await remember(tx, scope, taken.topup.invoice.paymentHash, now);
       return { outcome: "offered", topup: taken.topup.invoice };
     });

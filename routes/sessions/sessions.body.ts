@@ -1,7 +1,8 @@
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { Tier } from "@/lib/identity/trust.rules.ts";
-import { type Session, shownTopup } from "@/lib/sessions/sessions.machine.ts";
+import type { Session } from "@/lib/sessions/sessions.machine.ts";
+import { shownTopup } from "@/lib/sessions/topups.rules.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
 

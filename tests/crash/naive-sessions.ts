@@ -25,7 +25,6 @@ import {
   createSession,
   depositPaid,
   offerTopup,
-  OWNER,
   requestBegan,
   requestEnded,
   type Session,
@@ -382,7 +381,7 @@ export function naiveSessions(deps: NaiveSessionDeps): NaiveSessions {
       await change(handle, (current) => {
         const step = offerTopup(
           current,
-          { invoice, token: NO_TOKEN, by: OWNER, asked: true, raises: null },
+          { invoice, token: NO_TOKEN, by: "owner", asked: true, raises: null },
           clock.now(),
         );
         return step.outcome === "applied" ? step.session : current;
