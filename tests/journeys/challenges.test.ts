@@ -494,3 +494,21 @@ challenged(
     assert.ok((await call("GET", it.path)).body.balanceSats > 900, "its money counts all the same");
   },
 );
+
+challenged(
+  "an Idempotency-Key that was answered 402 begins once it is paid, with either token, and is charged once",
+  async (fake) => {
+    const { world, call } = fake;
+    for (const way of ["request", "chat"] as const) {
+      const it = await paidSession(world, call, 100);
+      const key = { "idempotency-key": `for a ${way}` };
+      const { auth } = await paid(fake, await spend(fake, way, it.path, { ...it.auth, ...key }));
+      const first = await spend(fake, way, it.path, { ...auth, ...key });
+      assert.equal(first.status, 200, JSON.stringify(first.body));
+      const again = await spend(fake, way, it.path, { ...it.auth, ...key });
+      assert.equal((again.body.timmy ?? again.body).requestId, (first.body.timmy ?? first.body).requestId);
+      const { spentSats } = (await call("GET", it.path)).body;
+      assert.equal(spentSats, (first.body.timmy ?? first.body).debitedSats);
+    }
+  },
+);
