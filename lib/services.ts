@@ -12,6 +12,7 @@ import type { Payouts } from "./payments/payouts.ts";
 import type { Queue } from "./tasks/queue.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
+import type { CheckedTokens } from "./sessions/tokens.ts";
 import type { UsedSessions } from "./sessions/open.ts";
 import type { Chats } from "@/lib/sessions/chats.ts";
 import type { SessionRequests } from "./sessions/requests.ts";
@@ -41,7 +42,7 @@ export interface Settings {
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
-  /** What a 402 challenge asks for (sats). */
+  /** The least that a 402 challenge asks for (sats). */
   l402DepositSats: number;
   /** Sessions that may wait for their deposit at once; 0: any number. */
   maxOpenChallenges: number;
@@ -82,6 +83,8 @@ export interface AppDeps extends Services {
   chats: Chats;
   /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
   usedSessions: UsedSessions;
+  /** Macaroons that were checked before. */
+  checkedTokens: CheckedTokens;
   oneAtATime: OneAtATime;
   version: string;
   readiness(): Promise<Readiness>;

@@ -12,7 +12,7 @@ import { type IdempotencyScope, remember, rememberWhileRunning } from "@/lib/tas
 import { Attendance, createRepeats, type Leave } from "./repeats.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
 import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts";
-import { beginIn, quoteText } from "./requests/begin.ts";
+import { beginIn, quoteChat } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { converse } from "./requests/work.ts";
 import { countChat, getRequest, getResult, requestKey } from "./sessions.rows.ts";
@@ -63,22 +63,19 @@ export function createChats(services: Services): Chats {
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
     const { scope = null, pubkey = null, caller = null, repeat = null } = about;
     const text = textOf(chat.messages);
-    const outputTokens = chat.maxTokens ?? settings.chatOutputTokens;
-    const { model } = chat;
     const requestHash = sha256Hex(text);
     const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
     // A caller who names his calls says himself which are one.
     const before = repeat && !scope && repeats.find(call, repeat.said);
     if (before) return { ...attended(before), outcome: "known" };
-    const evaluated = settings.chatEvaluation;
-    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens: outputTokens, evaluated });
+    const quote = await quoteChat(services, chat);
     const now = clock.now();
     const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: "chat",
-      model,
-      evalModel: evaluated ? settings.evalModel : null,
+      model: chat.model,
+      evalModel: settings.chatEvaluation ? settings.evalModel : null,
       text: null,
       quote,
       pubkey,

@@ -1,7 +1,6 @@
 /** Requests of sessions that survive a crash: reserve, evaluate, work within the reservation, close. Two commits each. */
 import type { Usage } from "@/lib/ai/port.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
-import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
@@ -11,7 +10,7 @@ import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
 import { Attendance, createRepeats, type Leave } from "./repeats.ts";
 import type { Asking, Begun, NotBegun } from "./requests/ask.ts";
-import { beginIn, quoteText } from "./requests/begin.ts";
+import { beginIn, quoteRequest } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { answerRequest } from "./requests/work.ts";
 import { requestBegan } from "./sessions.machine.ts";
@@ -39,8 +38,6 @@ export interface SessionRequests {
 const MODEL_ATTEMPTS = 4;
 /** Requests that run at once; more wait their turn. Most of a request's time is spent waiting for a model. */
 const CONCURRENCY = 1_024;
-/** No answer is longer than so many times the expected length, whatever it costs. */
-const FREE_OUTPUT_FACTOR = 4;
 
 /** The id of the task that answers a request, and whom it is about. */
 const taskIdOf = (session: string, request: string): string => `${session}.${request}`;
@@ -70,16 +67,13 @@ export function createSessionRequests(services: Services): SessionRequests {
     // A caller who names his calls says himself which are one.
     const before = repeat && !scope && repeats.find(call, repeat.said);
     if (before) return { outcome: "known", request: before.request, leave: before.attendance.join() };
-    const outputTokens = priorOutputTokens(text, settings.price);
-    const maxOutputTokens = outputTokens * FREE_OUTPUT_FACTOR;
-    const model = settings.workModel;
-    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens, evaluated: true });
+    const quote = await quoteRequest(services, text);
     const now = clock.now();
     const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: "request",
-      model,
+      model: settings.workModel,
       evalModel: settings.evalModel,
       text,
       quote,

@@ -7,12 +7,13 @@ import { type SessionRequest, withCharge } from "@/lib/sessions/requests.machine
 import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
 import type { Repeat } from "@/lib/sessions/repeats.ts";
+import { quoteChat } from "@/lib/sessions/requests/begin.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
-import { allowModel, isRepeat, notBegun } from "@/lib/http/spending.ts";
+import { allowModel, isRepeat, notBegun, tokenOr402 } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
 import type {
@@ -31,18 +32,16 @@ const GRACE_MS = 10_000;
 
 export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
   const body = c.req.valid("json");
   const asked = readChat(deps, body);
+  const pubkey = await identityOf(c);
+  const token = await tokenOr402(c, { session: null, pubkey, quote: () => quoteChat(deps, asked) });
   allowModel(token, asked.model);
   const scope = scopeOf(c.req.valid("header")["idempotency-key"], token, body);
   const caller = callerName(deps.recordIds, c.get("clientAddress"));
   const repeat = repeatOf(c.req.raw.headers, body);
-  const begun = await deps.chats.begin(token, asked, { scope, pubkey: await identityOf(c), caller, repeat });
-  if (!("request" in begun)) {
-    const sessionId = deps.recordIds.idOf("session", token.session);
-    throw notBegun(begun, sessionId, deps.settings.sessions, deps.clock.now());
-  }
+  const begun = await deps.chats.begin(token, asked, { scope, pubkey, caller, repeat });
+  if (!("request" in begun)) throw await notBegun(c, token, begun);
   const { request, ended, leave } = begun;
   c.header("X-Timmy-Request-Id", request.id);
   c.header("X-Timmy-Held-Sats", String(request.reservedSats));

@@ -1,4 +1,5 @@
 import type { ChatMessage } from "@/lib/ai/port.ts";
+import type { Quote } from "@/lib/metering/quote.rules.ts";
 import type { IdempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Repeat } from "../repeats.ts";
 import type { SessionRequest } from "../requests.machine.ts";
@@ -29,7 +30,16 @@ export interface Asking {
 export type NotBegun =
   | { outcome: "conflict" }
   | { outcome: "ended"; session: Session | null }
-  | { outcome: "short"; paused: boolean; balanceSats: number; priceSats: number; minimumBalanceSats: number }
+  /** `balanceSats`: what the token could spend. A top-up mends it. */
+  | {
+    outcome: "short";
+    paused: boolean;
+    balanceSats: number;
+    priceSats: number;
+    minimumBalanceSats: number;
+    quote: Quote;
+  }
+  /** A limit that a holder of the token added: no payment mends it. */
   | { outcome: "capped"; leftSats: number; priceSats: number }
   | { outcome: "exhausted"; until: number };
 
