@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createAnthropicModel } from "./anthropic.ts";
 import { conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
-import { WORK_PROMPT } from "./prompts.ts";
+import { EVALUATION_TOOL_PROMPT, VERDICT_TOOL_DEFINITION, WORK_PROMPT } from "./prompts.ts";
 import { anthropicFrames, type AnthropicStep, startAnthropicServer } from "./testing/anthropic-server.ts";
 import { servedHarness, servedTests } from "./testing/served-model.ts";
 import { COUNTED, streamTests } from "./testing/served-streams.ts";
@@ -123,9 +123,10 @@ test("without usage the text is counted by us, never zero", async (it) => {
     source: "estimated",
   });
   it.server.script.push({ kind: "verdict", accepted: true, reason: "ok", usage: null });
-  const verdict = await it.model.evaluate(evaluation(it, "x"));
-  assert.equal(verdict.usage.source, "estimated");
-  assert.ok(verdict.usage.inputTokens > 100 && verdict.usage.outputTokens > 0);
+  const { usage } = await it.model.evaluate(evaluation(it, request));
+  const asked = EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_TOOL_DEFINITION) + request;
+  assert.deepEqual([usage.source, usage.inputTokens], ["estimated", countedTokens(asked)]);
+  assert.ok(usage.outputTokens >= countedTokens(JSON.stringify({ accepted: true, reason: "ok" })));
 });
 
 for (const method of ["evaluate", "work", "chat"] as const) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { assertUsage, conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
-import { WORK_PROMPT } from "./prompts.ts";
+import { EVALUATION_TOOL_PROMPT, WORK_PROMPT } from "./prompts.ts";
 import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFault, type SimulatedFaults } from "./simulated.ts";
 import { countedTokens } from "./tokens.rules.ts";
 
@@ -165,6 +165,12 @@ Deno.test("createSimulatedModel: usage is our own count of what was asked and of
     assert.deepEqual(usage, {
       inputTokens: countedTokens(WORK_PROMPT + request),
       outputTokens: countedTokens(text),
+      source: "estimated",
+    });
+    const verdict = await it.model.evaluate(evaluation(it, request));
+    assert.deepEqual(verdict.usage, {
+      inputTokens: countedTokens(EVALUATION_TOOL_PROMPT + request),
+      outputTokens: countedTokens(verdict.reason),
       source: "estimated",
     });
   }
