@@ -182,32 +182,32 @@ challenged(
   },
 );
 
-const SMALL = { settings: { sessions: { ...TEST_SETTINGS.sessions, maxDepositSats: 1_000 } } };
+const SMALL = { settings: { sessions: { ...TEST_SETTINGS.sessions, maxDepositSats: 500 } } };
 
 challenged("what no deposit pays is 400 and names the most max_tokens that one does", async (fake) => {
   const { call } = fake;
   const before = await invoices(fake);
-  const tooDear = await call("POST", CHAT, { ...long(340_000), max_tokens: 8_192 });
+  const tooDear = await call("POST", CHAT, { ...long(110_000), max_tokens: 8_192 });
   assert.deepEqual(refusal(tooDear), [400, "max_tokens_too_large"]);
   const { details: { maxTokens, maxDepositSats }, param, message } = tooDear.body.error;
-  assert.deepEqual([maxDepositSats, param], [1_000, "max_tokens"]);
+  assert.deepEqual([maxDepositSats, param], [500, "max_tokens"]);
   assert.ok(message.includes(`at most ${maxTokens}`));
-  const oneMore = await call("POST", CHAT, { ...long(340_000), max_tokens: maxTokens + 1, stream: true });
+  const oneMore = await call("POST", CHAT, { ...long(110_000), max_tokens: maxTokens + 1, stream: true });
   assert.deepEqual(refusal(oneMore), [400, "max_tokens_too_large"]);
   assert.deepEqual(refusal(await call("POST", CHAT, long(600_000))), [400, "request_too_long"]);
   assert.equal(await invoices(fake), before);
-  const fits = { ...long(340_000), max_tokens: maxTokens };
+  const fits = { ...long(110_000), max_tokens: maxTokens };
   const { auth, sats } = await paid(fake, await call("POST", CHAT, fits));
-  assert.equal(sats, 1_000);
+  assert.equal(sats, 500);
   assert.equal((await call("POST", CHAT, fits, auth)).status, 200);
   // With a token that has some left, the deposit and what is left have to be enough together.
   const { answer } = await useUp(fake, "chat", "", auth);
   const { balanceSats } = answer.body.error.details;
   const priceSats = tooDear.body.error.details.priceSats;
-  assert.ok(balanceSats > 20 && priceSats * 1.1 <= 1_000 + balanceSats, `${balanceSats} ${priceSats}`);
-  const dear = { ...long(340_000), max_tokens: 8_192 };
+  assert.ok(balanceSats > 20 && priceSats * 1.1 <= 500 + balanceSats, `${balanceSats} ${priceSats}`);
+  const dear = { ...long(110_000), max_tokens: 8_192 };
   const more = await paid(fake, await call("POST", CHAT, dear, auth));
-  assert.equal(more.sats, 1_000);
+  assert.equal(more.sats, 500);
   const served = await call("POST", CHAT, dear, more.auth);
   assert.deepEqual([served.status, served.headers.get("x-timmy-held-sats")], [200, String(priceSats)]);
 }, SMALL);
