@@ -34,6 +34,8 @@ export interface Settings {
   refundClaimDays: number;
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
+  /** How long work goes on after its last caller left without any text (ms). */
+  graceMs: number;
   freeTier: FreeTier;
   /** What the instance bears in an hour for failures before any text (sats). */
   freeFailures: { satsPerHour: number };

@@ -98,7 +98,7 @@ export function createChats(services: Services): Chats {
     }
     if (begins.outcome !== "begins") return begins;
     const { request } = begins;
-    const attendance = new Attendance(clock, scope !== null);
+    const attendance = new Attendance(clock, { graceMs: settings.graceMs, stays: scope !== null });
     const leave = attendance.join();
     const ended = hold(request, { chat, text, scope, attendance });
     const held: Held = { request, ended, attendance };

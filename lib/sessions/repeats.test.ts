@@ -7,7 +7,7 @@ const NEVER = new AbortController().signal;
 /** One request that a caller waits for, and what is remembered of it. */
 function attended({ stays = false } = {}) {
   const clock = createFakeClock();
-  const attendance = new Attendance(clock, stays);
+  const attendance = new Attendance(clock, { graceMs: GRACE_MS, stays });
   const leave = attendance.join();
   const repeats = createRepeats<string>(clock);
   const over = repeats.began("call", attendance, "r1");
@@ -117,6 +117,8 @@ Deno.test("repeats: a complete one is found for a minute after its end, any othe
 
 Deno.test("repeats: of the requests that have ended only so many are remembered, the newest", () => {
   const { clock, repeats } = attended();
-  for (let at = 0; at <= 50_000; at++) repeats.began(`${at}`, new Attendance(clock, false), `r${at}`)(true);
+  for (let at = 0; at <= 50_000; at++) {
+    repeats.began(`${at}`, new Attendance(clock, { graceMs: GRACE_MS, stays: false }), `r${at}`)(true);
+  }
   assert.deepEqual([repeats.find("0", true), repeats.find("1", true)], [null, "r1"]);
 });

@@ -7,7 +7,7 @@ import type { Clock } from "@/lib/clock.ts";
 
 /** How long after its caller left, or after its end, a request is still found by a repeat (ms). */
 export const REPEAT_MS = 60_000;
-/** How long work goes on after the last caller left without any text (ms). */
+/** How long work goes on after the last caller left without any text, unless a test says otherwise (ms). */
 export const GRACE_MS = 15_000;
 /** Requests that are remembered after their end: with their keys less than 32 MB. */
 const MAX_ENDED = 50_000;
@@ -23,6 +23,7 @@ export interface Repeat {
 /** Who waits for one request. */
 export class Attendance {
   readonly #clock: Clock;
+  readonly #graceMs: number;
   readonly #stays: boolean;
   readonly #gone = new AbortController();
   #present = 0;
@@ -34,9 +35,13 @@ export class Attendance {
   #stopGrace = () => {};
   #cameBack = () => {};
 
-  /** @param stays the work is worth finishing with nobody there: its caller has another way to come back for it. */
-  constructor(clock: Clock, stays: boolean) {
+  /**
+   * @param graceMs how long work goes on with nobody there
+   * @param stays the work is worth finishing with nobody there: its caller has another way to come back for it
+   */
+  constructor(clock: Clock, { graceMs, stays }: { graceMs: number; stays: boolean }) {
     this.#clock = clock;
+    this.#graceMs = graceMs;
     this.#stays = stays;
   }
 
@@ -92,7 +97,7 @@ export class Attendance {
     if (this.#over || this.#stays) return;
     const stop = () => this.#gone.abort(new Error("nobody waits for the answer"));
     if (this.#read) stop();
-    else this.#stopGrace = this.#clock.after(GRACE_MS, stop);
+    else this.#stopGrace = this.#clock.after(this.#graceMs, stop);
   }
 }
 

@@ -83,7 +83,7 @@ export function createSessionRequests(services: Services): SessionRequests {
       token: token.name,
       allowances: token.allowances.map(({ name }) => name),
     }, now);
-    const attendance = new Attendance(clock, true); // its answer can be read at any time
+    const attendance = new Attendance(clock, { graceMs: settings.graceMs, stays: true }); // its answer can be read at any time
     const leave = attendance.join();
     const begun = await store.transact(async (tx): Promise<Begun> => {
       const begins = await beginIn(tx, settings, fresh, { token, scope, now });

@@ -61,7 +61,7 @@ function modelFailed(
   return unavailable(
     "model_unavailable",
     "The model gave no answer. This try counts as one of your answers of this hour all the same.",
-    retryAfterMs == null ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
+    typeof retryAfterMs !== "number" ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
     { cause: errorMessage },
   );
 }
