@@ -55,9 +55,9 @@ export const getInvoice = (reader: Reader, paymentHash: string): Promise<Invoice
 
 /** Records a new invoice, watches it, and plans the look at it when it expires. */
 export async function addInvoice(tx: Tx, invoice: Invoice): Promise<void> {
-  tx.set(invoiceKey(invoice.paymentHash), invoice);
-  tx.set(openInvoiceKey(invoice), { v: 1 });
-  await plan(tx, { kind: "invoice-expiry", id: invoice.paymentHash, dueAt: invoice.expiresAt });
+  tx.insert(invoiceKey(invoice.paymentHash), invoice);
+  tx.insert(openInvoiceKey(invoice), { v: 1 });
+  await plan(tx, { kind: "invoice-expiry", id: invoice.paymentHash, dueAt: invoice.expiresAt, isNew: true });
 }
 
 /**

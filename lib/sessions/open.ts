@@ -67,7 +67,6 @@ export async function openSession(
     if (taken?.outcome === "known") return taken;
     if (taken?.outcome === "conflict") return { outcome: "conflict" as const };
     if (full(await openChallenges(tx))) return { outcome: "full" as const };
-    if (await getSession(tx, handle)) throw new Error("two sessions drew the same handle");
     await putSession(tx, session, null);
     putToken(tx, challenge);
     putToken(tx, bearer);

@@ -94,7 +94,8 @@ const isOwned = (session: Session): session is Session & { pubkey: string } => s
 
 /** Writes a session, and counts it while it waits for its deposit. `before` null: it is new. */
 export async function putSession(tx: Tx, session: Session, before: Session | null): Promise<void> {
-  tx.set(sessionKey(session.handle), session);
+  if (before) tx.set(sessionKey(session.handle), session);
+  else tx.insert(sessionKey(session.handle), session); // its handle is random
   if (before === null && isOwned(session)) tx.set(indexKey(session), { v: 1 });
   const waits = (s: Session | null) => s?.state === "awaiting_payment" ? 1 : 0;
   const change = waits(session) - waits(before);

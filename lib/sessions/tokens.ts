@@ -102,7 +102,7 @@ export function renewedToken(random: Random, like: Omit<TokenRow, "tokenId" | "r
 export const getToken = (reader: Reader, ref: TokenRef): Promise<TokenRow | null> =>
   reader.get<TokenRow>(tokenKey(ref.tokenHash));
 export function putToken(tx: Tx, token: NewToken): void {
-  tx.set(tokenKey(token.ref.tokenHash), token.row);
+  tx.insert(tokenKey(token.ref.tokenHash), token.row);
 }
 /** From now on nobody gets anything with it, however it was narrowed. */
 export function revokeToken(tx: Tx, ref: TokenRef): void {

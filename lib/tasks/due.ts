@@ -11,6 +11,8 @@ export interface TaskOrder {
   dueAt: number | null;
   /** How many attempts have failed so far; 0 when left out. */
   attempt?: number;
+  /** Its id was made a moment ago, so there can be no task of it yet: none is looked for. */
+  isNew?: true;
 }
 
 /** The one row of a task. Exactly one index row points at it: under `due` while it waits, under `leased` while it runs. */
@@ -33,7 +35,8 @@ const indexKey = (row: TaskRow): Key => row.lease ? leasedKey(row.kind, row.id) 
 function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
   if (old) tx.delete(indexKey(old));
   if (!next) return tx.delete(taskKey(old!.kind, old!.id));
-  tx.set(taskKey(next.kind, next.id), next);
+  if (old) tx.set(taskKey(next.kind, next.id), next);
+  else tx.insert(taskKey(next.kind, next.id), next);
   // The task's own row told where its index row was: no other can be in the way.
   tx.insert(indexKey(next), { v: 1 });
 }
@@ -43,7 +46,7 @@ function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
  * @returns the lease when a slot was used, else null.
  */
 export async function placeTask(tx: Tx, order: TaskOrder, slot: Slot | null): Promise<Lease | null> {
-  const old = await tx.get<TaskRow>(taskKey(order.kind, order.id));
+  const old = order.isNew ? null : await tx.get<TaskRow>(taskKey(order.kind, order.id));
   if (order.dueAt === null) {
     if (old) put(tx, old, null);
     return null;
