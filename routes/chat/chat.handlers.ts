@@ -8,6 +8,7 @@ import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
+import { EMPTY_REQUEST, isBlank } from "@/lib/metering/request-text.rules.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
@@ -196,9 +197,7 @@ function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone"> {
       fields: [{ field: "stream_options", problem: "is only allowed with stream: true" }],
     });
   }
-  if (messages.every(({ text }) => text.trim() === "")) {
-    throw badRequest("empty_request", "The messages hold no text. Send at least one with content.");
-  }
+  if (messages.every(({ text }) => isBlank(text))) throw badRequest(EMPTY_REQUEST.code, EMPTY_REQUEST.message);
   return {
     model,
     messages,

@@ -151,7 +151,7 @@ chatting("each message that is not text from a role known here is refused by its
   for (const [message, param, says] of refused) {
     assertRefused(await ask({ messages: [ASK.messages[0], message] }), [400, "validation_failed", param], says);
   }
-  assert.equal((await ask({ messages: [{ role: "user", content: " \n" }] })).body.error.code, "empty_request");
+  assert.equal((await ask({ messages: [{ role: "user", content: " \n" }] })).body.error.code, "request_empty");
   assert.equal(await balance(), 5_000);
 });
 
