@@ -88,6 +88,7 @@ const EXPOSED = [
   "X-Timmy-Debited-Sats",
   "X-Timmy-Balance-Sats",
   "X-Timmy-Held-Sats",
+  "X-Timmy-Max-Tokens",
 ];
 
 function crossOrigin(origins: readonly string[]): AppMiddleware {
