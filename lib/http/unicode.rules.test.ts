@@ -58,7 +58,7 @@ Deno.test("bodyFault: a megabyte of escapes is looked at in no time worth naming
   const started = performance.now();
   assert.equal(faultOf(`"${String.raw`\\`.repeat(500_000)}${String.raw`\\ud83d`}"`), null);
   assert.notEqual(faultOf(`"${String.raw`\ud83d\ude00`.repeat(80_000)}${String.raw`\ud83d`}"`), null);
-  assert.ok(performance.now() - started < 2_000);
+  assert.ok(performance.now() - started < 1_000);
 });
 
 Deno.test("queryFault: encoded bytes that are not UTF-8; a stray % is a %", () => {
