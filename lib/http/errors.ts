@@ -323,10 +323,14 @@ export function validationHook(
   if (!result.success) throw validationFailed(result.error.issues, result.target);
 }
 
+/** How zod's own words start; any others were written for the schema and say it better. */
+const ZODS_OWN = /^(Invalid|Too small|Too big|Unrecognized)/;
+
 function describe(issue: Issue, unknown: string): FieldProblem[] {
   const field = fieldName(issue.path);
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key]), problem: unknown }));
+    const problem = ZODS_OWN.test(issue.message) ? unknown : issue.message;
+    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key]), problem }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     // The alternative that fits best says it; several that fit equally well are all named.
@@ -346,8 +350,7 @@ function describe(issue: Issue, unknown: string): FieldProblem[] {
 }
 
 function problemOf(issue: Issue): string {
-  // zod's own words start like this; any others were written for the schema and say it better.
-  if (!/^(Invalid|Too small|Too big|Unrecognized)/.test(issue.message)) return issue.message;
+  if (!ZODS_OWN.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
       return issue.message.endsWith("received undefined") ? "is missing" : `must be ${article(issue.expected)}`;
@@ -404,8 +407,8 @@ function fieldName(path: readonly PropertyKey[]): string {
   return name;
 }
 
-/** A name the caller chose, safe to show: control characters gone, cut to {@link MAX_NAME}. */
-function printable(name: string): string {
+/** A name the caller chose, safe to show: control characters gone, no half characters, cut to {@link MAX_NAME}. */
+export function printable(name: string): string {
   const clean = name.replace(/[\p{C}\p{Z}]+/gu, " ");
-  return clean.length > MAX_NAME ? clean.slice(0, MAX_NAME) + "…" : clean;
+  return clean.length > MAX_NAME ? clean.slice(0, MAX_NAME).toWellFormed() + "…" : clean;
 }

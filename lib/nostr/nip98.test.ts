@@ -30,9 +30,11 @@ Deno.test("checkNip98: a request signed for here and now says whose it is and ho
 
 Deno.test("checkNip98: what nostr-tools makes for a request passes", async () => {
   const payload = { request: "hello" };
-  const header = await getToken(URL_HERE, "POST", (template) => finalizeEvent(template, ALICE), true, payload);
   const body = new TextEncoder().encode(JSON.stringify(payload));
-  assert.equal(verdict(checkNip98({ header, method: "POST", url: URL_HERE, body, now: Date.now() })), "ok");
+  for (const method of ["POST", "post"]) {
+    const header = await getToken(URL_HERE, method, (template) => finalizeEvent(template, ALICE), true, payload);
+    assert.equal(verdict(checkNip98({ header, method: "POST", url: URL_HERE, body, now: Date.now() })), "ok", method);
+  }
 });
 
 Deno.test("checkNip98: the example of NIP-98 does not pass: its tag was renamed after it was signed", () => {
@@ -79,9 +81,14 @@ Deno.test("checkNip98: content and other tags do not matter", () => {
   );
 });
 
-Deno.test("checkNip98: the method is compared as it is written", () => {
+Deno.test("checkNip98: the method is compared without case, as nostr-tools writes it in lower case", () => {
   assert.equal(verdict(check(GET, { method: "POST" })), "nip98_method");
-  assert.equal(verdict(check(event([["u", URL_HERE], ["method", "get"]]))), "nip98_method");
+  for (const method of ["get", "Get", "GET"]) {
+    assert.equal(verdict(check(event([["u", URL_HERE], ["method", method]]))), "ok", method);
+  }
+  for (const method of ["", "gets", "post", "HEAD", "get "]) {
+    assert.equal(verdict(check(event([["u", URL_HERE], ["method", method]]))), "nip98_method", method);
+  }
   assert.equal(verdict(check(event([["u", URL_HERE], ["method"]]))), "nip98_method");
   assert.equal(verdict(check(event([["u", URL_HERE], ["method", "DELETE"]]), { method: "DELETE" })), "ok");
 });

@@ -101,7 +101,7 @@ withSession("an amount out of range is 400 with the range, at creation and at a 
 withSession("a request that is empty, blank or too long is 400 and says which", async ({ path, auth }, { call }) => {
   const ask = (request: string) => call("POST", `${path}/request`, { request }, auth);
   assertError(await ask(""), 400, "request_empty");
-  assertError(await ask(" \n\t"), 400, "request_blank");
+  assertError(await ask(" \n\t"), 400, "request_empty");
   assertError(await ask("x".repeat(501)), 400, "request_too_long", /500/);
   assert.equal((await ask("😀".repeat(500))).status, 200, "characters are counted, not bytes");
 });
@@ -304,6 +304,9 @@ withSession("closing with an invoice that will not be paid moves nothing", async
   const fresh = async (sats: number | null) => (await payerInvoice(world, sats)).paymentRequest;
   const wrong: [invoice: string, status: number, code: string][] = [
     ["lnbcrt-please", 400, "invoice_malformed"],
+    ["lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzr", 400, "invoice_is_offer"],
+    ["LNURL1DP68GURN8GHJ7UM9WFMXJCM99E3K7MF0V9CXJ0M385EKVCENXC6R2C35", 400, "invoice_is_lnurl"],
+    ["payer@example.com", 400, "invoice_is_lightning_address"],
     [elsewhere, 400, "invoice_wrong_network"],
     [expired, 400, "invoice_expired"],
     [await fresh(949), 400, "invoice_wrong_amount"],

@@ -63,7 +63,7 @@ export async function converse(
     stopped: AbortSignal;
   },
 ): Promise<Ran> {
-  const { temperature, stop, messages } = chat;
+  const { temperature, topP, seed, stop, messages } = chat;
   const { model, settings } = parts;
   return await run({
     evaluate: evaluation(parts, request, text),
@@ -72,6 +72,8 @@ export async function converse(
         model: chat.model,
         messages,
         ...(temperature !== undefined && { temperature }),
+        ...(topP !== undefined && { topP }),
+        ...(seed !== undefined && { seed }),
         ...(stop !== undefined && { stop }),
         deadlineMs: settings.modelDeadlineMs,
         ...limit,
