@@ -1,3 +1,4 @@
+import { utcDay } from "@/lib/clock.ts";
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import {
@@ -8,7 +9,6 @@ import {
   type FreeTierConfig,
   poolCredit as shareOf,
   subsidyOf,
-  utcDay,
 } from "./free-tier.rules.ts";
 import { type Account, POOL, type RevenueAccount } from "@/lib/ledger/accounts.ts";
 import { nonZero, poolCredit, poolSeed, subsidy as subsidyPosting, subsidyReturned } from "@/lib/ledger/postings.ts";
