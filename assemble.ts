@@ -1,6 +1,7 @@
 import { createApp, type HttpOptions } from "./app.ts";
 import { type Background, createBackground } from "./queue.ts";
-import type { AppDeps, DevTools, Services } from "@/lib/services.ts";
+import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
+import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
 import { createOneAtATime } from "@/lib/tasks/idempotency.ts";

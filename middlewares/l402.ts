@@ -1,8 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { npubEncode } from "nostr-tools/nip19";
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppEnv } from "@/lib/http/app-env.ts";
-import { ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { type ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { tokenRefused } from "@/lib/http/spending.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
 import { parseAuthorization } from "@/lib/l402/credential.ts";
 import { type VerifiedToken, verifyToken } from "@/lib/sessions/tokens.ts";
@@ -55,10 +56,7 @@ export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
       options.capability,
       deps.clock.now(),
     );
-    if (!verified.ok) {
-      const { status, code, message: publicMessage, details } = verified;
-      throw new ApiError({ status, code, publicMessage, details });
-    }
+    if (!verified.ok) throw tokenRefused(verified);
     if (path !== null && path !== verified.token.session) {
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
     }

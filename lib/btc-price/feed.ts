@@ -1,5 +1,5 @@
 import { type Clock, sleep, withDeadline } from "@/lib/clock.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import type { BtcPrice, BtcPriceFeed, BtcPriceSource } from "./port.ts";
 import { priceOf } from "./price.rules.ts";
 

@@ -1,5 +1,5 @@
 /** Claiming a refund over HTTP: what jobs and sessions share. */
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "./app-deps.ts";
 import { badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
 import { type EventWait, waitForEvent } from "@/lib/store/events.ts";
 import type { StoredEvent } from "@/lib/store/store.ts";

@@ -1,16 +1,16 @@
 /** What a session answers when it cannot serve a request: the same for its own routes and for /api/v1. */
-import { ApiError, paymentRequired, unauthorized, unavailable } from "./errors.ts";
-import { keyTaken } from "@/lib/tasks/idempotency.ts";
-import { caveatFailed, type VerifiedToken } from "@/lib/sessions/tokens.ts";
+import { ApiError, keyTaken, paymentRequired, unauthorized, unavailable } from "./errors.ts";
+import { caveatFailed, type TokenProblem, type VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { NotBegun } from "@/lib/sessions/requests/ask.ts";
+
+/** 401 for a token that is not good; 403 for a good one with a caveat that does not allow this. */
+export const tokenRefused = ({ code, message: publicMessage, details }: TokenProblem): ApiError =>
+  new ApiError({ status: code === "caveat_failed" ? 403 : 401, code, publicMessage, details });
 
 /** 403 unless the token may ask this model. @throws {ApiError} */
 export function allowModel(token: VerifiedToken, model: string): void {
   if (token.models === null || token.models.has(model)) return;
-  const { status, code, message: publicMessage, details } = caveatFailed("model", "does not allow this model", {
-    allowed: [...token.models],
-  });
-  throw new ApiError({ status, code, publicMessage, details });
+  throw tokenRefused(caveatFailed("model", "does not allow this model", { allowed: [...token.models] }));
 }
 
 /**
@@ -37,15 +37,8 @@ export function notBegun(
     case "exhausted":
       return failuresExhausted(begun.until - now);
     case "capped": {
-      const { status, code, message: publicMessage, details } = caveatFailed(
-        "max_sats",
-        "does not leave enough for this",
-        {
-          leftSats: begun.leftSats,
-          priceSats: begun.priceSats,
-        },
-      );
-      return new ApiError({ status, code, publicMessage, details });
+      const { leftSats, priceSats } = begun;
+      return tokenRefused(caveatFailed("max_sats", "does not leave enough for this", { leftSats, priceSats }));
     }
     case "short": {
       const { paused, balanceSats, priceSats, minimumBalanceSats } = begun;

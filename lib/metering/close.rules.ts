@@ -6,7 +6,7 @@
  */
 import type { ModelErrorKind, Usage } from "@/lib/ai/port.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
-import { assertSats } from "@/lib/ledger/sats.rules.ts";
+import { assertSats } from "@/lib/sats.rules.ts";
 import { price, satsOf } from "./pricing.rules.ts";
 import { costInput, evaluationUsd, type Quote } from "./quote.rules.ts";
 

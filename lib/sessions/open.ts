@@ -1,5 +1,5 @@
 /** Opening sessions and topping them up: what the session routes and a 402 challenge share. */
-import type { Services } from "@/lib/services.ts";
+import { type Services, simulatedParts } from "@/lib/services.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { challengeHeader } from "@/lib/l402/challenge.ts";
@@ -14,7 +14,6 @@ import {
   type Topup,
   waitingTopup,
 } from "./sessions.machine.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
 import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { getSession, openChallenges, putSession, writeSessionStep } from "./sessions.rows.ts";
 

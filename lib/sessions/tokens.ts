@@ -94,15 +94,19 @@ export interface VerifiedToken {
   npub: string | null;
 }
 
+/** Why a token is refused: `caveat_failed` for a good one that does not allow this, any other code for one that is not good. */
 export type TokenProblem = {
   ok: false;
-  status: 401 | 403;
-  code: string;
+  code: "invalid_token" | "token_expired" | "preimage_required" | "not_paid" | "caveat_failed";
   message: string;
   details?: Record<string, unknown>;
 };
 
-const invalid = (message: string, code = "invalid_token"): TokenProblem => ({ ok: false, status: 401, code, message });
+const invalid = (message: string, code: TokenProblem["code"] = "invalid_token"): TokenProblem => ({
+  ok: false,
+  code,
+  message,
+});
 const bytesName = (bytes: Uint8Array) => bytesToHex(sha256(bytes));
 
 /**
@@ -116,7 +120,7 @@ const bytesName = (bytes: Uint8Array) => bytesToHex(sha256(bytes));
  * 6. The invoice is settled: a preimage may be known to a wallet before the sats are ours.
  * 7. Every caveat is understood, fits and is not over: what we do not know may be a limit.
  * 8. The session that the caveats name is the one the token was minted for.
- * 9. The capability, last: only a good token is told what it lacks (403).
+ * 9. The capability, last: only a good token is told what it lacks.
  *
  * @param deps.settled asks the wallet about an invoice that is open in our books, and records what it says.
  */
@@ -152,8 +156,8 @@ export async function verifyToken(
   }
   const read = readCaveats(macaroon.caveats, Math.floor(now / 1_000));
   if (!read.ok) {
-    const { status, code, message, caveat } = read.problem;
-    return { ok: false, status, code, message, details: { caveat } };
+    const { code, message, caveat } = read.problem;
+    return { ok: false, code, message, details: { caveat } };
   }
   const { permissions } = read;
   const session = permissions.session === null ? null : deps.recordIds.handleOf("session", permissions.session);
@@ -180,10 +184,9 @@ export async function verifyToken(
   };
 }
 
-/** 403: the token is good, and one of its caveats does not allow this. */
+/** The token is good, and one of its caveats does not allow this. */
 export const caveatFailed = (caveat: string, why: string, details: Record<string, unknown> = {}): TokenProblem => ({
   ok: false,
-  status: 403,
   code: "caveat_failed",
   message: `The token's caveat ${caveat} ${why}.`,
   details: { caveat, ...details },

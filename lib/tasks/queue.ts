@@ -1,6 +1,6 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import { type Store, StoreError, type Versioned } from "@/lib/store/store.ts";
 import { type Lease, releaseLease, renewLease, takeLease, type TaskRow } from "./due.ts";
 import { type Runner, setRunner, type Slot } from "./runner.ts";

@@ -1,4 +1,4 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
@@ -10,7 +10,7 @@ import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { simulatedParts } from "@/lib/services.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";

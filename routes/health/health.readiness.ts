@@ -1,4 +1,4 @@
-import type { Readiness } from "@/lib/services.ts";
+import type { Readiness } from "@/lib/http/app-deps.ts";
 import type { Store } from "@/lib/store/store.ts";
 import type { Queue } from "@/lib/tasks/queue.ts";
 import type { Settlements } from "@/lib/payments/settlements.ts";

@@ -1,14 +1,14 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { claimRefund } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { badRequest, conflict, notFound, unavailable } from "@/lib/http/errors.ts";
-import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/http/errors.ts";
+import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
 import { failuresExhausted } from "@/lib/http/spending.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { simulatedParts } from "@/lib/services.ts";
 import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";

@@ -1,9 +1,9 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
-import { idempotencyScope, keyTaken } from "@/lib/tasks/idempotency.ts";
+import { badRequest, conflict, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import { callerName } from "@/lib/ids.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
 import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/sessions/tokens.ts";
@@ -13,7 +13,7 @@ import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/sessions/sessions.machine.ts";
 import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions/open.ts";
-import { allowModel, notBegun } from "@/lib/http/spending.ts";
+import { allowModel, notBegun, tokenRefused } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
@@ -338,8 +338,7 @@ const noSuchSession = () =>
 function ownerOnly(token: VerifiedToken, why: string): void {
   if (token.owner) return;
   const caveat = token.allowances.length > 0 ? "max_sats" : token.models === null ? "timmy_valid_until" : "model";
-  const { status, code, message: publicMessage, details } = caveatFailed(caveat, why);
-  throw new ApiError({ status, code, publicMessage, details });
+  throw tokenRefused(caveatFailed(caveat, why));
 }
 
 function checkDeposit(deps: AppDeps, sats: number): void {

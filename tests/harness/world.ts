@@ -3,7 +3,8 @@ import { parseEnv } from "@/env.ts";
 import type { Background } from "@/queue.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import type { AppDeps, Services, Settings } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
+import type { Services, Settings } from "@/lib/services.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
@@ -14,7 +15,7 @@ import type { Engine } from "@/lib/store/engine.ts";
 import { createSimulatedWallet, type SimulatedFaults, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
-import type { LogFields, Logger } from "@/lib/http/logger.ts";
+import type { LogFields, Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 
 const DEFAULTS = parseEnv({});
