@@ -8,7 +8,7 @@ import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { readinessOf } from "@/routes/health/health.readiness.ts";
 
 /** What an instance is made of: the backends that `deps.ts` opens, or those of a test. */
-export interface Parts {
+interface Parts {
   services: Services;
   /** True when no other process can write to the store. */
   exclusive: boolean;

@@ -40,7 +40,7 @@ export interface Instance {
 /** The name of the database file in the data folder, and of the simulated wallet's own. */
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
-export const WALLET_SEED = "simulated-wallet.seed";
+const WALLET_SEED = "simulated-wallet.seed";
 const SEED_BYTES = 32;
 
 /** env → the real or simulated adapters. The only file that names them. @throws DataDirError, StoreError */

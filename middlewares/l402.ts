@@ -14,7 +14,7 @@ import { getSession } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
-export interface L402Options {
+interface L402Options {
   capability: Capability;
   /** Counts challenges by address; null: no limit. */
   limiter: RateLimiter | null;

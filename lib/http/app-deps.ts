@@ -32,7 +32,7 @@ export interface DevTools {
   payerInvoice?: (amountSats: number) => Promise<{ paymentRequest: string; paymentHash: string }>;
 }
 
-export type DevPayment =
+type DevPayment =
   | { outcome: "paid"; preimage: string | null }
   | { outcome: "expired" }
   | { outcome: "refused"; reason: string };

@@ -16,7 +16,7 @@ const PAYOUT_WAIT_MS = 10_000;
 
 type ClaimDeps = Pick<AppDeps, "store" | "clock" | "payouts">;
 
-export interface ClaimBody {
+interface ClaimBody {
   refundState: "paid" | "paying";
   refundPaymentHash: string;
   refundAmountSats: number;
@@ -189,7 +189,7 @@ function checkRouteFee({ routeHints }: DecodedInvoice, owed: Owed, payout: Payou
 }
 
 /** 409: this refund was claimed, or its time is over. */
-export function alreadyClaimed(refund: Refund) {
+function alreadyClaimed(refund: Refund) {
   const details = { refundState: refund.state, refundPaymentHash: refund.payout?.paymentHash ?? null };
   return refund.state === "expired"
     ? conflict(

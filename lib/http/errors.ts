@@ -195,7 +195,7 @@ export function errorBody(code: string, message: string, requestId: string, deta
 }
 
 /** One thing wrong with one field. */
-export interface FieldProblem {
+interface FieldProblem {
   /** Dotted path, "" for the whole; `messages[0].content`. */
   field: string;
   problem: string;

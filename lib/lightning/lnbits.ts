@@ -35,9 +35,9 @@ import {
 } from "./port.ts";
 
 /** Where the adapter reports what an operator should know. Never gets a key, an invoice or a preimage. */
-export type LnbitsLog = (level: "info" | "warn", message: string, fields?: Record<string, string | number>) => void;
+type LnbitsLog = (level: "info" | "warn", message: string, fields?: Record<string, string | number>) => void;
 
-export interface LnbitsTimeouts {
+interface LnbitsTimeouts {
   /** Creating an invoice, asking for one, asking the balance (ms). */
   requestMs: number;
   /** Asking for an outgoing payment (ms). With LND behind it LNbits holds this answer up to 30 s. */
@@ -65,7 +65,7 @@ export interface LnbitsOptions {
   timeouts?: Partial<LnbitsTimeouts>;
 }
 
-export interface LnbitsWallet extends Wallet {
+interface LnbitsWallet extends Wallet {
   /**
    * The network of this wallet's invoices; if it has not made one yet, it makes one over 1 sat, shown to nobody.
    * @throws {WalletError}

@@ -21,7 +21,7 @@ export type Fault =
 export type PayFault = Fault | { kind: "fail" } | { kind: "hold" } | { kind: "lie" };
 
 /** A fault for every call while it is set, or a function asked at each call. */
-export type FaultPlan<F> = F | (() => F | undefined);
+type FaultPlan<F> = F | (() => F | undefined);
 
 /** Set and cleared by a test at any time; `{}` is a wallet that works. */
 export interface SimulatedFaults {

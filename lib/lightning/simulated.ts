@@ -20,7 +20,7 @@ export interface SimTx {
   set(key: readonly (string | number)[], value: { v: number }): void;
 }
 
-export type PayInvoiceResult =
+type PayInvoiceResult =
   | { ok: true; preimage: string }
   | { ok: false; reason: "not-found" | "already-paid" | "expired" | "held" };
 
@@ -46,7 +46,7 @@ export interface SimulatedWallet extends Wallet {
   ): Promise<CreatedInvoice>;
 }
 
-export interface SimulatedWalletOptions {
+interface SimulatedWalletOptions {
   store: SimStore;
   /** 32 secret bytes, the same at every start. Node keys and preimages come from it and are stored nowhere. */
   seed: Uint8Array;

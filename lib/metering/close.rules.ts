@@ -45,7 +45,7 @@ export type Outcome =
   | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string; failure: Failure | null };
 
 /** What a request really cost: sats with one rounding, its parts in USD before margin for showing. */
-export interface Cost {
+interface Cost {
   sats: number;
   modelCostUsd: number;
   infraUsd: number;
@@ -95,7 +95,7 @@ function priced(
 }
 
 /** Where the satoshis of a request go. `paid + granted = charge + subsidy + refund + returned`, exactly. */
-export interface Shares {
+interface Shares {
   /** Earned from the payer. */
   chargeSats: number;
   /** Earned from the pool. */

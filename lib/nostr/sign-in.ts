@@ -28,7 +28,7 @@ export type SignInFault =
   | "event_id"
   | "event_signature";
 
-export type SignIn =
+type SignIn =
   | { ok: true; pubkey: string; /** 64 hex digits. */ nonce: string }
   | { ok: false; code: SignInFault; message: string };
 

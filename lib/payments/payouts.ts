@@ -59,7 +59,7 @@ export interface Payouts {
   expiryTask: TaskSpec;
 }
 
-export interface PayoutsOptions {
+interface PayoutsOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
   clock: Clock;

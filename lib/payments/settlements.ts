@@ -36,7 +36,7 @@ export interface Settlements {
   status(): { pushConnected: boolean; openInvoices: number; lastWalletError: string | null };
 }
 
-export interface SettlementsOptions {
+interface SettlementsOptions {
   store: Store;
   wallet: InvoiceWallet;
   clock: Clock;

@@ -17,12 +17,12 @@ import {
 import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { getSession, openChallenges, putSession, writeSessionStep } from "./sessions.rows.ts";
 
-export type SessionDeps = Pick<
+type SessionDeps = Pick<
   Services,
   "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings"
 >;
 
-export type Opened =
+type Opened =
   | { outcome: "opened" | "known"; session: Session }
   | { outcome: "conflict" }
   /** MAX_OPEN_CHALLENGES wait for their deposit: a paid or expired one makes room. */
@@ -95,7 +95,7 @@ async function known(deps: SessionDeps, handle: string): Promise<Opened> {
   return { outcome: "known", session: { ...session, state: "awaiting_payment" } };
 }
 
-export type Offered =
+type Offered =
   | { outcome: "offered" | "pending"; topup: InvoiceSummary }
   | { outcome: "not_open" }
   | { outcome: "conflict" };

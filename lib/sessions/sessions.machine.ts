@@ -76,7 +76,7 @@ export interface SessionTerms {
   expiryMs: number;
 }
 
-export interface RefundTerms {
+interface RefundTerms {
   dustSats: number;
   claimDays: number;
   /** The most that the operator pays of a payout's routing fee (sats). */

@@ -10,7 +10,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
  * What an error may say about itself, whoever threw it. Anything else counts as passing.
  * `permanent`: trying again cannot help. `retryAfterMs`: the backend asked for that much time.
  */
-export interface TaskTrouble {
+interface TaskTrouble {
   permanent?: boolean;
   retryAfterMs?: number | undefined;
 }
@@ -36,7 +36,7 @@ export interface TaskSpec {
   giveUp(lease: Lease, cause: unknown): Promise<void>;
 }
 
-export interface QueueStatus {
+interface QueueStatus {
   /** Tasks whose time has come and that no one runs; counted up to 1,000 a kind. */
   overdue: number;
   oldestOverdueMs: number;
