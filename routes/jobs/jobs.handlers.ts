@@ -59,19 +59,8 @@ async function makeJob(
   if (before?.outcome === "conflict") throw keyTaken("job");
   const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
   if (until !== null) throw failuresExhausted(until - clock.now());
-  const amountSats = settings.evalFeeSats;
-  const created = await deps.wallet.createInvoice({
-    amountSats,
-    memo: "Timmy: evaluation",
-    expirySeconds: settings.invoiceExpirySeconds,
-  }).catch((cause) => {
-    if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
-      cause,
-    });
-  });
+  const evalInvoice = await invoiceFor(deps);
   const now = clock.now();
-  const evalInvoice: InvoiceSummary = { ...created, amountSats };
   const { evalModel, workModel } = settings;
   const simulated = simulatedParts(deps);
   const handle = newHandle(deps.random);
@@ -89,6 +78,21 @@ async function makeJob(
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
   throw keyTaken("job");
+}
+
+/** The invoice of an evaluation. @throws {ApiError} 503 */
+async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
+  const amountSats = settings.evalFeeSats;
+  const memo = "Timmy: evaluation";
+  try {
+    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
+    return { ...created, amountSats };
+  } catch (cause) {
+    if (!(cause instanceof WalletError)) throw cause;
+    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
+      cause,
+    });
+  }
 }
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */

@@ -206,22 +206,17 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
     await writeSessionStep(tx, session, { ...step, session: ended }, now);
     return { outcome: "over" as const, session: ended };
   });
-  switch (outcome.outcome) {
-    case "over":
-      return outcome.session;
-    case "unpaid":
-      throw conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back.");
-    case "busy":
-      throw conflict("session_busy", "A request of this session is running. Close it when that has ended.");
-    case "used":
-      throw badRequest(
-        "invoice_used",
-        "This invoice's payment hash was used before. Make a new invoice and send that.",
-      );
-    case "changed":
-      throw conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it.");
-  }
+  if (outcome.outcome === "over") return outcome.session;
+  throw NOT_ENDED[outcome.outcome]();
 }
+
+const NOT_ENDED = {
+  unpaid: () => conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back."),
+  busy: () => conflict("session_busy", "A request of this session is running. Close it when that has ended."),
+  used: () =>
+    badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that."),
+  changed: () => conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it."),
+};
 
 export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
