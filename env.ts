@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { Settings } from "@/lib/services.ts";
+import { GRACE_MS } from "@/lib/sessions/repeats.ts";
 import { contradictions, onlyHere, realParts } from "./env-contradictions.ts";
 import {
   host,
@@ -263,6 +264,7 @@ function settingsOf(v: Values) {
     refundClaimDays: v.REFUND_CLAIM_DAYS,
     refundMaxFeeSats: v.REFUND_MAX_FEE_SATS,
     payoutTimeoutMs: v.PAYOUT_TIMEOUT_SECONDS * 1_000,
+    graceMs: GRACE_MS,
     sessions: {
       minDepositSats: v.SESSION_MIN_DEPOSIT_SATS,
       maxDepositSats: v.SESSION_MAX_DEPOSIT_SATS,

@@ -6,6 +6,7 @@ import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
 import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
 import { type Chats, createChats } from "@/lib/sessions/chats.ts";
+import { type CheckedTokens, createCheckedTokens } from "@/lib/sessions/tokens.ts";
 import { createUsedSessions, type UsedSessions } from "@/lib/sessions/open.ts";
 import { createSettlements, type Settlements } from "@/lib/payments/settlements.ts";
 import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
@@ -21,6 +22,7 @@ export interface Background {
   sessionRequests: SessionRequests;
   chats: Chats;
   usedSessions: UsedSessions;
+  checkedTokens: CheckedTokens;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
 }
@@ -77,6 +79,7 @@ export function createBackground(
     sessionRequests,
     chats: createChats(services),
     usedSessions: createUsedSessions(),
+    checkedTokens: createCheckedTokens(),
     modelError: jobs.modelError,
   };
 }

@@ -31,7 +31,7 @@ export const tokens: Bench = {
       const unpaid = requestBytes(port, {
         method: "POST",
         path: CHAT,
-        body: { model: "claude-sonnet-4-6", messages: [] },
+        body: { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "What is a hold invoice?" }] },
       });
       const paid = requestBytes(port, { method: "GET", path: `/api/sessions/${sessionId}/requests?limit=1`, headers });
       loaded = await interleaved([

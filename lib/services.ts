@@ -25,6 +25,8 @@ export interface Settings {
   refundClaimDays: number;
   refundMaxFeeSats: number;
   payoutTimeoutMs: number;
+  /** How long work goes on after its last caller left without any text (ms). */
+  graceMs: number;
   freeTier: FreeTier;
   /** What the instance bears in an hour for failures before any text (sats). */
   freeFailures: { satsPerHour: number };
@@ -33,7 +35,7 @@ export interface Settings {
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
-  /** What a 402 challenge asks for (sats). */
+  /** The least that a 402 challenge asks for (sats). */
   l402DepositSats: number;
   /** Sessions that may wait for their deposit at once; 0: any number. */
   maxOpenChallenges: number;

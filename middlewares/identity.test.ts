@@ -107,11 +107,13 @@ Deno.test("refuseBadTokens: a token that is not good is 401 on every route but t
   fake.discard();
 });
 
+const CHAT = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "hello" }] };
+
 Deno.test("a challenge that a signed-in key pays opens a session of its own", async () => {
   const fake = await createFakeWorld(1);
   const { world, call } = fake;
   const { auth } = await keyWith(world, 1);
-  const unpaid = await call("POST", "/api/v1/chat/completions", {}, auth);
+  const unpaid = await call("POST", "/api/v1/chat/completions", CHAT, auth);
   assert.equal(unpaid.status, 402);
   await pay(world, unpaid.body.error.details.invoice);
   await fake.clock.settle();

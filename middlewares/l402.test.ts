@@ -71,8 +71,8 @@ guarded("one invoice for one session's top-up, however often it is asked for", a
   const it = await paidSession(world, call, 500);
   const invoices = new Set<string>();
   for (let i = 0; i < 5; i++) {
-    for (const path of ["/request", "/topup", "/close"]) {
-      const answer = await call("POST", it.path + path, {});
+    for (const [path, body] of [["/request", ASK], ["/topup", { amount_sats: 900 }], ["/close", {}]] as const) {
+      const answer = await call("POST", it.path + path, body);
       assert.equal(answer.status, 402);
       invoices.add(readChallenge(answer.headers).invoice);
     }
@@ -81,14 +81,15 @@ guarded("one invoice for one session's top-up, however often it is asked for", a
 });
 
 guarded(
-  "the credential comes before the body: nobody without one learns what is wrong with a question",
+  "a credential that is shown comes before the body; without one the body comes before the challenge",
   async (fake) => {
     const { world, call } = fake;
     const it = await paidSession(world, call, 500);
-    for (const body of ["{", { nonsense: true }, ASK]) {
-      assert.equal((await call("POST", `${it.path}/request`, body)).status, 402);
+    for (const [body, status] of [["{", 400], [{ nonsense: true }, 400], [ASK, 402]] as const) {
+      assert.equal((await call("POST", `${it.path}/request`, body)).status, status);
       assert.equal((await call("POST", `${it.path}/request`, body, { authorization: "Bearer AAAA" })).status, 401);
-      assert.equal((await call("POST", CHAT, body)).status, 402);
+      assert.equal((await call("POST", CHAT, body)).status, 400);
+      assert.equal((await call("POST", CHAT, body, { authorization: "Bearer AAAA" })).status, 401);
     }
   },
 );

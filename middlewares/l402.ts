@@ -2,14 +2,12 @@ import type { Context, MiddlewareHandler } from "hono";
 import { npubEncode } from "nostr-tools/nip19";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppEnv } from "@/lib/http/app-env.ts";
-import { type ApiError, paymentRequired, tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import { tokenRefused } from "@/lib/http/spending.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
 import { parseAuthorization } from "@/lib/l402/credential.ts";
-import { type VerifiedToken, verifyToken } from "@/lib/sessions/tokens.ts";
+import { caveatsOf, type VerifiedToken, verifyToken } from "@/lib/sessions/tokens.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions/open.ts";
-import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getSession } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
@@ -18,42 +16,38 @@ interface L402Options {
   capability: Capability;
   /** Counts challenges by address; null: no limit. */
   limiter: RateLimiter | null;
-  /**
-   * What a caller without a credential is offered: a new session, or a top-up of the session whose id stands in the path.
-   */
-  offer: "new-session" | "session-in-path";
+  /** Whether the path names the session that the credential must be of. */
+  sessionInPath: boolean;
 }
 
 /**
- * Lets a request through with a good credential, which the handler finds as `c.get("token")`; anybody else gets a way to
- * pay. In this order:
+ * Finds out who pays: the verified token, which the handler finds as `c.get("token")`, or null for a caller who showed nothing.
+ * That caller's request is looked at first, and only one that nothing else is wrong with is answered 402, by `tokenOr402` of
+ * lib/http/spending.ts. A credential that was shown comes before everything in the body. In this order:
  * 1. what the header says: something that cannot be a credential is 401, never "no credential", which would sell its
  *    sender a second session;
  * 2. no credential: the key that owns the session in the path will do, too;
- * 3. nothing at all: 402 with a challenge. It makes an invoice and rows nobody has paid for, so it is counted by address,
- *    and in all;
- * 4. the token itself (lib/sessions/tokens.ts), caveats included;
- * 5. the session in the path: a token of one session opens no other. Late, so that only the holder of a good token
+ * 3. the token itself (lib/sessions/tokens.ts), caveats included;
+ * 4. the session in the path: a token of one session opens no other. Late, so that only the holder of a good token
  *    learns anything;
- * 6. the key it was narrowed to, which must show itself beside it.
+ * 5. the key it was narrowed to, which must show itself beside it.
  */
-export function l402(options: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
+export function l402({ capability, limiter, sessionInPath }: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
   return async (c, next) => {
     const deps = c.get("deps");
+    c.set("countChallenge", () => countChallenge(limiter, c.get("clientAddress")));
     const presented = parseAuthorization(c.req.header("authorization"));
     if (presented.kind === "malformed") throw unauthorized("invalid_token", presented.message);
-    const path = options.offer === "session-in-path" ? handleInPath(deps, c.req.param("id") ?? "") : null;
+    const path = sessionInPath ? sessionOfId(deps, c.req.param("id") ?? "") : null;
     if (presented.kind === "none") {
       const pubkey = await identityOf(c);
-      const owner = path === null || pubkey === null ? null : await ownerToken(deps, path, pubkey);
-      if (!owner) throw await challenge(deps, { session: path, pubkey }, options.limiter, c.get("clientAddress"));
-      c.set("token", owner);
+      c.set("token", path === null || pubkey === null ? null : await ownerToken(deps, path, pubkey));
       return await next();
     }
     const verified = await verifyToken(
       { ...deps, settled: (paymentHash) => isSettled(deps, paymentHash) },
       presented,
-      options.capability,
+      capability,
       deps.clock.now(),
     );
     if (!verified.ok) throw tokenRefused(verified);
@@ -83,6 +77,7 @@ async function ownerToken(deps: AppDeps, handle: string, pubkey: string): Promis
     owner: true,
     name: `key ${pubkey}`,
     allowances: [],
+    caveats: caveatsOf(deps.recordIds.idOf("session", handle)),
     models: null,
     npub: null,
   };
@@ -100,7 +95,7 @@ async function requireNpub(c: Context<AppEnv<AppDeps>>, npub: string): Promise<v
 }
 
 /** An id that opens nothing stands for no session; the answer is the same as for one that is gone. */
-const handleInPath = (deps: AppDeps, id: string): string => deps.recordIds.handleOf("session", id) ?? "";
+export const sessionOfId = (deps: AppDeps, id: string): string => deps.recordIds.handleOf("session", id) ?? "";
 
 /** The wallet's word on an invoice that our books do not have as paid yet. A wallet that is down says no. */
 async function isSettled(deps: AppDeps, paymentHash: string): Promise<boolean> {
@@ -114,53 +109,18 @@ async function isSettled(deps: AppDeps, paymentHash: string): Promise<boolean> {
   }
 }
 
-/** The 402 with its challenge, or why none can be made. */
-async function challenge(
-  deps: AppDeps,
-  { session, pubkey }: { session: string | null; pubkey: string | null },
-  limiter: RateLimiter | null,
-  address: string,
-): Promise<ApiError> {
-  const tooMany = overLimit(limiter, address);
-  if (tooMany) return tooMany;
-  const made = session === null ? await challengeNew(deps, pubkey) : await challengeOf(deps, session);
-  if (made.outcome !== "challenge") return refusedChallenge(made.outcome);
-  const { invoice, header } = made;
-  return paymentRequired(
-    "payment_required",
-    "Pay the invoice in the WWW-Authenticate header, then repeat the request with " +
-      "Authorization: L402 <macaroon>:<preimage>. The token goes on working until what it paid for is used up.",
-    [header],
-    {
-      sessionId: deps.recordIds.idOf("session", made.session.handle),
-      invoice: invoiceBody(invoice),
-      ...(made.session.simulated.length > 0 && { stubMode: true, simulated: made.session.simulated }),
-    },
-  );
-}
-
-/** Counts one more invoice that is made before anybody has paid; 429 above the limit. */
-function overLimit(limiter: RateLimiter | null, address: string): ApiError | null {
+/** Counts one more invoice that is made before anybody has paid. @throws {ApiError} 429 above the limit */
+function countChallenge(limiter: RateLimiter | null, address: string): void {
   const waitMs = limiter?.take(address) ?? null;
-  if (waitMs === null) return null;
+  if (waitMs === null) return;
   const message = "Too many payment challenges from this address. Pay one of them, or wait as Retry-After says.";
-  return tooManyRequests("too_many_challenges", message, waitMs / 1_000);
+  throw tooManyRequests("too_many_challenges", message, waitMs / 1_000);
 }
 
 /** For a route that opens something unpaid by itself: it is counted as a challenge is. */
 export function limitChallenges(limiter: RateLimiter | null): MiddlewareHandler<AppEnv<AppDeps>> {
   return async (c, next) => {
-    const tooMany = overLimit(limiter, c.get("clientAddress"));
-    if (tooMany) throw tooMany;
+    countChallenge(limiter, c.get("clientAddress"));
     await next();
   };
-}
-
-function refusedChallenge(outcome: Exclude<Challenge["outcome"], "challenge">): ApiError {
-  if (outcome === "full") {
-    const message = "Too many payment challenges wait to be paid. Try again when some of them have expired.";
-    return unavailable("too_many_open_challenges", message, 60);
-  }
-  // A session that is over, one that is gone and an id that was never given look the same to whoever has no token.
-  return unauthorized("token_required", "This session needs its macaroon: Authorization: Bearer <macaroon>.");
 }

@@ -2,10 +2,14 @@ import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createAnthropicModel } from "./anthropic.ts";
 import { conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
+import { EVALUATION_TOOL_PROMPT, VERDICT_TOOL_DEFINITION, WORK_PROMPT } from "./prompts.ts";
 import { anthropicFrames, type AnthropicStep, startAnthropicServer } from "./testing/anthropic-server.ts";
 import { servedHarness, servedTests } from "./testing/served-model.ts";
 import { COUNTED, streamTests } from "./testing/served-streams.ts";
+import { countedTokens } from "./tokens.rules.ts";
 
+/** An answer, or the beginning of one, whose tokens nobody counted. */
+const CAME = "Rain, said the roof: again, again, till we";
 const KEY = "sk-ant-very-secret";
 const modelName = "claude-sonnet-4-6";
 
@@ -109,16 +113,20 @@ test("usage is what the provider counted, cached input included", async (it) => 
   assert.deepEqual(result.usage, { inputTokens: 44, outputTokens: 55, source: "api" });
 });
 
-test("without usage the characters are counted, never zero", async (it) => {
-  it.server.script.push({ kind: "text", text: "12345678", usage: null });
-  const result = await it.model.work(job(it, "x"));
-  assert.equal(result.usage.source, "estimated");
-  assert.equal(result.usage.outputTokens, 2);
-  assert.ok(result.usage.inputTokens > 10);
+test("without usage the text is counted by us, never zero", async (it) => {
+  const request = "Write a poem about rain.";
+  it.server.script.push({ kind: "text", text: CAME, usage: null });
+  const result = await it.model.work(job(it, request));
+  assert.deepEqual(result.usage, {
+    inputTokens: countedTokens(WORK_PROMPT + request),
+    outputTokens: countedTokens(CAME),
+    source: "estimated",
+  });
   it.server.script.push({ kind: "verdict", accepted: true, reason: "ok", usage: null });
-  const verdict = await it.model.evaluate(evaluation(it, "x"));
-  assert.equal(verdict.usage.source, "estimated");
-  assert.ok(verdict.usage.inputTokens > 100 && verdict.usage.outputTokens > 0);
+  const { usage } = await it.model.evaluate(evaluation(it, request));
+  const asked = EVALUATION_TOOL_PROMPT + JSON.stringify(VERDICT_TOOL_DEFINITION) + request;
+  assert.deepEqual([usage.source, usage.inputTokens], ["estimated", countedTokens(asked)]);
+  assert.ok(usage.outputTokens >= countedTokens(JSON.stringify({ accepted: true, reason: "ok" })));
 });
 
 for (const method of ["evaluate", "work", "chat"] as const) {
@@ -368,15 +376,15 @@ test("work without any text is a passing error with what it cost", async (it) =>
 });
 
 test("a cut stream is a passing error with the input as counted and the output as it came", async (it) => {
-  const error = await failing(it, "work", { kind: "cut-mid-stream", text: "x".repeat(41), inputTokens: 77 });
+  const error = await failing(it, "work", { kind: "cut-mid-stream", text: CAME, inputTokens: 77 });
   assert.equal(error.permanent, false);
-  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: 11, source: "estimated" });
+  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: countedTokens(CAME), source: "estimated" });
 });
 
 test("a stream that ends without saying why was cut, and costs what came", async (it) => {
-  const error = await failing(it, "work", { kind: "unfinished-stream", text: "x".repeat(41), inputTokens: 77 });
+  const error = await failing(it, "work", { kind: "unfinished-stream", text: CAME, inputTokens: 77 });
   assert.equal(error.permanent, false);
-  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: 11, source: "estimated" });
+  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: countedTokens(CAME), source: "estimated" });
 });
 
 test("an evaluation cut in its body is a passing error", async (it) => {
@@ -384,17 +392,17 @@ test("an evaluation cut in its body is a passing error", async (it) => {
 });
 
 test("an error inside a stream is classified by its type and keeps the usage", async (it) => {
-  const text = "x".repeat(40);
-  const passing = await failing(it, "work", { kind: "stream-error", text, type: "overloaded_error", inputTokens: 77 });
+  const step = { kind: "stream-error", text: CAME } as const;
+  const passing = await failing(it, "work", { ...step, type: "overloaded_error", inputTokens: 77 });
   assert.equal(passing.permanent, false);
   assert.match(passing.message, /overloaded_error/);
-  assert.deepEqual(passing.usage, { inputTokens: 77, outputTokens: 10, source: "estimated" });
-  const permanent = await failing(it, "work", { kind: "stream-error", text, type: "invalid_request_error" });
+  assert.deepEqual(passing.usage, { inputTokens: 77, outputTokens: countedTokens(CAME), source: "estimated" });
+  const permanent = await failing(it, "work", { ...step, type: "invalid_request_error" });
   assert.equal(permanent.permanent, true);
 });
 
 test("an abort in the middle of a stream keeps what was used so far and tells nothing more", async (it) => {
-  it.server.script.push({ kind: "stall-mid-stream", text: "x".repeat(40), inputTokens: 77 });
+  it.server.script.push({ kind: "stall-mid-stream", text: CAME, inputTokens: 77 });
   const controller = new AbortController();
   const pieces: string[] = [];
   const onText = (piece: string) => {
@@ -403,7 +411,7 @@ test("an abort in the middle of a stream keeps what was used so far and tells no
   };
   const error = await failureOf(it.model.work({ ...job(it, "x"), signal: controller.signal, onText }));
   assert.equal(error.permanent, false);
-  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: 2, source: "estimated" });
+  assert.deepEqual(error.usage, { inputTokens: 77, outputTokens: countedTokens(pieces[0] ?? ""), source: "estimated" });
   await it.server.requests[0]?.closedByClient;
   assert.equal(pieces.length, 1);
 });

@@ -6,7 +6,18 @@ import { createChatStream } from "./chat-stream.machine.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { ModelError } from "./port.ts";
 import { CHAT_SHAPES } from "./testing/chat-shapes.ts";
-import { abortAtFirstPiece, cutAt, encode, type Fed, fedOfFrames, feeding, outcomeOf } from "./testing/fed-model.ts";
+import {
+  abortAtFirstPiece,
+  cutAt,
+  encode,
+  type Fed,
+  fedOfFrames,
+  feeding,
+  inNumbers,
+  outcomeOf,
+  PROMPT_TOKENS,
+} from "./testing/fed-model.ts";
+import { countedTokens } from "./tokens.rules.ts";
 
 const dataOf = (value: unknown) => `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`;
 
@@ -31,18 +42,29 @@ const outcome = (fed: Fed): Promise<string> => outcomeOf(modelOf(fed));
 
 for (const [server, what, expected, ...frames] of CHAT_SHAPES) {
   Deno.test(`chat shapes, ${server}: ${what}`, async () => {
-    assert.equal(await outcome(fedOf(frames)), expected);
+    assert.equal(await outcome(fedOf(frames)), inNumbers(expected));
   });
 }
 
 Deno.test("chat shapes: a listener who aborts is told nothing more, though all has come in one piece, and pays what was written", async () => {
-  const reasoning = `{"choices":[{"delta":{"reasoning_content":"${"x".repeat(16_000)}"}}]}`;
-  const fed = fedOf([reasoning, "t:Hel", "t:lo", "f:stop", "u:3/2", "DONE"]);
+  const reasoning = "x".repeat(16_000);
+  const fed = fedOf([
+    `{"choices":[{"delta":{"reasoning_content":"${reasoning}"}}]}`,
+    "t:Hel",
+    "t:lo",
+    "f:stop",
+    "u:3/2",
+    "DONE",
+  ]);
   const { told, error } = await abortAtFirstPiece(modelOf(fed)(createFakeClock()));
   assert.deepEqual(told, ["Hel"]);
   assert.ok(error instanceof ModelError);
   assert.equal(error.kind, "aborted");
-  assert.deepEqual(error.usage, { inputTokens: 100, outputTokens: 4_001, source: "estimated" });
+  assert.deepEqual(error.usage, {
+    inputTokens: PROMPT_TOKENS,
+    outputTokens: countedTokens(`${reasoning}Hel`),
+    source: "estimated",
+  });
 });
 
 Deno.test("chat shapes: how the bytes are split never changes what comes of them", async () => {
@@ -50,7 +72,7 @@ Deno.test("chat shapes: how the bytes are split never changes what comes of them
     fc.asyncProperty(
       fc.constantFrom(...CHAT_SHAPES),
       fc.array(fc.nat(), { minLength: 1, maxLength: 30 }),
-      async ([, , expected, ...frames], cuts) => assert.equal(await outcome(fedOf(frames, cuts)), expected),
+      async ([, , expected, ...frames], cuts) => assert.equal(await outcome(fedOf(frames, cuts)), inNumbers(expected)),
     ),
     { numRuns: 400 },
   );

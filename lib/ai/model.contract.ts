@@ -31,6 +31,8 @@ export interface ModelHarness {
   reached(): Promise<void>;
   /** Resolves when whoever answers has seen that the caller gave up. */
   abandoned(): Promise<void>;
+  /** The tokens of a text as whoever answers counts them, and by which an answer is cut at the output limit. */
+  tokensOf(text: string): number;
   /** How often somebody was asked. */
   asked(): number;
   close(): Promise<void>;
@@ -97,11 +99,15 @@ export function modelContract(name: string, start: () => ModelHarness | Promise<
 
     for (const streamed of [false, true]) {
       test(`${method}: the output limit cuts the answer and says so (${streamed ? "streamed" : "whole"})`, async (harness) => {
-        const rest = { maxOutputTokens: 10, ...(streamed && { onText: () => {} }) };
-        const result = await write(harness, harness.willAnswerLong(), rest);
-        assert.equal(result.finish, "length");
-        assert.equal([...result.text].length, 40);
-        assert.equal(result.usage.outputTokens, 10);
+        const listening = streamed && { onText: () => {} };
+        const whole = await write(harness, harness.willAnswerLong(), { ...listening });
+        const cut = await write(harness, harness.willAnswerLong(), { maxOutputTokens: 10, ...listening });
+        assert.deepEqual([whole.finish, cut.finish], ["stop", "length"]);
+        assert.ok(whole.text.startsWith(cut.text));
+        assert.equal(harness.tokensOf(cut.text), 10);
+        assert.equal(harness.tokensOf(whole.text.slice(0, cut.text.length + 1)), 11);
+        const isCounted = cut.usage.source === "api";
+        assert.equal(cut.usage.outputTokens, isCounted ? 10 : countedTokens(cut.text));
       });
     }
 

@@ -3,9 +3,14 @@ import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { USAGE_GRACE_MS } from "./attempt.ts";
 import { conversation, evaluation, failureOf, job, modelContract } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
+import { WORK_PROMPT } from "./prompts.ts";
 import { openAiFrames, type OpenAiServerOptions, type OpenAiStep, startOpenAiServer } from "./testing/openai-server.ts";
 import { servedHarness, servedTests } from "./testing/served-model.ts";
 import { COUNTED, streamTests } from "./testing/served-streams.ts";
+import { countedTokens } from "./tokens.rules.ts";
+
+/** An answer, or the beginning of one, whose tokens nobody counted. */
+const CAME = "Rain, said the roof: again, again, till we";
 
 const KEY = "local-very-secret";
 const modelName = "local/tiny";
@@ -207,13 +212,16 @@ for (
     ["fractional", { prompt_tokens: 5, completion_tokens: 0.5 }],
   ] as const
 ) {
-  test(`usage that is ${what} is counted from the characters, four a token`, async (it) => {
+  test(`usage that is ${what} is no count: prompt and answer are counted by us`, async (it) => {
+    const request = "Write a poem about rain.";
     for (const onText of [undefined, () => {}]) {
-      it.server.script.push({ kind: "text", text: "x".repeat(41), usage });
-      const result = await it.model.work({ ...job(it, "y".repeat(400)), ...(onText ? { onText } : {}) });
-      assert.equal(result.usage.source, "estimated");
-      assert.equal(result.usage.outputTokens, 11);
-      assert.ok(result.usage.inputTokens >= 100 && result.usage.inputTokens < 200);
+      it.server.script.push({ kind: "text", text: CAME, usage });
+      const result = await it.model.work({ ...job(it, request), ...(onText ? { onText } : {}) });
+      assert.deepEqual(result.usage, {
+        inputTokens: countedTokens(WORK_PROMPT + request),
+        outputTokens: countedTokens(CAME),
+        source: "estimated",
+      });
     }
   });
 }
@@ -269,10 +277,10 @@ for (const way of WAYS) {
   });
 
   test(`${way}: a connection cut inside the answer is a passing error`, async (it) => {
-    const error = await failing(it, way, { kind: "cut-mid-stream", text: "x".repeat(41) });
+    const error = await failing(it, way, { kind: "cut-mid-stream", text: CAME });
     assert.equal(error.kind, "broken");
     assert.match(error.message, /broke its answer off/);
-    if (way.startsWith("streamed")) assert.equal(error.usage?.outputTokens, 11);
+    if (way.startsWith("streamed")) assert.equal(error.usage?.outputTokens, countedTokens(CAME));
   });
 
   test(`${way}: an answer that stops coming ends with the deadline`, async (it) => {
@@ -381,11 +389,11 @@ test("chat: usage that comes with every chunk is the provider's, and what came a
   const frames = [
     chunk("one two ", { prompt_tokens: 31, completion_tokens: 2 }),
     chunk("three four ", { prompt_tokens: 31, completion_tokens: 4 }),
-    chunk("12345678"),
+    chunk("five six"),
   ];
   it.server.script.push({ kind: "frames", frames, then: "cut" });
   const error = await failureOf(it.model.chat({ ...conversation(it, "x"), onText: () => {} }));
-  assert.deepEqual(error.usage, { inputTokens: 31, outputTokens: 6, source: "estimated" });
+  assert.deepEqual(error.usage, { inputTokens: 31, outputTokens: 4 + countedTokens("five six"), source: "estimated" });
 });
 
 test("work without any text is a passing error with what it cost", async (it) => {
@@ -396,21 +404,21 @@ test("work without any text is a passing error with what it cost", async (it) =>
 });
 
 test("a stream that ends without saying why was cut, and costs what came", async (it) => {
-  const error = await failing(it, "streamed work", { kind: "unfinished-stream", text: "x".repeat(41) });
+  const error = await failing(it, "streamed work", { kind: "unfinished-stream", text: CAME });
   assert.equal(error.permanent, false);
-  assert.equal(error.usage?.outputTokens, 11);
+  assert.equal(error.usage?.outputTokens, countedTokens(CAME));
   assert.equal(error.usage?.source, "estimated");
 });
 
 test("an error inside a stream is a passing error that costs what came", async (it) => {
-  const error = await failing(it, "streamed work", { kind: "stream-error", text: "x".repeat(41) });
+  const error = await failing(it, "streamed work", { kind: "stream-error", text: CAME });
   assert.equal(error.permanent, false);
   assert.match(error.message, /error in its answer/);
-  assert.equal(error.usage?.outputTokens, 11);
+  assert.equal(error.usage?.outputTokens, countedTokens(CAME));
 });
 
 test("an abort in the middle of a stream keeps what was used so far and tells nothing more", async (it) => {
-  it.server.script.push({ kind: "stall-mid-stream", text: "x".repeat(40) });
+  it.server.script.push({ kind: "stall-mid-stream", text: CAME });
   const controller = new AbortController();
   const pieces: string[] = [];
   const onText = (piece: string) => {
@@ -419,7 +427,7 @@ test("an abort in the middle of a stream keeps what was used so far and tells no
   };
   const error = await failureOf(it.model.work({ ...job(it, "x"), signal: controller.signal, onText }));
   assert.equal(error.permanent, false);
-  assert.ok((error.usage?.outputTokens ?? 0) > 0);
+  assert.equal(error.usage?.outputTokens, countedTokens(pieces[0] ?? ""));
   await it.server.requests[0]?.closedByClient;
   assert.equal(pieces.length, 1);
 });

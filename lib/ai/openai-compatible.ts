@@ -61,7 +61,7 @@ interface Answer {
 
 /**
  * A model behind the OpenAI chat completions protocol: llama.cpp, Ollama, vLLM. The name's `local/` is taken off before
- * it is sent. Where the server reports no usage (most do not in a stream) the characters are counted: never zero.
+ * it is sent. Where the server reports no usage (most do not in a stream) the text is counted: never zero.
  * @throws {Error} when `baseURL` is not an http(s) address.
  */
 export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOptions): Model {

@@ -3,7 +3,7 @@
  * (a local model) and simulated. An adapter makes one attempt per call: retries belong to the task that called it.
  */
 
-/** Tokens of one call. `source` is `estimated` when the provider sent no usage and characters were counted (4 a token). */
+/** Tokens of one call. `source` is `estimated` when the provider did not count all of it and we counted the rest. */
 export interface Usage {
   inputTokens: number;
   outputTokens: number;

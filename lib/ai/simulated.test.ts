@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { assertUsage, conversation, evaluation, failureOf, job, type Method, modelContract } from "./model.contract.ts";
+import { EVALUATION_TOOL_PROMPT, WORK_PROMPT } from "./prompts.ts";
 import { createSimulatedModel, REFUSED_PHRASES, type SimulatedFault, type SimulatedFaults } from "./simulated.ts";
+import { countedTokens } from "./tokens.rules.ts";
 
 function setUp() {
   const clock = createFakeClock();
@@ -33,6 +35,7 @@ modelContract("createSimulatedModel", () => {
     },
     abandoned: () => Promise.resolve(),
     // A call takes its fault when it really runs.
+    tokensOf: countedTokens,
     asked: () => planned - faults.evaluate.length - faults.work.length - faults.chat.length,
     close: () => Promise.resolve(),
   };
@@ -83,13 +86,12 @@ Deno.test("createSimulatedModel: [refuse] refuses the evaluation and leaves the 
   assert.equal((await it.model.work(job(it, "a poem [refuse]"))).finish, "stop");
 });
 
-Deno.test("createSimulatedModel: [fail-eval] and [fail-work] fail their own step for good, by the request's fault", async () => {
+Deno.test("createSimulatedModel: [fail-eval] and [fail-work] fail their own step for good, by the provider's fault", async () => {
   const it = setUp();
   const evaluating = await failureOf(it.model.evaluate(evaluation(it, "[fail-eval]")));
   const working = await failureOf(it.model.work(job(it, "[fail-work]")));
   for (const error of [evaluating, working]) {
-    assert.equal(error.permanent, true);
-    assert.equal(error.causedByRequest, true);
+    assert.deepEqual([error.kind, error.permanent, error.causedByRequest], ["invalid", true, false]);
   }
   assert.equal((await it.model.evaluate(evaluation(it, "[fail-work]"))).accepted, true);
   assertUsage((await it.model.work(job(it, "[fail-eval]"))).usage);
@@ -156,13 +158,22 @@ Deno.test("createSimulatedModel: faults are taken one a call, in order, with wha
   assert.equal(it.faults.work.length, 0);
 });
 
-Deno.test("createSimulatedModel: usage is counted from the characters, four a token, and grows with the request", async () => {
+Deno.test("createSimulatedModel: usage is our own count of what was asked and of what was written", async () => {
   const it = setUp();
-  const small = await it.model.work(job(it, "a"));
-  const large = await it.model.work(job(it, "a".repeat(401)));
-  assert.equal(large.usage.inputTokens - small.usage.inputTokens, 100);
-  assert.equal(small.usage.outputTokens, Math.ceil([...small.text].length / 4));
-  assert.equal(small.usage.source, "estimated");
+  for (const request of ["a", "Write a poem about rain.", "日本語の詩", "0123456789".repeat(40)]) {
+    const { text, usage } = await it.model.work(job(it, request));
+    assert.deepEqual(usage, {
+      inputTokens: countedTokens(WORK_PROMPT + request),
+      outputTokens: countedTokens(text),
+      source: "estimated",
+    });
+    const verdict = await it.model.evaluate(evaluation(it, request));
+    assert.deepEqual(verdict.usage, {
+      inputTokens: countedTokens(EVALUATION_TOOL_PROMPT + request),
+      outputTokens: countedTokens(verdict.reason),
+      source: "estimated",
+    });
+  }
 });
 
 Deno.test("createSimulatedModel: a conversation is answered to the user's last message, and its markers count", async () => {
@@ -177,7 +188,7 @@ Deno.test("createSimulatedModel: a conversation is answered to the user's last m
   assert.match(text, /^\[simulated\] /);
   assert.match(text, /"the last thing"/);
   const failed = await failureOf(it.model.chat(conversation(it, "a poem [fail-work]")));
-  assert.deepEqual([failed.permanent, failed.causedByRequest], [true, true]);
+  assert.deepEqual([failed.kind, failed.permanent, failed.causedByRequest], ["invalid", true, false]);
 
   const slow = it.model.chat(conversation(it, "a poem [slow:250]"));
   await it.clock.advance(249);
@@ -190,10 +201,13 @@ Deno.test("createSimulatedModel: a conversation is answered to the user's last m
 
 Deno.test("createSimulatedModel: a conversation's usage grows with every message", async () => {
   const it = setUp();
-  const short = await it.model.chat(conversation(it, "x".repeat(40)));
-  const { messages } = conversation(it, "x".repeat(40));
+  const request = "Rain again.";
+  const short = await it.model.chat(conversation(it, request));
+  const { messages } = conversation(it, request);
   const long = await it.model.chat({ ...conversation(it, ""), messages: [...messages, ...messages, ...messages] });
-  assert.deepEqual([short.usage.inputTokens, long.usage.inputTokens], [10, 30]);
+  assert.equal(short.usage.inputTokens, countedTokens(request));
+  assert.equal(long.usage.inputTokens, countedTokens(request.repeat(3)));
+  assert.ok(long.usage.inputTokens > short.usage.inputTokens);
 });
 
 for (const method of ["work", "chat"] as const) {
@@ -211,7 +225,7 @@ for (const method of ["work", "chat"] as const) {
       assert.equal(error.permanent, false);
       const told = pieces.join("");
       if (afterPieces === 0) assert.equal(error.usage, undefined);
-      else assert.equal(error.usage?.outputTokens, Math.ceil(told.length / 4));
+      else assert.equal(error.usage?.outputTokens, countedTokens(told));
       const all = (await write(it, {})).text;
       assert.ok(all.startsWith(told));
       assert.equal(afterPieces === 10_000 ? told : pieces.length, afterPieces === 10_000 ? all : afterPieces);
@@ -239,7 +253,7 @@ for (const method of ["work", "chat"] as const) {
     controller.abort();
     const error = await failure;
     assert.match(error.message, /aborted/);
-    assert.equal(error.usage?.outputTokens, Math.ceil((pieces[0] ?? "").length / 4));
+    assert.equal(error.usage?.outputTokens, countedTokens(pieces.join("")));
     gates[1]?.resolve();
     await it.clock.settle();
     assert.deepEqual([asked, pieces.length], [[0, 1], 1]);

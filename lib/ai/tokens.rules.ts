@@ -274,7 +274,9 @@ function chargeOf(next: number, kind: number, code: number, before: number, run:
 }
 
 /**
- * An upper bound of the tokens of a text for cl100k_base and o200k_base, which is what is reserved (economy.md §3).
+ * An upper bound of the tokens of a text for cl100k_base and o200k_base, which is what is reserved (economy.md §3). For
+ * small letters it is fitted to texts: a few words can take up to three tokens more, and a word that is chosen for it and
+ * said over and over more than twice as many.
  * @param factor what the model in use takes of that bound, as learned from its own counts; 1 when nothing is known.
  * @returns whole tokens, rounded up; 0 for an empty text.
  * @throws {RangeError} for a factor that is not finite and above 0.

@@ -5,6 +5,7 @@ import type { Services } from "@/lib/services.ts";
 import type { Chats } from "@/lib/sessions/chats.ts";
 import type { UsedSessions } from "@/lib/sessions/open.ts";
 import type { SessionRequests } from "@/lib/sessions/requests.ts";
+import type { CheckedTokens } from "@/lib/sessions/tokens.ts";
 import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
 import type { Queue } from "@/lib/tasks/queue.ts";
 
@@ -17,6 +18,8 @@ export interface AppDeps extends Services {
   chats: Chats;
   /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
   usedSessions: UsedSessions;
+  /** Macaroons that were checked before. */
+  checkedTokens: CheckedTokens;
   oneAtATime: OneAtATime;
   version: string;
   readiness(): Promise<Readiness>;

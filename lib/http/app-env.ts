@@ -19,7 +19,9 @@ export interface AppEnv<D> {
     identity?: string | null;
     /** The body as it arrived, byte for byte: what a NIP-98 event signs. Not set without one. */
     rawBody?: Uint8Array;
-    /** The credential of this request; set where the L402 middleware stands before the handler, and only there. */
-    token: VerifiedToken;
+    /** The credential of this request, null: none was shown. Set where the L402 middleware stands, and only there. */
+    token: VerifiedToken | null;
+    /** Counts one more invoice that is made before anybody has paid, and throws above the limit. Set with `token`. */
+    countChallenge: () => void;
   };
 }

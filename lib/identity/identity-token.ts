@@ -1,5 +1,5 @@
 /**
- * Tokens that say who somebody is after they signed in (wire.md §1): stateless, so nothing is stored and nothing is looked
+ * Tokens that say who somebody is after they signed in (wire.md §3): stateless, so nothing is stored and nothing is looked
  * up. They cannot be revoked one by one; they expire, and all of them end when their secret is taken out.
  */
 import { hmac } from "@noble/hashes/hmac.js";

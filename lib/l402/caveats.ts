@@ -46,7 +46,7 @@ const KEY = /^[a-z][a-z0-9_]{0,63}$/;
 
 /**
  * Reads the caveats of a token whose signature is right, in the order of the chain.
- * @param nowSeconds unix seconds. A token is good before its `timmy_valid_until`, no longer at it (as Aperture has it).
+ * @param nowSeconds unix seconds; -Infinity leaves it to {@link expired} to say whether its time is over.
  * @returns a problem with what to say; `token_expired` only for a token that is otherwise sound.
  */
 export function readCaveats(
@@ -61,10 +61,18 @@ export function readCaveats(
     if (reading !== "fine") return { ok: false, problem: invalid(reading, KEY.test(key) ? key : null) };
   }
   if (!draft.service) return { ok: false, problem: invalid("missing", "services") };
-  if (draft.validUntil !== null && nowSeconds >= draft.validUntil) return { ok: false, problem: EXPIRED };
   const { service: _, capabilities, ...rest } = draft;
-  return { ok: true, permissions: { capabilities: capabilities ?? new Set(), ...rest } };
+  const permissions = { capabilities: capabilities ?? new Set<Capability>(), ...rest };
+  const problem = expired(permissions, nowSeconds);
+  return problem ? { ok: false, problem } : { ok: true, permissions };
 }
+
+/**
+ * The problem of a sound token whose time is over, or null. It is good before its `timmy_valid_until`, no longer at it (as
+ * Aperture has it). @param nowSeconds unix seconds
+ */
+export const expired = ({ validUntil }: Permissions, nowSeconds: number): CaveatProblem | null =>
+  validUntil !== null && nowSeconds >= validUntil ? EXPIRED : null;
 
 /**
  * Writes caveats, for minting and narrowing.

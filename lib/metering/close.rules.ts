@@ -44,6 +44,23 @@ export type Outcome =
   | { end: "broken"; used: Used; deliveredTokens: number; errorMessage: string; failure: Failure | null }
   | { end: "failed"; by: "provider" | "us"; used: Used; errorMessage: string; failure: Failure | null };
 
+/** How a request ended whose text nobody was given, since every caller had left before any: as if none had been delivered. */
+export function unread(outcome: Outcome): Outcome {
+  switch (outcome.end) {
+    case "complete":
+      return { end: "left", used: outcome.used, delivered: false, errorMessage: "The caller left before the answer." };
+    case "refused":
+    case "left":
+      return { ...outcome, delivered: false };
+    case "broken": {
+      const { used, errorMessage, failure } = outcome;
+      return { end: "failed", by: "provider", used, errorMessage, failure };
+    }
+    case "failed":
+      return outcome;
+  }
+}
+
 /** What a request really cost: sats with one rounding, its parts in USD before margin for showing. */
 interface Cost {
   sats: number;

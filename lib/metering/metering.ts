@@ -1,5 +1,5 @@
 /**
- * One way to meter (platform.md, *One way to meter*): quote → reserve → run → close, whoever pays and for whatever. A product
+ * One way to meter (docs/decisions/0012-one-meter.md): quote → reserve → run → close, whoever pays and for whatever. A product
  * brings what it would take and how it is done; a payer says how much there is and where the sats go. Everything else, money,
  * free tier, trust and receipts, is here.
  *

@@ -7,7 +7,7 @@ export interface Rates {
   outputUsdPer1k: number;
 }
 
-/** What a price depends on besides the model and BTC/USD (economy.md §3, its table of variables). */
+/** What a price depends on besides the model and BTC/USD (economy.md §3 has their defaults). */
 export interface PriceConfig {
   /** USD a month for the machine; every request carries its share, once. */
   doMonthlyCostUsd: number;

@@ -83,7 +83,7 @@ export async function run(work: Work, limits: RunLimits): Promise<Ran> {
       }),
     });
     used.work = result.usage;
-    return { outcome: { end: "complete", used, finish: result.finish }, text: result.text };
+    return { outcome: { end: "complete", used, finish: result.finish }, text: result.text.slice(0, MAX_TEXT) };
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     if (limits.stopped.aborted && delivered === "") throw error;

@@ -1,5 +1,5 @@
 /**
- * The event that answers a sign-in challenge: `POST /api/identity/verify` (wire.md §1). Whether its nonce was given out here,
+ * The event that answers a sign-in challenge: `POST /api/identity/verify` (wire.md §3). Whether its nonce was given out here,
  * is not expired and was never used is the caller's to check, last.
  */
 import { isPubkey, type NostrEvent, tagValues, verifyObject } from "./event.ts";

@@ -4,13 +4,15 @@
  */
 import { sleep } from "@/lib/clock.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
+import { unread } from "@/lib/metering/close.rules.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import { StoreError, type Tx } from "@/lib/store/store.ts";
 import { type IdempotencyScope, remember, rememberWhileRunning } from "@/lib/tasks/idempotency.ts";
+import { Attendance, createRepeats, type Leave } from "./repeats.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
 import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts";
-import { beginIn, quoteText } from "./requests/begin.ts";
+import { beginIn, quoteChat } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { converse } from "./requests/work.ts";
 import { countChat, getRequest, getResult, requestKey } from "./sessions.rows.ts";
@@ -22,10 +24,23 @@ export interface EndedChat {
   text: string;
 }
 
-/** `known`: what the caller's Idempotency-Key began before. `ended` resolves once its end is written down. */
-export type BegunChat =
-  | { outcome: "begun" | "known"; request: SessionRequest; ended: Promise<EndedChat> }
-  | NotBegun;
+/**
+ * `known`: what the caller's Idempotency-Key, or the call that this one repeats, began before. `ended` resolves once its end is
+ * written down. Whoever got it says `leave`, once: with the answer, or without.
+ */
+export type BegunChat = Attended & { outcome: "begun" | "known" } | NotBegun;
+
+interface Attended {
+  request: SessionRequest;
+  ended: Promise<EndedChat>;
+  leave: Leave;
+}
+/** What runs here, or ended here a moment ago. */
+interface Held {
+  request: SessionRequest;
+  ended: Promise<EndedChat>;
+  attendance: Attendance;
+}
 
 export interface Chats {
   /** Sets aside what the chat may cost, in memory, and starts it. Nothing changes unless it is `begun`. */
@@ -41,28 +56,31 @@ const STORE_AGAIN_MS = 1_000;
 
 export function createChats(services: Services): Chats {
   const { store, clock, random, log, settings, liveText } = services;
-  const running = new Map<string, Promise<EndedChat>>();
+  const running = new Map<string, Held>();
+  const repeats = createRepeats<Held>(clock);
   const stopper = new AbortController();
 
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
-    const { scope = null, pubkey = null, caller = null } = about;
+    const { scope = null, pubkey = null, caller = null, repeat = null } = about;
     const text = textOf(chat.messages);
-    const outputTokens = chat.maxTokens ?? settings.chatOutputTokens;
-    const { model } = chat;
-    const evaluated = settings.chatEvaluation;
-    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens: outputTokens, evaluated });
+    const requestHash = sha256Hex(text);
+    const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
+    // A caller who names his calls says himself which are one.
+    const before = repeat && !scope && repeats.find(call, repeat.said);
+    if (before) return { ...attended(before), outcome: "known" };
+    const quote = await quoteChat(services, chat);
     const now = clock.now();
     const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: "chat",
-      model,
-      evalModel: evaluated ? settings.evalModel : null,
+      model: chat.model,
+      evalModel: settings.chatEvaluation ? settings.evalModel : null,
       text: null,
       quote,
       pubkey,
       caller,
-      requestHash: sha256Hex(text),
+      requestHash,
       token: token.name,
       allowances: token.allowances.map(({ name }) => name),
     }, now);
@@ -72,15 +90,29 @@ export function createChats(services: Services): Chats {
       return result;
     });
     if (begins.outcome === "known") {
-      return { ...begins, ended: running.get(begins.request.id) ?? written(begins.request) };
+      const { request } = begins;
+      const held = running.get(request.id);
+      return held
+        ? { ...attended(held), outcome: "known" }
+        : { outcome: "known", request, ended: written(request), leave: () => {} };
     }
     if (begins.outcome !== "begins") return begins;
     const { request } = begins;
-    const ended = hold(request, { chat, text, scope }).finally(() => running.delete(request.id));
-    running.set(request.id, ended);
-    ended.catch(() => {}); // whoever waits hears of it; without anybody it is no uncaught error
-    return { outcome: "begun", request, ended };
+    const attendance = new Attendance(clock, { graceMs: settings.graceMs, stays: scope !== null });
+    const leave = attendance.join();
+    const ended = hold(request, { chat, text, scope, attendance });
+    const held: Held = { request, ended, attendance };
+    running.set(request.id, held);
+    const over = repeats.began(call, attendance, held);
+    // Whoever waits hears of a failure; without anybody it is no uncaught error.
+    ended.then((done) => done.request.state === "complete", () => false).then((complete) => {
+      running.delete(request.id);
+      over(complete);
+    });
+    return { outcome: "begun", request, ended, leave };
   }
+
+  const attended = ({ request, ended, attendance }: Held): Attended => ({ request, ended, leave: attendance.join() });
 
   /** One that ended before. */
   async function written(request: SessionRequest): Promise<EndedChat> {
@@ -100,18 +132,26 @@ export function createChats(services: Services): Chats {
   /** The whole life of a chat that began. Its end is written whatever becomes of the work. */
   async function hold(
     request: SessionRequest,
-    { chat, text, scope }: { chat: Chat; text: string; scope: IdempotencyScope | null },
+    { chat, text, scope, attendance }: {
+      chat: Chat;
+      text: string;
+      scope: IdempotencyScope | null;
+      attendance: Attendance;
+    },
   ): Promise<EndedChat> {
     const { id } = request;
     const deliver = chat.streamed ? (piece: string) => liveText.append(id, piece) : null;
     if (chat.streamed) liveText.begin(id);
     let ran: Ran;
     try {
-      ran = await converse(services, request, { chat, text, deliver, stopped: stopper.signal });
+      const { gone } = attendance;
+      ran = await converse(services, request, { chat, text, deliver, gone, stopped: stopper.signal });
     } catch (error) {
       if (!stopper.signal.aborted) log.error({ error }, "a chat could not be held");
       ran = { outcome: failedBy(stopper.signal.aborted ? null : error), text: "" };
     }
+    if (ran.outcome.end === "complete") await attendance.taken(stopper.signal);
+    if (!attendance.read) ran = { ...ran, outcome: unread(ran.outcome) };
     try {
       return { request: await writeEnd(request, ran, scope), text: ran.text };
     } finally {
@@ -147,7 +187,7 @@ export function createChats(services: Services): Chats {
     running: () => running.size,
     async stop() {
       stopper.abort(new Error("the process is stopping"));
-      await Promise.allSettled([...running.values()]);
+      await Promise.allSettled([...running.values()].map(({ ended }) => ended));
     },
   };
 }

@@ -1,23 +1,14 @@
-/** Opening sessions and topping them up: what the session routes and a 402 challenge share. */
+/** Opening sessions, and their tokens anew: what the session routes and a 402 challenge share. */
 import { type Services, simulatedParts } from "@/lib/services.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
-import { challengeHeader } from "@/lib/l402/challenge.ts";
-import { macaroonFor, newToken, putToken, revokeToken } from "./tokens.ts";
-import {
-  createSession,
-  isOpen,
-  offerTopup,
-  pendingTopup,
-  type Session,
-  type TokenRef,
-  type Topup,
-  waitingTopup,
-} from "./sessions.machine.ts";
-import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { getSession, openChallenges, putSession, writeSessionStep } from "./sessions.rows.ts";
+import { getToken, macaroonFor, newToken, putToken, renewedToken, revokeToken } from "./tokens.ts";
+import { createSession, type Session } from "./sessions.machine.ts";
+import { OWNER, STRANGER, type TokenRef, type Topup } from "./topups.rules.ts";
+import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { getSession, openChallenges, putSession } from "./sessions.rows.ts";
 
-type SessionDeps = Pick<
+export type SessionDeps = Pick<
   Services,
   "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings"
 >;
@@ -95,101 +86,6 @@ async function known(deps: SessionDeps, handle: string): Promise<Opened> {
   return { outcome: "known", session: { ...session, state: "awaiting_payment" } };
 }
 
-type Offered =
-  | { outcome: "offered" | "pending"; topup: InvoiceSummary }
-  | { outcome: "not_open" }
-  | { outcome: "conflict" };
-
-/**
- * Offers a top-up; its token is worth what it pays for and no more.
- * @param about.byHolder the session's token was shown for it; else it is a challenge for whoever has the id.
- * @throws {WalletError}
- */
-export async function offerTopupOf(
-  deps: SessionDeps,
-  handle: string,
-  amountSats: number,
-  { byHolder = false, scope = null }: { byHolder?: boolean; scope?: IdempotencyScope | null } = {},
-): Promise<Offered> {
-  const { store, clock, random, recordIds } = deps;
-  const session = await getSession(store, handle);
-  const before = scope && await recall(store, scope, clock.now());
-  if (before?.outcome === "conflict") return { outcome: "conflict" };
-  if (before?.outcome === "known") return await knownTopup(deps, before.ref);
-  if (!session || !isOpen(session, clock.now())) return { outcome: "not_open" };
-  const waiting = waitingTopup(session, byHolder);
-  if (waiting) return { outcome: "pending", topup: waiting.invoice };
-  const invoice = await invoiceFor(deps, amountSats, "Timmy: top-up");
-  const now = clock.now();
-  const token = newToken({ random, recordIds }, {
-    kind: "topup",
-    session: handle,
-    paymentHash: invoice.paymentHash,
-    maxSats: amountSats,
-  });
-  return await store.transact(async (tx): Promise<Offered> => {
-    const current = await getSession(tx, handle);
-    if (!current) return { outcome: "not_open" };
-    const step = offerTopup(current, { invoice, token: token.ref }, { byHolder, now });
-    if (step.outcome === "pending") return { outcome: "pending", topup: step.topup.invoice };
-    if (step.outcome !== "applied") return step;
-    await writeSessionStep(tx, current, step, now);
-    putToken(tx, token);
-    await addInvoice(tx, newInvoice("session-topup", handle, invoice, now));
-    if (scope) await remember(tx, scope, invoice.paymentHash, now);
-    return { outcome: "offered", topup: invoice };
-  });
-}
-
-/** The top-up that an idempotency key asked for: the same answer again, paid since or not. */
-async function knownTopup(deps: SessionDeps, paymentHash: string): Promise<Offered> {
-  const invoice = await getInvoice(deps.store, paymentHash);
-  if (!invoice) throw new Error("an idempotency key names an invoice that does not exist");
-  return { outcome: "offered", topup: invoice };
-}
-
-export type Challenge =
-  | { outcome: "challenge"; header: string; invoice: InvoiceSummary; session: Session }
-  | { outcome: "full" | "ended" | "unknown" };
-
-/** A challenge that opens a new session of L402_DEPOSIT_SATS, for the key that asks when it shows one. @throws {WalletError} */
-export async function challengeNew(deps: SessionDeps, pubkey: string | null): Promise<Challenge> {
-  const opened = await openSession(deps, deps.settings.l402DepositSats, { pubkey, shownById: false });
-  if (opened.outcome === "full" || opened.outcome === "conflict") return { outcome: "full" };
-  return await challengeWith(deps, opened.session, opened.session.deposit, opened.session.challengeToken);
-}
-
-/** A challenge for a session that exists: its unpaid deposit, or else a top-up. @throws {WalletError} */
-export async function challengeOf(deps: SessionDeps, handle: string): Promise<Challenge> {
-  const session = await getSession(deps.store, handle);
-  if (!session) return { outcome: "unknown" };
-  if (session.state === "awaiting_payment") {
-    return await challengeWith(deps, session, session.deposit, session.challengeToken);
-  }
-  const offered = await offerTopupOf(deps, handle, deps.settings.l402DepositSats);
-  if (!("topup" in offered)) return { outcome: "ended" };
-  const now = await getSession(deps.store, handle);
-  const topup = now && pendingTopup(now, offered.topup.paymentHash);
-  if (!topup) return { outcome: "ended" }; // paid this very moment
-  return await challengeWith(deps, session, topup.invoice, topup.token);
-}
-
-async function challengeWith(
-  deps: SessionDeps,
-  session: Session,
-  invoice: InvoiceSummary,
-  token: Topup["token"],
-): Promise<Challenge> {
-  const macaroon = await macaroonFor(deps.store, token);
-  if (macaroon === null) return { outcome: "ended" };
-  return {
-    outcome: "challenge",
-    header: challengeHeader({ macaroon, invoice: invoice.paymentRequest }),
-    invoice,
-    session,
-  };
-}
-
 /**
  * New tokens in place of all the old ones, narrowed ones included: for a holder whose token got into wrong hands.
  * @returns the new bearer macaroon, or null when there is no such session.
@@ -201,30 +97,25 @@ export async function rotateTokens(deps: SessionDeps, handle: string): Promise<s
   const about = { session: handle, paymentHash: session.deposit.paymentHash };
   const challenge = newToken({ random, recordIds }, { kind: "challenge", ...about });
   const bearer = newToken({ random, recordIds }, { kind: "bearer", ...about });
-  // A top-up that waits to be paid needs a token, too: without one, its challenge could not be handed out any more.
-  const renewed = [session.topup, session.offer].filter((topup) => topup !== null).map(({ invoice }) => {
-    const { paymentHash, amountSats: maxSats } = invoice;
-    return {
-      invoice,
-      token: newToken({ random, recordIds }, { kind: "topup", session: handle, paymentHash, maxSats }),
-    };
-  });
   await store.transact(async (tx) => {
     const current = await getSession(tx, handle);
     if (!current) return;
-    const renew = (topup: Topup | null): Topup | null => {
-      const found = renewed.find(({ invoice }) => invoice.paymentHash === topup?.invoice.paymentHash);
-      if (!found) return null;
-      putToken(tx, found.token);
-      return { invoice: found.invoice, token: found.token.ref };
-    };
+    const topups: Topup[] = [];
+    for (const topup of current.topups) {
+      // Who asked with a narrowed token cannot come back for it; a payment of it still counts for the session.
+      if (topup.by !== OWNER && topup.by !== STRANGER) continue;
+      const row = await getToken(tx, topup.token);
+      if (!row) continue;
+      const renewed = renewedToken(random, row);
+      putToken(tx, renewed);
+      topups.push({ ...topup, token: renewed.ref });
+    }
     for (const ref of tokensOf(current)) revokeToken(tx, ref);
     putToken(tx, challenge);
     putToken(tx, bearer);
     const next = {
       ...current,
-      topup: renew(current.topup),
-      offer: renew(current.offer),
+      topups,
       challengeToken: challenge.ref,
       bearerToken: bearer.ref,
       topupTokens: [],
@@ -260,10 +151,11 @@ export const tokensOf = (session: Session): TokenRef[] => [
   session.challengeToken,
   session.bearerToken,
   ...session.topupTokens,
-  ...[session.topup, session.offer].filter((topup) => topup !== null).map(({ token }) => token),
+  ...session.topups.map(({ token }) => token),
 ];
 
-async function invoiceFor(deps: SessionDeps, amountSats: number, memo: string): Promise<InvoiceSummary> {
+/** @throws {WalletError} */
+export async function invoiceFor(deps: SessionDeps, amountSats: number, memo: string): Promise<InvoiceSummary> {
   const created = await deps.wallet.createInvoice({
     amountSats,
     memo,

@@ -4,6 +4,7 @@ import { post } from "@/lib/ledger/ledger.rows.ts";
 import { charge, evaluationCharge, nonZero, type Posting, reservation } from "@/lib/ledger/postings.ts";
 import type { Books, Payer } from "@/lib/metering/metering.ts";
 import type { Tx } from "@/lib/store/store.ts";
+import type { Allowance } from "./tokens.ts";
 import { countChat, leftOf, spendable } from "./sessions.rows.ts";
 
 /** Where the sats of a request lie while it runs, and what they earn. */
@@ -19,7 +20,7 @@ export function sessionPayer(
   about: {
     session: string;
     requestId: string;
-    allowances: readonly { name: string; limitSats: number }[];
+    allowances: readonly Allowance[];
     /** A paused session gives nothing until it is topped up. */
     paused: boolean;
     now: number;

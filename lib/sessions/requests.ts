@@ -1,7 +1,6 @@
 /** Requests of sessions that survive a crash: reserve, evaluate, work within the reservation, close. Two commits each. */
 import type { Usage } from "@/lib/ai/port.ts";
 import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
-import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
@@ -9,21 +8,25 @@ import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { remember } from "@/lib/tasks/idempotency.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
-import type { Asking, Begun } from "./requests/ask.ts";
-import { beginIn, quoteText } from "./requests/begin.ts";
+import { Attendance, createRepeats, type Leave } from "./repeats.ts";
+import type { Asking, Begun, NotBegun } from "./requests/ask.ts";
+import { beginIn, quoteRequest } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { answerRequest } from "./requests/work.ts";
 import { requestBegan } from "./sessions.machine.ts";
 import { countUnder, getRequest, putRequest, putSession } from "./sessions.rows.ts";
 import type { VerifiedToken } from "./tokens.ts";
 
+/** Whoever waits for it says `leave`, once: with the answer, or without. */
+type BegunRequest = Extract<Begun, { request: SessionRequest }> & { leave: Leave } | NotBegun;
+
 export interface SessionRequests {
   /**
    * Sets aside what the request may cost and starts it, in one commit. Nothing is written unless it is `begun`.
-   * @param about.scope the caller's Idempotency-Key: `known` is what it began before.
+   * @param about.scope the caller's Idempotency-Key: `known` is what it began before, or the call that this one repeats.
    * @param about.pubkey the key that signed the request, for a session that no key owns.
    */
-  begin(token: VerifiedToken, text: string, about?: Asking): Promise<Begun>;
+  begin(token: VerifiedToken, text: string, about?: Asking): Promise<BegunRequest>;
   /** The request once it has ended; as it is after `waitMs` if it still runs then. */
   ended(request: SessionRequest, waitMs: number): Promise<SessionRequest>;
   task: TaskSpec;
@@ -35,8 +38,6 @@ export interface SessionRequests {
 const MODEL_ATTEMPTS = 4;
 /** Requests that run at once; more wait their turn. Most of a request's time is spent waiting for a model. */
 const CONCURRENCY = 1_024;
-/** No answer is longer than so many times the expected length, whatever it costs. */
-const FREE_OUTPUT_FACTOR = 4;
 
 /** The id of the task that answers a request, and whom it is about. */
 const taskIdOf = (session: string, request: string): string => `${session}.${request}`;
@@ -49,29 +50,42 @@ export function createSessionRequests(services: Services): SessionRequests {
   /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
   const unrecorded = new Map<string, Ran>();
   const ended = waitForEnds(services);
+  const repeats = createRepeats<{ request: SessionRequest; attendance: Attendance }>(clock);
+  /** Of requests that run: what is said at their end. */
+  const ends = new Map<string, (complete: boolean) => void>();
+  store.onEvent((event) => {
+    if (event.type !== "session_request" || event.state === "running") return;
+    const id = String(event.request);
+    ends.get(id)?.(event.state === "complete");
+    ends.delete(id);
+  });
 
-  async function begin(token: VerifiedToken, text: string, about: Asking = {}): Promise<Begun> {
-    const { scope = null, pubkey = null, caller = null } = about;
-    const outputTokens = priorOutputTokens(text, settings.price);
-    const maxOutputTokens = outputTokens * FREE_OUTPUT_FACTOR;
-    const model = settings.workModel;
-    const quote = await quoteText(services, { text, model, outputTokens, maxOutputTokens, evaluated: true });
+  async function begin(token: VerifiedToken, text: string, about: Asking = {}): Promise<BegunRequest> {
+    const { scope = null, pubkey = null, caller = null, repeat = null } = about;
+    const requestHash = sha256Hex(text);
+    const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
+    // A caller who names his calls says himself which are one.
+    const before = repeat && !scope && repeats.find(call, repeat.said);
+    if (before) return { outcome: "known", request: before.request, leave: before.attendance.join() };
+    const quote = await quoteRequest(services, text);
     const now = clock.now();
     const fresh = newRequest({
       id: newOrderedId(random, now),
       session: token.session,
       mode: "request",
-      model,
+      model: settings.workModel,
       evalModel: settings.evalModel,
       text,
       quote,
       pubkey,
       caller,
-      requestHash: sha256Hex(text),
+      requestHash,
       token: token.name,
       allowances: token.allowances.map(({ name }) => name),
     }, now);
-    return await store.transact(async (tx): Promise<Begun> => {
+    const attendance = new Attendance(clock, { graceMs: settings.graceMs, stays: true }); // its answer can be read at any time
+    const leave = attendance.join();
+    const begun = await store.transact(async (tx): Promise<Begun> => {
       const begins = await beginIn(tx, settings, fresh, { token, scope, now });
       if (begins.outcome !== "begins") return begins;
       const { session, request } = begins;
@@ -81,8 +95,12 @@ export function createSessionRequests(services: Services): SessionRequests {
       putRequest(tx, request);
       if (scope) await remember(tx, scope, id, now);
       await plan(tx, { kind: "session-request", id: taskIdOf(request.session, id), dueAt: now });
+      tx.afterCommit(() => {
+        ends.set(id, repeats.began(call, attendance, { request, attendance }));
+      });
       return { outcome: "begun", request };
     });
+    return "request" in begun ? { ...begun, leave } : begun;
   }
 
   async function run(lease: Lease, stopped: AbortSignal): Promise<void> {

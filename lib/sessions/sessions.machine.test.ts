@@ -21,6 +21,7 @@ import {
   topupExpired,
   topupPaid,
 } from "./sessions.machine.ts";
+import { OWNER, shownTopup, STRANGER, takeOffer, type Topup, type TopupAsker } from "./topups.rules.ts";
 
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
@@ -34,7 +35,14 @@ const invoice = (paymentHash: string, amountSats = 500) => ({
   expiresAt: NOW + 600_000,
 });
 const token = (tokenHash: string) => ({ tokenHash, tokenId: `id-${tokenHash}` });
-const TOPUP = { invoice: invoice("t1", 200), token: token("t1") };
+const topup = (hash: string, by: TopupAsker, { asked = false, sats = 200 } = {}): Topup => ({
+  invoice: invoice(hash, sats),
+  token: token(hash),
+  by,
+  asked,
+  raises: null,
+});
+const TOPUP = topup("t1", OWNER, { asked: true });
 
 const fresh: Session = createSession({
   handle: "s1",
@@ -76,7 +84,7 @@ Deno.test("createSession: waits for its deposit, has nothing and no end", () => 
     ],
     ["awaiting_payment", false, null, 0, 0, 0, false],
   );
-  assert.deepEqual([fresh.topup, fresh.topupTokens, fresh.refundIds, fresh.createdAt], [null, [], [], NOW]);
+  assert.deepEqual([fresh.topups, fresh.topupTokens, fresh.refundIds, fresh.createdAt], [[], [], [], NOW]);
 });
 
 const deposited = (session: Session, paymentHash = "d1", paidSats = 500) =>
@@ -131,31 +139,74 @@ Deno.test("stateFor: paused below the minimum, what running requests hold counte
   ]);
 });
 
-Deno.test("offerTopup: one at a time; the second is shown the first", () => {
-  const offered = step(offerTopup(active(), TOPUP, { byHolder: true, now: NOW })).session;
-  assert.deepEqual(offered.topup, TOPUP);
-  const other = { invoice: invoice("t2"), token: token("t2") };
-  assert.deepEqual(offerTopup(offered, other, { byHolder: true, now: NOW }), { outcome: "pending", topup: TOPUP });
+Deno.test("offerTopup: of those asked for, one for each asker; the second is shown the first", () => {
+  const offered = step(offerTopup(active(), TOPUP, NOW)).session;
+  assert.deepEqual([offered.topups, offered.tokenUsed], [[TOPUP], true]);
+  assert.deepEqual(offerTopup(offered, topup("t2", OWNER, { asked: true, sats: 900 }), NOW), {
+    outcome: "pending",
+    topup: TOPUP,
+  });
+  for (const by of [STRANGER, "a narrowed token"]) {
+    const both = step(offerTopup(offered, topup("t2", by, { asked: true }), NOW)).session;
+    assert.deepEqual(both.topups.map((one) => one.by), [OWNER, by]);
+  }
+  const late = { ...TOPUP, invoice: { ...TOPUP.invoice, expiresAt: NOW } };
+  step(offerTopup(active({ topups: [late] }), topup("t2", OWNER, { asked: true }), NOW));
+});
+Deno.test("offerTopup: a 402 hands out what waits when that is enough, whoever asked for it, and never another's", () => {
+  const offered = step(offerTopup(active(), topup("t1", "n", { sats: 500 }), NOW)).session;
+  for (const [by, sats, outcome] of [["n", 500, "pending"], ["n", 501, "applied"], [OWNER, 100, "applied"]] as const) {
+    assert.equal(offerTopup(offered, topup("t2", by, { sats }), NOW).outcome, outcome, `${by} ${sats}`);
+  }
+  const expired = { ...offered.topups[0]!, invoice: { ...invoice("t1", 500), expiresAt: NOW } };
+  assert.equal(offerTopup(active({ topups: [expired] }), topup("t2", "n"), NOW).outcome, "applied");
 });
 Deno.test("offerTopup: a session that is not open is offered none, though it has one", () => {
-  for (const session of [fresh, active({ state: "closed", topup: TOPUP }), active({ expiresAt: NOW })]) {
-    assert.deepEqual(offerTopup(session, TOPUP, { byHolder: true, now: NOW }), { outcome: "not_open" });
+  for (const session of [fresh, active({ state: "closed", topups: [TOPUP] }), active({ expiresAt: NOW })]) {
+    assert.deepEqual(offerTopup(session, TOPUP, NOW), { outcome: "not_open" });
   }
 });
-Deno.test("offerTopup: what a challenge offered keeps nobody from topping up, and each is paid or expires by itself", () => {
-  const bySomebody = step(offerTopup(active(), TOPUP, { byHolder: false, now: NOW })).session;
-  assert.equal(bySomebody.tokenUsed, false, "whoever has only the id has used no token");
-  const other = { ...TOPUP, invoice: { ...TOPUP.invoice, paymentHash: "other" } };
-  assert.deepEqual(offerTopup(bySomebody, other, { byHolder: false, now: NOW }), { outcome: "pending", topup: TOPUP });
-  const both = step(offerTopup(bySomebody, other, { byHolder: true, now: NOW })).session;
-  assert.deepEqual([both.offer, both.topup, both.tokenUsed], [TOPUP, other, true]);
-  const expired = step(topupExpired(both, TOPUP.invoice.paymentHash)).session;
-  assert.deepEqual([expired.offer, expired.topup], [null, other]);
+Deno.test("offerTopup: whoever has only the id has used no token, and each top-up expires by itself", () => {
+  const bySomebody = step(offerTopup(active(), topup("t1", STRANGER), NOW)).session;
+  assert.equal(bySomebody.tokenUsed, false);
+  const both = step(offerTopup(bySomebody, topup("t2", OWNER, { asked: true }), NOW)).session;
+  assert.deepEqual(step(topupExpired(both, "t1")).session.topups.map(({ by }) => by), [OWNER]);
+});
+Deno.test("offerTopup: at most 16 wait, 12 of others however many tokens they have, and the owner always has one", () => {
+  let session = active();
+  const offer = (one: Topup) => {
+    const made = offerTopup(session, one, NOW);
+    if (made.outcome === "applied") session = made.session;
+    return made;
+  };
+  for (let i = 0; i < 3; i++) assert.equal(offer(topup(`s${i}`, STRANGER, { sats: 100 + i })).outcome, "applied");
+  const full = { outcome: "full", until: session.topups[0]?.invoice.expiresAt };
+  assert.deepEqual(offer(topup("s4", STRANGER, { sats: 900 })), full, "three by 402s for one asker");
+  for (let i = 0; i < 9; i++) assert.equal(offer(topup(`n${i}`, `n${i}`, { asked: true })).outcome, "applied");
+  for (const asked of [true, false]) assert.deepEqual(offer(topup("n99", "n99", { asked })), full);
+  for (let i = 0; i < 3; i++) assert.equal(offer(topup(`o${i}`, OWNER, { sats: 100 + i })).outcome, "applied");
+  assert.equal(offer(topup("o4", OWNER, { sats: 900 })).outcome, "full");
+  assert.equal(offer(topup("o5", OWNER, { asked: true })).outcome, "applied");
+  assert.equal(session.topups.length, 16);
+});
+Deno.test("takeOffer: asking for just what a 402 offered is that one; another amount, asker or a late one is not", () => {
+  const session = active({ topups: [topup("t1", OWNER, { sats: 500 })] });
+  const taken = takeOffer(session, { by: OWNER, asked: true, sats: 500 }, NOW);
+  assert.deepEqual(taken?.topups, [topup("t1", OWNER, { sats: 500, asked: true })]);
+  assert.equal(takeOffer(session, { by: OWNER, asked: true, sats: 501 }, NOW), null);
+  assert.equal(takeOffer(session, { by: STRANGER, asked: true, sats: 500 }, NOW), null);
+  assert.equal(takeOffer(session, { by: OWNER, asked: true, sats: 500 }, invoice("t1").expiresAt), null);
+});
+Deno.test("shownTopup: the owner's, one that was asked for before one that a 402 offered, and nobody else's", () => {
+  const [asked, offered] = [topup("t1", OWNER, { asked: true }), topup("t2", OWNER)];
+  assert.deepEqual(shownTopup(active({ topups: [topup("t0", STRANGER), topup("t3", "n", { asked: true })] })), null);
+  assert.deepEqual(shownTopup(active({ topups: [asked, offered] })), asked);
+  assert.deepEqual(shownTopup(active({ topups: [topup("t0", OWNER), offered] })), offered);
 });
 
 Deno.test("topupExpired: another one may be asked for; one that was replaced changes nothing", () => {
-  assert.equal(step(topupExpired(active({ topup: TOPUP }), "t1")).session.topup, null);
-  assert.deepEqual(topupExpired(active({ topup: TOPUP }), "t2"), { outcome: "replayed" });
+  assert.deepEqual(step(topupExpired(active({ topups: [TOPUP] }), "t1")).session.topups, []);
+  assert.deepEqual(topupExpired(active({ topups: [TOPUP] }), "t2"), { outcome: "replayed" });
   assert.deepEqual(topupExpired(active(), "t1"), { outcome: "replayed" });
 });
 
@@ -163,21 +214,21 @@ const toppedUp = (session: Session, balanceSats: number, paymentHash = "t1", pai
   topupPaid(session, { paymentHash, paidSats, balanceSats, terms: TERMS, now: NOW + 7 });
 
 Deno.test("topupPaid: adds to the balance, renews the life, keeps its token and makes room for the next", () => {
-  const paid = toppedUp(active({ state: "paused", topup: TOPUP }), 10);
+  const paid = toppedUp(active({ state: "paused", topups: [TOPUP] }), 10);
   assert.deepEqual(postingsOf(paid), [["settle:t1", "lightning", "session:s1", 200]]);
   assert.deepEqual(
-    [paid.session.state, paid.session.topup, paid.session.topupTokens, paid.session.expiresAt],
-    ["active", null, [TOPUP.token], NOW + 7 + TERMS.expiryMs],
+    [paid.session.state, paid.session.topups, paid.session.topupTokens, paid.session.expiresAt],
+    ["active", [], [TOPUP.token], NOW + 7 + TERMS.expiryMs],
   );
   assert.deepEqual(paid.tasks, [{ kind: "session-expiry", id: "s1", dueAt: NOW + 7 + TERMS.expiryMs }]);
 });
 Deno.test("topupPaid: a small one leaves a nearly empty session paused; what is held counts", () => {
-  assert.equal(toppedUp(active({ state: "paused", topup: TOPUP }), 10, "t1", 39).session.state, "paused");
-  assert.equal(toppedUp(active({ topup: TOPUP, reservedSats: 1 }), 10, "t1", 39).session.state, "active");
+  assert.equal(toppedUp(active({ state: "paused", topups: [TOPUP] }), 10, "t1", 39).session.state, "paused");
+  assert.equal(toppedUp(active({ topups: [TOPUP], reservedSats: 1 }), 10, "t1", 39).session.state, "active");
 });
 Deno.test("topupPaid: a late one still adds, wakes a session that had ended, and leaves the pending one as it is", () => {
-  const late = toppedUp(active({ state: "closed", topup: TOPUP, refundIds: ["s1-1"], ends: 1 }), 0, "t0", 100);
-  assert.deepEqual([late.session.state, late.session.topup, late.session.topupTokens], ["active", TOPUP, []]);
+  const late = toppedUp(active({ state: "closed", topups: [TOPUP], refundIds: ["s1-1"], ends: 1 }), 0, "t0", 100);
+  assert.deepEqual([late.session.state, late.session.topups, late.session.topupTokens], ["active", [TOPUP], []]);
   assert.deepEqual(late.session.refundIds, ["s1-1"]);
 });
 
@@ -350,8 +401,8 @@ class Life {
       case "offer": {
         const hash = `t${++this.#ids}`;
         const sats = 1 + this.#ids * 13;
-        const topup = { invoice: invoice(hash, sats), token: token(hash) };
-        if (this.#apply(offerTopup(session, topup, { byHolder: true, now }))) this.offered.push({ hash, sats });
+        const one = topup(hash, OWNER, { asked: true, sats });
+        if (this.#apply(offerTopup(session, one, now))) this.offered.push({ hash, sats });
         return;
       }
       case "pay top-up": {
@@ -363,7 +414,7 @@ class Life {
         return;
       }
       case "top-up expires":
-        return void this.#apply(topupExpired(session, session.topup?.invoice.paymentHash ?? "none"));
+        return void this.#apply(topupExpired(session, session.topups[0]?.invoice.paymentHash ?? "none"));
       case "close":
         return void (this.ends += Number(this.#apply(closeSession(session, { balanceSats, terms, now }))));
       case "expire":

@@ -10,23 +10,9 @@ import { nonZero, type Posting, refundDust, refundOwed, sessionDeposit, sessionT
 import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import { feeCredit } from "@/lib/payments/fees.rules.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
+import { pendingTopup, STRANGER, type TokenRef, type Topup, topupsFullUntil, waitingTopup } from "./topups.rules.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
-
-/** A token that was minted for a session. */
-export interface TokenRef {
-  /** sha256 of the macaroon's identifier, hex: the name its root key is stored under. */
-  tokenHash: string;
-  /** The identifier's own 32 bytes, hex. */
-  tokenId: string;
-}
-
-/** A top-up that was offered and not yet paid; at most one at a time. */
-export interface Topup {
-  invoice: InvoiceSummary;
-  /** What its challenge hands out: worth what it paid for, no more. */
-  token: TokenRef;
-}
 
 export interface Session {
   v: 1;
@@ -39,12 +25,8 @@ export interface Session {
   simulated: string[];
   deposit: InvoiceSummary;
   depositPaid: boolean;
-  topup: Topup | null;
-  /**
-   * A top-up that a 402 offered to somebody with no more than the session's id. Not the holder's: else whoever has seen the
-   * id could keep the holder from topping up.
-   */
-  offer: Topup | null;
+  /** Those that wait to be paid, each with who asked for it: nobody's keeps anybody else from topping up. */
+  topups: readonly Topup[];
   /** Worth nothing without the deposit's preimage. */
   challengeToken: TokenRef;
   /** Works alone; shown by id until it is first used. */
@@ -126,8 +108,7 @@ export function createSession(input: {
     state: "awaiting_payment",
     createdAt: now,
     depositPaid: false,
-    topup: null,
-    offer: null,
+    topups: [],
     topupTokens: [],
     tokenUsed: false,
     running: 0,
@@ -204,31 +185,25 @@ export function topupExpired(session: Session, paymentHash: string): SessionStep
   return expired ? applied(without(session, expired)) : REPLAYED;
 }
 
-/** The top-up of this invoice that waits to be paid, whoever asked for it. */
-export const pendingTopup = (session: Session, paymentHash: string): Topup | null =>
-  [session.topup, session.offer].find((topup) => topup?.invoice.paymentHash === paymentHash) ?? null;
-
 const without = (session: Session, topup: Topup): Session => ({
   ...session,
-  topup: session.topup === topup ? null : session.topup,
-  offer: session.offer === topup ? null : session.offer,
+  topups: session.topups.filter((one) => one !== topup),
 });
 
-/** What waits already for whoever asks: the holder has the one they asked for, anybody else that or the offer. */
-export const waitingTopup = (session: Session, byHolder: boolean): Topup | null =>
-  byHolder ? session.topup : session.topup ?? session.offer;
-
-/** A top-up is offered. One at a time: `pending` has the one that waits. */
+/** A top-up is offered, unless one waits already that will do (`pending`), or too many wait (`full`). */
 export function offerTopup(
   session: Session,
   topup: Topup,
-  { byHolder, now }: { byHolder: boolean; now: number },
-): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } {
+  now: number,
+): SessionStep | { outcome: "pending"; topup: Topup } | { outcome: "not_open" } | { outcome: "full"; until: number } {
   if (!isOpen(session, now)) return { outcome: "not_open" };
-  const waiting = waitingTopup(session, byHolder);
+  const waiting = waitingTopup(session, { ...topup, sats: topup.invoice.amountSats }, now);
   if (waiting) return { outcome: "pending", topup: waiting };
-  // Whoever shows the token for it has used it: from now on the id alone does not show it.
-  return applied(byHolder ? { ...session, topup, tokenUsed: true } : { ...session, offer: topup });
+  const until = topupsFullUntil(session, topup);
+  if (until !== null) return { outcome: "full", until };
+  // Whoever shows a token for it has used it: from here on the id alone does not show it.
+  const tokenUsed = session.tokenUsed || topup.by !== STRANGER;
+  return applied({ ...session, topups: [...session.topups, topup], tokenUsed });
 }
 
 /** A request begins: what it may cost leaves the balance. From here on the id alone shows no macaroon any more. */

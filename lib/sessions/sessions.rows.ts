@@ -20,7 +20,7 @@ interface RequestResult {
   text: string;
 }
 
-interface Allowance {
+interface Counted {
   v: 1;
   spentSats: number;
   reservedSats: number;
@@ -128,14 +128,31 @@ export function putResult(tx: Tx, requestId: string, text: string): void {
 
 // ---- narrowed tokens -----------------------------------------------------------------------------------------------
 
-/** What is left of a narrowing's `max_sats` (sats): neither spent nor held by what runs now. */
-export async function leftOf(reader: Reader, allowance: { name: string; limitSats: number }): Promise<number> {
-  const [row, chats] = await Promise.all([
-    reader.get<Allowance>(allowanceKey(allowance.name)),
-    reader.get<Drawn>(allowanceChatsKey(allowance.name)),
+/** What is left of a token's `max_sats` (sats): neither spent nor held by what runs now. */
+export async function leftOf(
+  reader: Reader,
+  { name, limitSats, paidFor = false }: { name: string; limitSats: number; paidFor?: boolean },
+): Promise<number> {
+  const [row, chats, raised] = await Promise.all([
+    reader.get<Counted>(allowanceKey(name)),
+    reader.get<Drawn>(allowanceChatsKey(name)),
+    paidFor ? reader.get<Raised>(raisedKey(name)) : null,
   ]);
   const reservedSats = (row?.reservedSats ?? 0) + (chats?.reservedSats ?? 0);
-  return Math.max(0, allowance.limitSats - (row?.spentSats ?? 0) - reservedSats);
+  return Math.max(0, limitSats + (raised?.sats ?? 0) - (row?.spentSats ?? 0) - reservedSats);
+}
+
+/** What top-ups added to the limit of a token that is worth what a top-up paid (sats). */
+interface Raised {
+  v: 1;
+  sats: number;
+}
+const raisedKey = (name: string): Key => ["allowance_raised", name];
+
+/** A token that a top-up paid for is worth `sats` more. */
+export async function raiseAllowance(tx: Tx, name: string, sats: number): Promise<void> {
+  const before = await tx.get<Raised>(raisedKey(name));
+  tx.set<Raised>(raisedKey(name), { v: 1, sats: (before?.sats ?? 0) + sats });
 }
 
 /** Counts a hold, or its end (`reservedSats` negative) and what was charged of it, under these narrowings. */
@@ -145,8 +162,8 @@ export async function countUnder(
   change: { reservedSats: number; spentSats: number },
 ): Promise<void> {
   for (const name of names) {
-    const row = await tx.get<Allowance>(allowanceKey(name)) ?? { v: 1, spentSats: 0, reservedSats: 0 };
-    tx.set<Allowance>(allowanceKey(name), {
+    const row = await tx.get<Counted>(allowanceKey(name)) ?? { v: 1, spentSats: 0, reservedSats: 0 };
+    tx.set<Counted>(allowanceKey(name), {
       v: 1,
       spentSats: row.spentSats + change.spentSats,
       reservedSats: row.reservedSats + change.reservedSats,

@@ -7,19 +7,19 @@ import {
   depositPaid,
   expireSession,
   type NoStep,
-  pendingTopup,
   type Session,
   type SessionStep,
   topupExpired,
   topupPaid,
 } from "./sessions.machine.ts";
 import { tokensOf } from "./open.ts";
+import { pendingTopup } from "./topups.rules.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { lateUnclaimed } from "@/lib/ledger/postings.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
-import { dropSession, getSession, spendable, withChats, writeSessionStep } from "./sessions.rows.ts";
+import { dropSession, getSession, raiseAllowance, spendable, withChats, writeSessionStep } from "./sessions.rows.ts";
 
 /** What settled and expired invoices mean to a session, and the end of its life. */
 export function sessionTasks(services: Pick<Services, "store" | "clock" | "settings">): {
@@ -83,7 +83,12 @@ export function sessionTasks(services: Pick<Services, "store" | "clock" | "setti
         },
       },
       "session-topup": {
-        settled: settled(topupPaid),
+        async settled(tx, invoice, paidSats, now) {
+          const session = await getSession(tx, invoice.ref);
+          const raises = session && pendingTopup(session, invoice.paymentHash)?.raises;
+          await settled(topupPaid)(tx, invoice, paidSats, now);
+          if (raises) await raiseAllowance(tx, raises, paidSats);
+        },
         async expired(tx, { paymentHash, ref }, now) {
           const session = await getSession(tx, ref);
           if (!session) return;

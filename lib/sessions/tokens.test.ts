@@ -4,14 +4,16 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { createRecordIds } from "@/lib/ids.ts";
 import type { Store } from "@/lib/store/store.ts";
 import { addInvoice } from "@/lib/payments/invoices.rows.ts";
-import { countUnder, leftOf } from "./sessions.rows.ts";
+import { countUnder, leftOf, raiseAllowance } from "./sessions.rows.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 import { type Capability, caveatOf } from "@/lib/l402/caveats.ts";
-import { encodeIdentifier } from "@/lib/l402/identifier.ts";
+import { encodeIdentifier, tokenHashOf } from "@/lib/l402/identifier.ts";
 import { fromBase64, type Macaroon, mint, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import {
   caveatFailed,
+  type CheckedTokens,
+  createCheckedTokens,
   LOCATION,
   macaroonFor,
   macaroonOf,
@@ -20,6 +22,7 @@ import {
   putToken,
   revokeToken,
   type TokenKind,
+  type TokenRow,
   type VerifiedToken,
   verifyToken,
 } from "./tokens.ts";
@@ -51,6 +54,7 @@ interface Books {
   /** Payment hashes the wallet was asked about, and its word. */
   asked: string[];
   walletSays: boolean;
+  checkedTokens: CheckedTokens;
 }
 
 async function books({ paid = true } = {}): Promise<Books> {
@@ -84,11 +88,11 @@ async function books({ paid = true } = {}): Promise<Books> {
       });
     }
   });
-  return { store, ...tokens, asked: [], walletSays: false };
+  return { store, ...tokens, asked: [], walletSays: false, checkedTokens: createCheckedTokens() };
 }
 
 const check = (
-  { store, asked, walletSays }: Books,
+  { store, asked, walletSays, checkedTokens }: Books,
   macaroon: Macaroon | string,
   preimage: string | null = null,
   capability: Capability = "jobs",
@@ -97,6 +101,7 @@ const check = (
     {
       store,
       recordIds,
+      checkedTokens,
       settled: (paymentHash) => {
         asked.push(paymentHash);
         return Promise.resolve(walletSays);
@@ -130,7 +135,7 @@ const INVALID = "invalid_token";
 const text = (token: NewToken) => macaroonOf(token.row);
 const macaroon = (token: NewToken) => fromBase64(text(token));
 /** Signed with the token's own root key: what only this instance could make. */
-const minted = ({ row }: NewToken, caveats: string[], location = LOCATION) =>
+const minted = ({ row }: NewToken, caveats: readonly string[], location = LOCATION) =>
   mint({ rootKey: hexToBytes(row.rootKey), identifier: encodeIdentifier(row), location, caveats });
 
 // ---- what is good ----------------------------------------------------------------------------------------------------
@@ -138,7 +143,15 @@ const minted = ({ row }: NewToken, caveats: string[], location = LOCATION) =>
 Deno.test("verifyToken: the bearer token works alone, for its session, whole and without a limit", async () => {
   const all = await books();
   const { name, ...token } = await good(all, text(all.bearer));
-  assert.deepEqual(token, { session: SESSION, kind: "bearer", owner: true, allowances: [], models: null, npub: null });
+  assert.deepEqual(token, {
+    session: SESSION,
+    kind: "bearer",
+    owner: true,
+    allowances: [],
+    caveats: all.bearer.row.caveats,
+    models: null,
+    npub: null,
+  });
   assert.equal(name, bytesToHex(sha256(macaroon(all.bearer).signature)));
   assert.deepEqual(all.asked, [], "a payment that is in our books is not asked about");
 });
@@ -179,7 +192,7 @@ Deno.test("verifyToken 1: what is no macaroon is refused and nothing throws", as
   for (const junk of ["", "=", "hello", "AgEF", whole.slice(0, -8), `${whole}AAAA`, "A".repeat(100_000), "💥"]) {
     assert.equal(await refused(all, junk), INVALID, junk.slice(0, 20));
   }
-  const deps = { store: all.store, recordIds, settled: () => Promise.resolve(true) };
+  const deps = { ...all, recordIds, settled: () => Promise.resolve(true) };
   const mistaken = await verifyToken(deps, { macaroon: sessionId, preimage: null }, "chat", NOW);
   assert.match(mistaken.ok ? "" : mistaken.message, /a session's id or a nostr_token is none/);
 });
@@ -395,6 +408,123 @@ Deno.test("verifyToken: two tokens of one session with the same limit are counte
   assert.notEqual(fromBearer.allowances[0]?.name, smaller.allowances[0]?.name, "other limits of the same token too");
   const fromChallenge = await good(all, narrow(macaroon(all.challenge), [caveatOf.maxSats(100)]), DEPOSIT.preimage);
   assert.notEqual(fromBearer.allowances[0]?.name, fromChallenge.allowances[0]?.name);
+});
+
+// ---- a token in another's place --------------------------------------------------------------------------------------
+
+/** A top-up's token that was asked for with `token`. */
+async function inPlaceOf(all: Books, token: VerifiedToken): Promise<Macaroon> {
+  const { name, owner, allowances, caveats } = token;
+  const made = newToken({ random: createSeededRandom(2), recordIds }, {
+    kind: "topup",
+    session: SESSION,
+    paymentHash: TOPUP.paymentHash,
+    standsFor: { name, owner, allowances },
+    caveats,
+  });
+  await all.store.transact((tx) => putToken(tx, made));
+  return macaroon(made);
+}
+
+Deno.test("verifyToken: what stands for a token opens the same under the same names, with its own payment's preimage", async () => {
+  const all = await books();
+  const presented = [
+    await good(all, text(all.bearer)),
+    await good(all, withCaveats(all, caveatOf.model("m"), caveatOf.maxSats(300), caveatOf.maxSats(100))),
+    await good(all, text(all.topup), TOPUP.preimage),
+  ];
+  for (const token of presented) {
+    const other = await inPlaceOf(all, token);
+    assert.equal(await refused(all, other), "preimage_required");
+    assert.equal(await refused(all, other, DEPOSIT.preimage), "preimage_required");
+    assert.deepEqual(await good(all, other, TOPUP.preimage), { ...token, kind: "topup" });
+    // Narrowed again it is a token of its own, which draws on all of them.
+    const less = await good(all, narrow(other, [caveatOf.maxSats(50)]), TOPUP.preimage);
+    assert.deepEqual(less.allowances.slice(0, -1), token.allowances);
+    assert.deepEqual([less.owner, less.allowances.at(-1)?.limitSats, less.allowances.at(-1)?.paidFor], [
+      false,
+      50,
+      false,
+    ]);
+    assert.notEqual(less.name, token.name);
+  }
+});
+
+Deno.test("leftOf: a top-up raises what an earlier one paid for, and no limit that a holder added", async () => {
+  const all = await books();
+  const { allowances } = await good(all, narrow(macaroon(all.topup), [caveatOf.maxSats(50)]), TOPUP.preimage);
+  for (const { name } of allowances) await all.store.transact((tx) => raiseAllowance(tx, name, 70));
+  const left = await Promise.all(allowances.map((allowance) => leftOf(all.store, allowance)));
+  assert.deepEqual(left, [270, 50]);
+});
+
+// ---- what was checked before -----------------------------------------------------------------------------------------
+
+Deno.test("verifyToken, seen before: what would be found again is not looked for again, and says the same", async () => {
+  const all = await books();
+  const first = await good(all, text(all.bearer));
+  const known = all.checkedTokens.get(text(all.bearer));
+  assert.equal(known?.token, first);
+  assert.equal(await good(all, text(all.bearer)), first, "the very same object");
+  const many = createCheckedTokens();
+  for (let i = 0; i <= 10_000; i++) many.add(`token ${i}`, known ?? assert.fail());
+  assert.deepEqual([many.get("token 0"), many.get("token 10000")], [undefined, known], "the oldest is forgotten first");
+  many.add("x".repeat(2_000), known ?? assert.fail());
+  assert.equal(many.get("x".repeat(2_000)), undefined, "a long one would take the room of many");
+});
+
+Deno.test("verifyToken, seen before: revoked, signed with another key, of another kind or session it is refused", async () => {
+  const changes: [what: string, change: (row: TokenRow) => TokenRow | null, code: string][] = [
+    ["revoked", () => null, "invalid_token"],
+    ["another root key", (row) => ({ ...row, rootKey: "ab".repeat(32) }), "invalid_token"],
+    ["another kind", (row) => ({ ...row, kind: "challenge" }), "preimage_required"],
+    ["another session", (row) => ({ ...row, session: OTHER_SESSION }), "invalid_token"],
+    ["another payment", (row) => ({ ...row, paymentHash: "cd".repeat(32) }), "not_paid"],
+  ];
+  for (const [what, change, code] of changes) {
+    const all = await books();
+    const narrowed = withCaveats(all, caveatOf.maxSats(10));
+    for (const token of [text(all.bearer), toBase64(narrowed)]) {
+      await good(all, token);
+      await good(all, token);
+      assert.ok(all.checkedTokens.get(token));
+    }
+    const row = change(all.bearer.row);
+    await all.store.transact((tx) => row ? putToken(tx, { ...all.bearer, row }) : revokeToken(tx, all.bearer.ref));
+    for (const token of [text(all.bearer), toBase64(narrowed)]) {
+      assert.equal(await refused(all, token), code, what);
+    }
+    await all.store.transact((tx) => putToken(tx, all.bearer));
+    await good(all, text(all.bearer));
+  }
+});
+
+Deno.test("verifyToken, seen before: owner and allowances are those of the row as it is", async () => {
+  const all = await books();
+  const other = await inPlaceOf(all, await good(all, text(all.bearer)));
+  assert.equal((await good(all, other, TOPUP.preimage)).owner, true);
+  const key = ["token", tokenHashOf(other.identifier)];
+  await all.store.transact(async (tx) => tx.set(key, { ...await tx.get<TokenRow>(key) as TokenRow, standsFor: null }));
+  assert.equal((await good(all, other, TOPUP.preimage)).owner, false);
+});
+
+Deno.test("verifyToken, seen before: time, preimage, payment and capability are asked about every time", async () => {
+  const all = await books();
+  const token = toBase64(withCaveats(all, caveatOf.validUntil(NOW / 1_000 + 60), caveatOf.capabilities(["jobs"])));
+  await good(all, token);
+  assert.equal(await refused(all, token, null, "chat"), "caveat_failed");
+  assert.equal(await refused(all, token, TOPUP.preimage), "preimage_required");
+  const later = { ...all, recordIds, settled: () => Promise.resolve(false) };
+  const over = await verifyToken(later, { macaroon: token, preimage: null }, "jobs", NOW + 60_000);
+  assert.ok(!over.ok && over.code === "token_expired");
+  const paid = text(all.challenge);
+  await good(all, paid, DEPOSIT.preimage);
+  assert.equal(await refused(all, paid), "preimage_required");
+  const unpaid = await books({ paid: false });
+  unpaid.walletSays = true;
+  await good(unpaid, text(unpaid.bearer));
+  unpaid.walletSays = false;
+  assert.equal(await refused(unpaid, text(unpaid.bearer)), "not_paid");
 });
 
 // ---- making ----------------------------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import { type SessionRequest, withCharge } from "@/lib/sessions/requests.machine.ts";
 import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
+import type { Repeat } from "@/lib/sessions/repeats.ts";
+import { quoteChat } from "@/lib/sessions/requests/begin.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/services.ts";
-import { allowModel, notBegun } from "@/lib/http/spending.ts";
+import { allowModel, isRepeat, notBegun, tokenOr402 } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, readMessages } from "./chat.body.ts";
 import type {
@@ -30,35 +32,28 @@ const GRACE_MS = 10_000;
 
 export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
   const body = c.req.valid("json");
   const asked = readChat(deps, body);
+  const pubkey = await identityOf(c);
+  const token = await tokenOr402(c, { session: null, pubkey, quote: () => quoteChat(deps, asked) });
   allowModel(token, asked.model);
   const scope = scopeOf(c.req.valid("header")["idempotency-key"], token, body);
   const caller = callerName(deps.recordIds, c.get("clientAddress"));
-  const leaving = new AbortController();
-  const begun = await deps.chats.begin(token, { ...asked, gone: leaving.signal }, {
-    scope,
-    pubkey: await identityOf(c),
-    caller,
-  });
-  if (!("request" in begun)) {
-    const sessionId = deps.recordIds.idOf("session", token.session);
-    throw notBegun(begun, sessionId, deps.settings.sessions, deps.clock.now());
-  }
-  const { request, ended } = begun;
+  const repeat = repeatOf(c.req.raw.headers, body);
+  const begun = await deps.chats.begin(token, asked, { scope, pubkey, caller, repeat });
+  if (!("request" in begun)) throw await notBegun(c, token, begun);
+  const { request, ended, leave } = begun;
   c.header("X-Timmy-Request-Id", request.id);
   c.header("X-Timmy-Held-Sats", String(request.reservedSats));
-  // A caller with a key may come back for the answer: then it is worth finishing.
-  const gone = scope ? new AbortController() : leaving;
-  if (body.stream) return await streamed(c, deps, begun, gone, body.stream_options?.include_usage ?? false);
+  if (body.stream) return await streamed(c, deps, begun, body.stream_options?.include_usage ?? false);
 
-  const leave = () => gone.abort(new Error("the caller went away"));
-  c.req.raw.signal.addEventListener("abort", leave, { once: true });
+  const hangUp = () => leave(false);
+  c.req.raw.signal.addEventListener("abort", hangUp, { once: true });
   const done = await within(deps, ended).catch((error) => {
-    leave(); // what may still run would be written, and charged, for nobody
+    hangUp(); // what may still run would be written, and charged, for nobody
     throw error;
-  }).finally(() => c.req.raw.signal.removeEventListener("abort", leave));
+  }).finally(() => c.req.raw.signal.removeEventListener("abort", hangUp));
+  leave(true);
   refuseFailed(done.request);
   c.header("X-Timmy-Debited-Sats", String(done.request.chargeSats));
   c.header("X-Timmy-Balance-Sats", String(done.request.balanceSats));
@@ -74,6 +69,12 @@ const scopeOf = (key: string | undefined, token: VerifiedToken, body: unknown): 
     body,
   });
 
+/** What makes two calls with the same messages one and the same, and whether the client calls this one a repeat. */
+const repeatOf = (headers: Headers, { messages: _, ...rest }: CompletionRequest): Repeat => ({
+  rest: JSON.stringify(rest),
+  said: isRepeat(headers),
+});
+
 /** @throws {ApiError} 503 when the answer takes longer than the model may: it goes on, and its key finds it. */
 async function within({ settings, clock }: AppDeps, ended: Promise<EndedChat>): Promise<EndedChat> {
   try {
@@ -88,16 +89,15 @@ async function within({ settings, clock }: AppDeps, ended: Promise<EndedChat>): 
 /**
  * The answer as it is written. Until the first piece an error can still be an answer with its own status; not for ever, since
  * only while something is written does everybody below notice that the caller has gone.
- * @param gone aborted when the reader of the stream has gone
  */
 async function streamed(
   c: Parameters<typeof createCompletion>[0],
   deps: AppDeps,
-  { outcome, request, ended }: Extract<BegunChat, { request: SessionRequest }>,
-  gone: AbortController,
+  { outcome, request, ended, leave }: Extract<BegunChat, { request: SessionRequest }>,
   includeUsage: boolean,
 ) {
   const live = relay(deps.liveText, request.id);
+  const hangUp = () => leave(live.told());
   const patience = Promise.withResolvers<"slow">();
   const stopTimer = deps.clock.after(STATUS_MS, () => patience.resolve("slow"));
   const over = within(deps, ended).then((done) => ({ done }));
@@ -105,14 +105,14 @@ async function streamed(
   try {
     const first = await Promise.race([live.first, over, patience.promise]).finally(stopTimer);
     if (typeof first === "object") refuseFailed(first.done.request);
-    const stream = chunkStream(request, deps.clock, gone);
+    const stream = chunkStream(request, deps.clock, hangUp);
     if (first === "slow") stream.open();
     const about = { includeUsage, simulated: simulatedParts(deps), requestId: c.get("requestId") };
-    void pump(deps, stream, { live, ended: over, about, known: outcome === "known" });
+    void pump(deps, stream, { live, ended: over, about, known: outcome === "known" }).finally(() => leave(true));
     return c.body(stream.body, 200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
   } catch (error) {
     live.stop();
-    gone.abort(new Error("no stream was begun")); // what may still run would be written, and charged, for nobody
+    hangUp(); // what may still run would be written, and charged, for nobody
     throw error;
   }
 }
@@ -178,7 +178,7 @@ function relay(liveText: LiveText, requestId: string): Relay {
 }
 
 /** What is asked, checked. @throws {ApiError} 400 for what cannot be honoured, 404 for an unknown model. */
-function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone"> {
+function readChat(deps: AppDeps, body: CompletionRequest): Chat {
   const { chatModels } = deps.settings;
   const { model, max_tokens, max_completion_tokens, temperature, stop } = body;
   if (!chatModels.includes(model)) {

@@ -8,8 +8,7 @@ import * as routes from "./chat.routes.ts";
 /** The OpenAI-compatible API, paid from a session. @param challenges limits 402 challenges; null: no limit */
 export function chatRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   const router = createRouter<AppDeps>();
-  // The credential before the body, as in routes/sessions.
-  router.post("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, offer: "new-session" }));
+  router.post("/api/v1/chat/completions", l402({ capability: "chat", limiter: challenges, sessionInPath: false }));
   return router
     .openapi(routes.createCompletion, handlers.createCompletion)
     .openapi(routes.listModels, handlers.listModels)

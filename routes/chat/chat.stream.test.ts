@@ -27,7 +27,7 @@ const request = (changes: Partial<SessionRequest> = {}): SessionRequest =>
 function setUp() {
   const clock = createFakeClock();
   const gone = new AbortController();
-  const stream = chunkStream(request({ state: "running" }), clock, gone);
+  const stream = chunkStream(request({ state: "running" }), clock, () => gone.abort());
   return { clock, gone, stream, reader: stream.body.getReader() };
 }
 

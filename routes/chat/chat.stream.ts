@@ -16,7 +16,7 @@ const KEEP_ALIVE_MS = 15_000;
 
 const encoder = new TextEncoder();
 
-/** One stream of chunks. Whatever ends it early aborts `gone`, so that the work behind it ends too. */
+/** One stream of chunks. Whatever ends it early calls `hangUp`, so that the work behind it ends too. */
 export interface ChunkStream {
   body: ReadableStream<Uint8Array>;
   /** Begins although there is no text yet. */
@@ -34,7 +34,7 @@ export interface ChunkStream {
  * Frames as OpenAI's clients read them: the role first, then the text, the finish reason with what it cost, on request
  * the usage with no choices, `[DONE]`. A frame is enqueued whole, so none is ever cut in the middle.
  */
-export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortController): ChunkStream {
+export function chunkStream(request: SessionRequest, clock: Clock, hangUp: () => void): ChunkStream {
   let controller: ReadableStreamDefaultController<Uint8Array>;
   /** Frames that the reader has not asked for yet. */
   const waiting: Uint8Array[] = [];
@@ -56,7 +56,7 @@ export function chunkStream(request: SessionRequest, clock: Clock, gone: AbortCo
     close();
     stopStall();
     waiting.length = 0;
-    gone.abort(new Error("the reader of the stream is gone"));
+    hangUp();
   };
   const drop = () => {
     leave();

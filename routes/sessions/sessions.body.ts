@@ -2,6 +2,7 @@ import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { Tier } from "@/lib/identity/trust.rules.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
+import { shownTopup } from "@/lib/sessions/topups.rules.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
 
@@ -27,6 +28,7 @@ export function sessionBody(
   },
 ): SessionBody {
   const { refund, macaroon } = about;
+  const topup = shownTopup(session);
   return {
     sessionId,
     state: session.state,
@@ -37,7 +39,7 @@ export function sessionBody(
     minimumBalanceSats: about.minimumBalanceSats,
     expiresAt: session.expiresAt === null ? null : iso(session.expiresAt),
     ...(!session.depositPaid && { invoice: invoiceBody(session.deposit) }),
-    ...(session.topup && { pendingTopup: invoiceBody(session.topup.invoice) }),
+    ...(topup && { pendingTopup: invoiceBody(topup.invoice) }),
     ...(macaroon !== null && { macaroon }),
     ...(refund && {
       refund: {

@@ -12,8 +12,10 @@ import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/sessions/sessions.machine.ts";
-import { offerTopupOf, openSession, rotateTokens } from "@/lib/sessions/open.ts";
-import { allowModel, notBegun, tokenRefused } from "@/lib/http/spending.ts";
+import { openSession, rotateTokens } from "@/lib/sessions/open.ts";
+import { quoteRequest } from "@/lib/sessions/requests/begin.ts";
+import { askerOf, offerTopupOf } from "@/lib/sessions/topups.ts";
+import { allowModel, isRepeat, notBegun, tokenOr402, tokenRefused, tooManyTopups } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
@@ -28,6 +30,7 @@ import {
 } from "@/lib/sessions/sessions.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
+import { sessionOfId } from "@/middlewares/l402.ts";
 import { alwaysBody, requestBody, sessionBody } from "./sessions.body.ts";
 import type {
   CloseSessionRoute,
@@ -96,12 +99,13 @@ export const getSession: AppRouteHandler<GetSessionRoute, AppDeps> = async (c) =
 
 export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
   const { request: text, nostr_token } = c.req.valid("json");
   const wrong = checkRequest(text, deps.settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
-  allowModel(token, deps.settings.workModel);
   const pubkey = await identityOf(c, nostr_token);
+  const session = sessionOfId(deps, c.req.valid("param").id);
+  const token = await tokenOr402(c, { session, quote: () => quoteRequest(deps, text) });
+  allowModel(token, deps.settings.workModel);
 
   const key = c.req.valid("header")["idempotency-key"];
   const scope = key === undefined ? null : idempotencyScope({
@@ -111,9 +115,18 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
     body: { request: text },
   });
   const caller = callerName(deps.recordIds, c.get("clientAddress"));
-  const begun = await deps.sessionRequests.begin(token, text, { scope, pubkey, caller });
-  if (!("request" in begun)) throw notBegun(begun, c.req.valid("param").id, deps.settings.sessions, deps.clock.now());
-  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS);
+  const begun = await deps.sessionRequests.begin(token, text, {
+    scope,
+    pubkey,
+    caller,
+    repeat: { rest: "", said: isRepeat(c.req.raw.headers) },
+  });
+  if (!("request" in begun)) throw await notBegun(c, token, begun);
+  const hangUp = () => begun.leave(false);
+  c.req.raw.signal.addEventListener("abort", hangUp, { once: true });
+  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS)
+    .finally(() => c.req.raw.signal.removeEventListener("abort", hangUp));
+  begun.leave(true);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
 };
 
@@ -121,22 +134,24 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
   const { amount_sats: amountSats } = c.req.valid("json");
   checkDeposit(deps, amountSats);
-  const { session: handle } = c.get("token");
+  const token = await tokenOr402(c, { session: sessionOfId(deps, c.req.valid("param").id) });
+  const { session: handle } = token;
   const session = await readOwn(deps, handle);
   // One after another: of two at once, the second must not make an invoice that nobody is shown.
   const key = c.req.valid("header")["idempotency-key"];
   const scope = key === undefined ? null : idempotencyScope({
     route: "POST /api/sessions/{id}/topup",
-    credential: handle,
+    credential: `${handle} ${askerOf(token)}`,
     key,
     body: { amountSats },
   });
-  const about = { byHolder: true, scope };
-  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, amountSats, about));
+  const ask = { sats: amountSats, token, asked: true, scope };
+  const offered = await deps.oneAtATime(`topup ${handle}`, () => offerTopupOf(deps, handle, ask));
   if (offered.outcome === "conflict") throw keyTaken("top-up");
   if (offered.outcome === "not_open") {
     throw conflict("session_ended", "This session has expired or was closed. Open a new one.");
   }
+  if (offered.outcome === "full") throw tooManyTopups(offered.until - deps.clock.now());
   if (offered.outcome === "pending") {
     throw conflict(
       "topup_pending",
@@ -151,7 +166,7 @@ export const topUp: AppRouteHandler<TopUpRoute, AppDeps> = async (c) => {
 
 export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
+  const token = await tokenOr402(c, { session: sessionOfId(deps, c.req.valid("param").id) });
   ownerOnly(token, "does not allow ending the session: only the token it was opened with does");
   const { invoice } = c.req.valid("json");
   const session = await end(deps, token.session, invoice);
@@ -220,7 +235,7 @@ const NOT_ENDED = {
 
 export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
+  const token = await tokenOr402(c, { session: sessionOfId(deps, c.req.valid("param").id) });
   ownerOnly(token, "does not allow reading what others asked: only the token the session was opened with does");
   const { limit: asked, after } = c.req.valid("query");
   const limit = asked === undefined ? PAGE : Number(asked);
@@ -245,7 +260,7 @@ export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (
 
 export const getRequest: AppRouteHandler<GetRequestRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const token = c.get("token");
+  const token = await tokenOr402(c, { session: sessionOfId(deps, c.req.valid("param").id) });
   const { requestId } = c.req.valid("param");
   const request = await readRequest(deps.store, token.session, requestId);
   // A narrowed token was given to somebody else, who reads the answers to its own requests and no others.

@@ -9,8 +9,8 @@ import * as routes from "./sessions.routes.ts";
 export function sessionsRouter(challenges: RateLimiter | null): AppRouter<AppDeps> {
   const router = createRouter<AppDeps>();
   router.post("/api/sessions", limitChallenges(challenges));
-  // The credential before the body: whoever may not ask learns nothing about what would be wrong with the question.
-  const guard = l402({ capability: "jobs", limiter: challenges, offer: "session-in-path" });
+  // Before the body: whoever shows a bad credential learns nothing about what would be wrong with the question.
+  const guard = l402({ capability: "jobs", limiter: challenges, sessionInPath: true });
   // By method: what is no route must not make an invoice either.
   for (const path of ["request", "topup", "close"]) router.post(`/api/sessions/:id/${path}`, guard);
   for (const path of ["requests", "requests/:requestId"]) router.get(`/api/sessions/:id/${path}`, guard);

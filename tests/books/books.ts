@@ -33,7 +33,7 @@ export interface Books {
   })[];
   sessions: (Pick<Session, "handle" | "state" | "running" | "reservedSats" | "spentSats" | "refundIds"> & {
     deposit: Hash;
-    topup: { invoice: Hash } | null;
+    topups: readonly { invoice: Hash }[];
   })[];
   requests: (
     & Pick<

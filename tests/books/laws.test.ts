@@ -114,7 +114,10 @@ const SESSIONS: [Law, Spoil][] = [
   ["a session has an end while it lives", ({ sessions }) => void (sessions[0]!.state = "paused")],
   ["a session has an end while it lives", ({ tasks }) => void tasks.push({ kind: "session-expiry", id: HANDLE })],
   ["what was paid for goes on", ({ sessions }) => void (sessions[0]!.state = "awaiting_payment")],
-  ["what was paid for goes on", ({ sessions }) => void (sessions[0]!.topup = { invoice: { paymentHash: "t" } })],
+  [
+    "what was paid for goes on",
+    ({ sessions }) => void void (sessions[0]!.topups = [{ invoice: { paymentHash: "t" } }]),
+  ],
   ["a request comes to its end", ({ requests }) => void (requests[0]!.state = "running")],
   ["a request comes to its end", ({ sessions }) => void (sessions[0]!.running = 1)],
   ["a request comes to its end", ({ sessions }) => void (sessions[0]!.reservedSats = 1)],

@@ -232,10 +232,11 @@ export function trueAtRest(books: Books, must: Must): void {
     const awaited = { awaiting_eval_payment: evalInvoice, awaiting_work_payment: workInvoice }[state as string];
     must(!waiting(awaited?.paymentHash), "what was paid for goes on", `job ${handle} is ${state}`);
   }
-  for (const { handle, state, deposit, topup, running, reservedSats } of sessions) {
+  for (const { handle, state, deposit, topups, running, reservedSats } of sessions) {
     const awaits = state === "awaiting_payment" && waiting(deposit.paymentHash);
     must(!awaits, "what was paid for goes on", `session ${handle} waits for its deposit`);
-    must(!waiting(topup?.invoice.paymentHash), "what was paid for goes on", `session ${handle} waits for its top-up`);
+    const topup = topups.some(({ invoice }) => waiting(invoice.paymentHash));
+    must(!topup, "what was paid for goes on", `session ${handle} waits for its top-up`);
     const detail = `${running} of session ${handle} run, ${reservedSats} sats reserved`;
     must(running === 0 && reservedSats === 0, "a request comes to its end", detail);
   }

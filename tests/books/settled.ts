@@ -82,7 +82,7 @@ export const settledSession = (): Books => ({
     handle: HANDLE,
     state: "closed",
     deposit: { paymentHash: "d" },
-    topup: null,
+    topups: [],
     running: 0,
     reservedSats: 0,
     spentSats: 126,

@@ -69,7 +69,7 @@ export interface SessionFigures {
   repeated: number;
 }
 
-/** A killed process resumes its paid work within this time of being back (platform.md §1). */
+/** A killed process resumes its paid work within this time of being back (economy.md §8). */
 export const RESUME_LIMIT_MS = 5_000;
 const ALIVE_MIN_MS = 50;
 const ALIVE_MAX_MS = 900;

@@ -163,12 +163,12 @@ export const MISTAKES: readonly { name: string; program: Program; breaks: readon
   {
     name: "a refund computed from the quote",
     program: { background: refundsFromTheQuote },
-    breaks: ["the refund is what was paid less the charge"],
+    breaks: ["the refund is what was paid less the charge", "what is owed is what the cost sheet says"],
   },
   {
     name: "more absorbed than was used",
     program: { background: absorbsItAll },
-    breaks: ["no more is absorbed than was used"],
+    breaks: ["no more is absorbed than was used", "every subsidy is that of its request, reserved only while it runs"],
   },
   {
     name: "a budget that is not kept",

@@ -17,10 +17,11 @@ const beginningIn = (storeOf: (store: Store, session: string) => Promise<Store> 
 
 /** Looks whether the balance would do and sets nothing aside: everybody who asks at once is answered from the same sats. */
 const reservesNothing: Naive = beginningIn((store) =>
-  changedStore(store, (tx) => ({
-    ...tx,
-    set: (key, value) => key[0] === "entry" || key[0] === "account" ? undefined : tx.set(key, value),
-  }))
+  changedStore(store, (tx) => {
+    const without = (write: Tx["set"]): Tx["set"] => (key, value) =>
+      key[0] === "entry" || key[0] === "account" ? undefined : write(key, value);
+    return { ...tx, set: without(tx.set), insert: without(tx.insert) };
+  })
 );
 
 /** Reads the balance, decides, and writes what it makes of it afterwards: of two at once, one is lost. */

@@ -102,12 +102,16 @@ export class SessionHistory {
   /** What a request without a credential was answered: a way to pay, or that there is none. */
   challenged(session: KnownSession, { status, body, headers }: Answer): void {
     must([401, 402, 503].includes(status), "a challenge is answered", `${status} ${JSON.stringify(body)}`);
-    if (status !== 402) return;
+    if (status === 402) this.#offered(session, body, headers, true);
+  }
+
+  /** @param usable whether somebody who asks without a limit may come with it, once it is paid */
+  #offered(session: KnownSession, body: Answer["body"], headers: Headers, usable: boolean): void {
     const macaroon = /macaroon="([^"]+)"/.exec(headers.get("www-authenticate") ?? "")?.[1];
     must(macaroon !== undefined, "a challenge has a macaroon", String(headers.get("www-authenticate")));
     const { invoice } = body.error.details;
     this.invoiced(session, invoice);
-    session.challenges.set(invoice.paymentHash, macaroon as string);
+    if (usable) session.challenges.set(invoice.paymentHash, macaroon as string);
   }
 
   /** Somebody came with a challenge's macaroon and without its preimage. */
@@ -121,12 +125,13 @@ export class SessionHistory {
     if (body.error?.details?.pendingTopup) this.invoiced(session, body.error.details.pendingTopup);
   }
 
-  asked(session: KnownSession, ask: KnownAsk | null, { status, body }: Answer): void {
+  asked(session: KnownSession, ask: KnownAsk | null, { status, body, headers }: Answer): void {
     const said = `${status} ${JSON.stringify(body)}`;
     must([200, 202, 401, 402, 403, 503].includes(status), "a request is answered", said);
     if (status === 402) {
       const { balanceSats, priceSats } = body.error.details;
       must(balanceSats >= 0 && priceSats > 0, "a 402 says balance and price", said);
+      this.#offered(session, body, headers, ask !== null && ask.narrowed === null);
       return;
     }
     if (status !== 200 && status !== 202) return;

@@ -111,9 +111,10 @@ journey("without a key nothing is served from the pool", async (fake) => {
   assert.equal(offered.free_tier, undefined);
 });
 
-journey("free work that fails gives the pool everything back, and blames a request that caused it", async (fake) => {
+journey("free work that the provider refuses gives the pool everything back, and blames the request", async (fake) => {
+  fake.modelFaults.work.push({ kind: "permanent", as: "refused" });
   const key = await keyWith(fake.world, SCORE.trusted);
-  const jobId = await evaluated(fake, key, "[fail-work]");
+  const jobId = await evaluated(fake, key);
   const { body } = await reach(fake, jobId, "failed");
   assert.equal(body.free_tier.serve, "free");
   assert.equal(await pool(fake), SEED);

@@ -51,12 +51,10 @@ l402("ask, read the challenge, pay, ask again with the token, until the session 
     }
     assert.deepEqual([status, body.error.code], [402, "insufficient_balance"]);
     assert.equal(body.error.details.balanceSats, 500 - spent);
-    assert.equal(
-      headers.get("www-authenticate"),
-      null,
-      "a client that pays every challenge is not sold another session",
-    );
-    assert.equal((await call("POST", body.error.details.topup.path, body.error.details.topup.body, auth)).status, 201);
+    const { invoice, topup } = body.error.details;
+    assert.equal(readChallenge(headers).invoice, invoice.paymentRequest);
+    const asked = await call("POST", topup.path, topup.body, auth);
+    assert.deepEqual([asked.status, asked.body.invoice], [201, invoice], "both ways to top up are one invoice");
     break;
   }
   assert.ok(spent > 250);
@@ -535,7 +533,7 @@ l402("2,000 spoilt tokens over HTTP: each refused with 401, none opens any sessi
 
 // ---- what others wrote -----------------------------------------------------------------------------------------------
 
-Deno.test("l402: fetchWithL402 of @getalby/lightning-tools pays once, and goes on with its token", async () => {
+Deno.test("l402: fetchWithL402 of @getalby/lightning-tools pays once, uses it up, tops up by the 402, and goes on", async () => {
   const world = await createWorld();
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
@@ -573,7 +571,27 @@ Deno.test("l402: fetchWithL402 of @getalby/lightning-tools pays once, and goes o
     assert.equal(last.status, 402, "the session is empty");
     assert.equal((await last.json()).error.code, "insufficient_balance");
     assert.ok(served >= 2);
-    assert.deepEqual(bought, [500]);
+    assert.deepEqual(bought, [500], "it never pays twice by itself");
+    const { macaroon, invoice } = readChallenge(last.headers);
+    const { preimage } = await wallet.payInvoice({ invoice });
+    const credentials = { header: "Authorization", value: `L402 ${macaroon}:${preimage}` };
+    for (const each of [credentials, payment.credentials]) {
+      const more = await fetchWithL402(url, request(), { wallet, credentials: each });
+      assert.equal(more.status, 200, "the challenge's own token works, and so does the first");
+      await more.body?.cancel();
+    }
+    assert.deepEqual(bought, [500, 500]);
+    // What is refused anyway is not paid for.
+    for (const body of [{}, { ...COMPLETION, model: "gpt-unknown" }, { ...COMPLETION, max_tokens: 20_000 }]) {
+      const refused = await fetchWithL402(url, { ...request(), body: JSON.stringify(body) }, { wallet });
+      assert.ok(refused.status === 400 || refused.status === 404);
+      await refused.body?.cancel();
+    }
+    const dear = { ...COMPLETION, messages: [{ role: "user", content: "word ".repeat(120_000) }] };
+    const answered = await fetchWithL402(url, { ...request(), body: JSON.stringify(dear) }, { wallet });
+    assert.equal(answered.status, 200, "600,000 characters are sold for what they take");
+    await answered.body?.cancel();
+    assert.deepEqual(bought.length, 3);
     await assertAudit(world);
   } finally {
     await server.shutdown();

@@ -135,7 +135,7 @@ socket("each refusal is the package's own class of error", async ({ client, orig
   await client.chat.completions.create(whole, key);
   const conflict = await failure(client.chat.completions.create({ ...whole, temperature: 0 }, key));
   assert.ok(conflict instanceof OpenAI.ConflictError);
-  faults.chat.push({ kind: "permanent" });
+  faults.chat.push({ kind: "passing" });
   const down = await failure(client.chat.completions.create(whole));
   assert.ok(down instanceof OpenAI.InternalServerError && down.status === 503);
   faults.chat.push({ kind: "break", afterPieces: 3 });
@@ -233,6 +233,9 @@ socket(
   },
 );
 
+/** These tests wait for real time. */
+const SHORT_GRACE = { graceMs: 50 };
+
 socket("a caller who leaves before the first piece, or a whole answer, ends the work too", async (it) => {
   const { faults, nextEnd, origin, session } = it;
   for (const stream of [true, false]) {
@@ -255,7 +258,7 @@ socket("a caller who leaves before the first piece, or a whole answer, ends the 
     assert.ok(debitedSats <= heldSats);
     await assert.rejects(asked);
   }
-});
+}, { settings: SHORT_GRACE });
 
 const judged = Promise.withResolvers<void>();
 const slowJudge: Model = {
@@ -285,7 +288,7 @@ socket("a caller who leaves while the question is judged pays for that, and for 
   assert.deepEqual([state, usage, evaluationUsage.source], ["interrupted", undefined, "estimated"]);
   assert.ok(debitedSats > 0 && debitedSats < 10, String(debitedSats));
   await assert.rejects(asked);
-}, { model: slowJudge });
+}, { model: slowJudge, settings: SHORT_GRACE });
 
 socket("a caller with an Idempotency-Key who leaves a whole answer comes back for it", async (it) => {
   const { faults, nextEnd, client, origin, session } = it;

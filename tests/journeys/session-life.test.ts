@@ -285,7 +285,12 @@ life(
     for (;;) {
       const answer = await call("POST", `${owner.path}/request`, ASK, guest);
       if (answer.status !== 200) {
-        assert.deepEqual([answer.status, answer.body.error.code], [403, "caveat_failed"]);
+        assert.deepEqual([answer.status, answer.body.error.code], [402, "insufficient_balance"]);
+        assert.equal(
+          answer.body.error.details.balanceSats,
+          500 - spent,
+          "what it may still spend, not what lies there",
+        );
         break;
       }
       spent += answer.body.debitedSats;

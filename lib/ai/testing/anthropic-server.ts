@@ -1,11 +1,13 @@
 import {
   type Answer,
+  CHARACTERS_PER_TOKEN,
   cutAtStop,
   isStreamed,
   piecesOf,
   playTransportStep,
   type RecordedRequest,
   type ScriptedServer,
+  scriptedTokens,
   startScriptedServer,
   type TransportStep,
 } from "./scripted-server.ts";
@@ -22,7 +24,7 @@ export type AnthropicStep =
   | { kind: "verdict"; accepted: boolean; reason: string; input?: unknown; usage?: AnthropicUsage | null }
   /** These blocks as they are. */
   | { kind: "content"; content: unknown[]; stopReason?: string; usage?: AnthropicUsage | null }
-  /** Text, cut at the request's `stop_sequences` and `max_tokens` (4 characters a token) as the real one cuts. */
+  /** Text, cut at the request's `stop_sequences` and `max_tokens` as the real one cuts. */
   | { kind: "text"; text: string; stopReason?: string; usage?: AnthropicUsage | null }
   /** The beginning of the answer, then the connection ends. In a stream: the start, this text, the end. */
   | { kind: "cut-mid-stream"; text: string; inputTokens?: number }
@@ -75,7 +77,7 @@ async function play(
   out: Answer,
   body: RequestBody,
 ): Promise<void> {
-  const counted = { input_tokens: Math.ceil(request.body.length / 4), output_tokens: 20 };
+  const counted = { input_tokens: scriptedTokens(request.body), output_tokens: 20 };
   switch (step.kind) {
     case "verdict": {
       const input = step.input ?? { accepted: step.accepted, reason: step.reason };
@@ -86,13 +88,13 @@ async function play(
       return await whole(out, step.content, step.stopReason ?? "end_turn", step.usage ?? counted);
     case "text": {
       const { text: wanted, stoppedBy } = cutAtStop(step.text, body.stop_sequences);
-      const text = wanted.slice(0, body.max_tokens * 4);
+      const text = wanted.slice(0, body.max_tokens * CHARACTERS_PER_TOKEN);
       const stop = text.length < wanted.length
         ? "max_tokens"
         : stoppedBy === null
         ? step.stopReason ?? "end_turn"
         : "stop_sequence";
-      const usage = step.usage === undefined ? { ...counted, output_tokens: Math.ceil(text.length / 4) } : step.usage;
+      const usage = step.usage === undefined ? { ...counted, output_tokens: scriptedTokens(text) } : step.usage;
       if (!isStreamed(request)) return await whole(out, [{ type: "text", text }], stop, usage);
       await out.begin(200, STREAM_HEAD);
       for (const frame of anthropicFrames(text, usage, stop)) await out.write(frame);

@@ -2,6 +2,7 @@
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { assertConsistent } from "../model.contract.ts";
 import { type Model, ModelError, type Usage } from "../port.ts";
+import { countedTokens } from "../tokens.rules.ts";
 
 /** What the fake upstream answers. */
 export interface Fed {
@@ -27,6 +28,8 @@ export function feeding({ status, headers, pieces }: Fed): typeof fetch {
 }
 
 const PROMPT = "p".repeat(400);
+/** What our own counter takes for the input of every conversation here. */
+export const PROMPT_TOKENS = countedTokens(PROMPT);
 
 function conversation(onText: (piece: string) => void, signal: AbortSignal) {
   const messages = [{ role: "user", text: PROMPT }] as const;
@@ -45,7 +48,19 @@ export async function abortAtFirstPiece(model: Model): Promise<{ told: string[];
   return { told, error };
 }
 
-/** What one streamed conversation comes to, in the notation of chat-shapes.ts. @throws what is no ModelError. */
+/** An outcome of chat-shapes.ts as {@link outcomeOf} words it: each `~` is counted, and a `~` before the usage marks it. */
+export function inNumbers(outcome: string): string {
+  const [end, text = "", usage = ""] = outcome.split("|");
+  const [, input, before = "0", written] = /^(~|\d+)\/(?:(\d+)\+)?~([^]*)$/.exec(usage) ?? [];
+  if (input === undefined) return outcome;
+  const outputTokens = Math.max(1, Number(before) + countedTokens(written || text));
+  return `${end}|${text}|~${input === "~" ? PROMPT_TOKENS : input}/${outputTokens}`;
+}
+
+/**
+ * What one streamed conversation comes to: `END|TEXT|USAGE` with the usage in numbers, marked `~` when it is estimated.
+ * @throws what is no ModelError.
+ */
 export async function outcomeOf(modelOver: (clock: ReturnType<typeof createFakeClock>) => Model): Promise<string> {
   const clock = createFakeClock();
   let told = "";

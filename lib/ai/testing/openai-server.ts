@@ -1,11 +1,13 @@
 import {
   type Answer,
+  CHARACTERS_PER_TOKEN,
   cutAtStop,
   isStreamed,
   piecesOf,
   playTransportStep,
   type RecordedRequest,
   type ScriptedServer,
+  scriptedTokens,
   startScriptedServer,
   type TransportStep,
 } from "./scripted-server.ts";
@@ -19,7 +21,7 @@ export interface OpenAiUsage {
 export type OpenAiStep =
   | TransportStep
   | { kind: "verdict"; accepted: boolean; reason: string; usage?: OpenAiUsage | null }
-  /** Text, cut at the request's `stop` and `max_tokens` (4 characters a token) as the real ones cut. */
+  /** Text, cut at the request's `stop` and `max_tokens` as the real ones cut. */
   | { kind: "text"; text: string; finishReason?: string; usage?: OpenAiUsage | null }
   /** The beginning of the answer, then the connection ends. */
   | { kind: "cut-mid-stream"; text: string }
@@ -91,7 +93,7 @@ async function play(
       choices: [{ index: 0, message: { role: "assistant", content: text }, finish_reason: finish }],
       ...(usage === null ? {} : {
         usage: usage ??
-          { prompt_tokens: Math.ceil(request.body.length / 4), completion_tokens: Math.ceil(text.length / 4) },
+          { prompt_tokens: scriptedTokens(request.body), completion_tokens: scriptedTokens(text) },
       }),
     });
   switch (step.kind) {
@@ -101,7 +103,7 @@ async function play(
     }
     case "text": {
       const wanted = cutAtStop(step.text, body.stop).text;
-      const text = wanted.slice(0, body.max_tokens * 4);
+      const text = wanted.slice(0, body.max_tokens * CHARACTERS_PER_TOKEN);
       const finish = text.length < wanted.length ? "length" : step.finishReason ?? "stop";
       if (!isStreamed(request)) return await out.send(200, JSON_TYPE, whole(text, finish, step.usage));
       await out.begin(200, STREAM_HEAD);

@@ -273,3 +273,11 @@ export function cutAtStop(text: string, stop: readonly string[] = []): { text: s
 export function piecesOf(text: string): string[] {
   return text.match(/[\s\S]{1,7}/gu) ?? [];
 }
+
+/** Characters of one token for the scripted servers: a provider's tokenizer is not our own counter. */
+export const CHARACTERS_PER_TOKEN = 4;
+
+/** The tokens of a text as the scripted servers count them. */
+export function scriptedTokens(text: string): number {
+  return Math.ceil(text.length / CHARACTERS_PER_TOKEN);
+}

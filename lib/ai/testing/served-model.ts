@@ -1,7 +1,7 @@
 import type { FakeClock } from "@/tests/harness/fake-clock.ts";
 import type { ModelHarness } from "../model.contract.ts";
 import type { Model } from "../port.ts";
-import type { ScriptedServer, TransportStep } from "./scripted-server.ts";
+import { type ScriptedServer, scriptedTokens, type TransportStep } from "./scripted-server.ts";
 
 /** What the servers of all protocols can play. */
 type CommonStep =
@@ -49,6 +49,7 @@ export function servedHarness({ server, clock, model, modelName }: ServedModel, 
     willFailForGood: () => plan({ kind: "error", status: 401, type: "authentication_error" }),
     reached: async () => void await server.received(1),
     abandoned: async () => await (await server.received(1)).closedByClient,
+    tokensOf: scriptedTokens,
     asked: () => server.requests.length,
     close: () => server.close(),
   };

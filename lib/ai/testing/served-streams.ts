@@ -129,7 +129,7 @@ export function streamTests(test: Test, protocol: StreamedProtocol): void {
       }
     });
 
-    test(`chat: a whole stream charges what the provider counted, else the characters (it ${provider})`, async (it) => {
+    test(`chat: a whole stream charges what the provider counted, else its text (it ${provider})`, async (it) => {
       it.server.script.push({ kind: "frames", frames: protocol.frames(TEXT, counted), then: "end" });
       const { usage, text } = await it.model.chat({ ...conversation(it, PROMPT), onText: () => {} });
       assert.equal(text, TEXT);

@@ -1,5 +1,7 @@
 import type { ChatMessage } from "@/lib/ai/port.ts";
+import type { Quote } from "@/lib/metering/quote.rules.ts";
 import type { IdempotencyScope } from "@/lib/tasks/idempotency.ts";
+import type { Repeat } from "../repeats.ts";
 import type { SessionRequest } from "../requests.machine.ts";
 import type { Session } from "../sessions.machine.ts";
 
@@ -13,12 +15,12 @@ export interface Chat {
   maxTokens: number | null;
   /** Whether each piece is handed on as it comes (`Services.liveText`, under the request's id). */
   streamed: boolean;
-  /** Aborted when the caller has gone: the work ends, and what was used until then is charged. */
-  gone: AbortSignal;
 }
 
 /** Who asks, beside the token: the caller's Idempotency-Key, the key that signed the request, the client's address by name. */
 export interface Asking {
+  /** Left out, the call is a request of its own, whatever ran before. */
+  repeat?: Repeat;
   scope?: IdempotencyScope | null;
   pubkey?: string | null;
   caller?: string | null;
@@ -28,7 +30,16 @@ export interface Asking {
 export type NotBegun =
   | { outcome: "conflict" }
   | { outcome: "ended"; session: Session | null }
-  | { outcome: "short"; paused: boolean; balanceSats: number; priceSats: number; minimumBalanceSats: number }
+  /** `balanceSats`: what the token could spend. A top-up mends it. */
+  | {
+    outcome: "short";
+    paused: boolean;
+    balanceSats: number;
+    priceSats: number;
+    minimumBalanceSats: number;
+    quote: Quote;
+  }
+  /** A limit that a holder of the token added: no payment mends it. */
   | { outcome: "capped"; leftSats: number; priceSats: number }
   | { outcome: "exhausted"; until: number };
 

@@ -3,6 +3,7 @@ import { encodeRequest, evaluationOverheadTokens } from "@/lib/ai/prompts.ts";
 import { mostTokens } from "@/lib/ai/tokens.rules.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import { type Payer, reserve } from "@/lib/metering/metering.ts";
+import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
@@ -10,12 +11,12 @@ import { type IdempotencyScope, recall } from "@/lib/tasks/idempotency.ts";
 import { chatPayer, requestBooks, sessionPayer } from "../payer.ts";
 import type { SessionRequest } from "../requests.machine.ts";
 import { isOpen, type Session } from "../sessions.machine.ts";
-import { getRequest, getSession, spendable } from "../sessions.rows.ts";
+import { getRequest, getSession, leftOf, spendable } from "../sessions.rows.ts";
 import type { VerifiedToken } from "../tokens.ts";
-import type { Begun } from "./ask.ts";
+import { type Begun, type Chat, type NotBegun, textOf } from "./ask.ts";
 
 /** What a text that a session asks would take. Its input is counted at the most it can be: what is charged never exceeds it. */
-export async function quoteText(
+async function quoteText(
   { settings, btcPrice, ratesFor }: Pick<Services, "settings" | "btcPrice" | "ratesFor">,
   ask: { text: string; model: string; outputTokens: number; maxOutputTokens: number; evaluated: boolean },
 ): Promise<Quote> {
@@ -72,12 +73,69 @@ export async function beginIn(
     : [sessionPayer(about) as Payer, "crash" as const];
   const recipient = { id, session: session.handle, pubkey, requestHash };
   const reserved = await reserve(tx, settings, payer, recipient, { quote, books: requestBooks(id, survives), now });
-  if (reserved.outcome === "capped" || reserved.outcome === "exhausted") return reserved;
-  if (reserved.outcome === "short") {
-    const balanceSats = await spendable(tx, session.handle);
-    const minimumBalanceSats = settings.sessions.minBalanceSats;
-    return { ...reserved, paused, balanceSats, minimumBalanceSats };
+  if (reserved.outcome === "exhausted") return reserved;
+  if (reserved.outcome !== "reserved") {
+    const { priceSats } = reserved;
+    return await notCovered(tx, {
+      session,
+      token,
+      quote,
+      priceSats,
+      minimumBalanceSats: settings.sessions.minBalanceSats,
+    });
   }
   const { outcome: _, ...parts } = reserved;
   return { outcome: "begins", session, request: { ...fresh, pubkey, ...parts } };
+}
+
+/** Whether a payment would help: a limit that the token's holder added stays, whatever is paid. */
+async function notCovered(
+  tx: Tx,
+  { session, token, quote, priceSats, minimumBalanceSats }: {
+    session: Session;
+    token: VerifiedToken;
+    quote: Quote;
+    priceSats: number;
+    minimumBalanceSats: number;
+  },
+): Promise<NotBegun> {
+  const least = async (paidFor: boolean) => {
+    const some = token.allowances.filter((allowance) => allowance.paidFor === paidFor);
+    return Math.min(Infinity, ...await Promise.all(some.map((allowance) => leftOf(tx, allowance))));
+  };
+  const leftSats = await least(false);
+  if (leftSats < priceSats) return { outcome: "capped", leftSats, priceSats };
+  const balanceSats = Math.min(await spendable(tx, session.handle), await least(true));
+  const paused = session.state === "paused";
+  return { outcome: "short", paused, balanceSats, priceSats, minimumBalanceSats, quote };
+}
+
+/** What a conversation would take. */
+export function quoteChat(
+  services: Pick<Services, "settings" | "btcPrice" | "ratesFor">,
+  { messages, model, maxTokens }: Pick<Chat, "messages" | "model" | "maxTokens">,
+): Promise<Quote> {
+  const { chatOutputTokens, chatEvaluation: evaluated } = services.settings;
+  const outputTokens = maxTokens ?? chatOutputTokens;
+  return quoteText(services, {
+    text: textOf(messages),
+    model,
+    outputTokens,
+    maxOutputTokens: outputTokens,
+    evaluated,
+  });
+}
+
+/** No answer to a `request` is longer than so many times the expected length, whatever it costs. */
+const FREE_OUTPUT_FACTOR = 4;
+
+/** What one text for WORK_MODEL would take. */
+export function quoteRequest(
+  services: Pick<Services, "settings" | "btcPrice" | "ratesFor">,
+  text: string,
+): Promise<Quote> {
+  const { price, workModel: model } = services.settings;
+  const outputTokens = priorOutputTokens(text, price);
+  const maxOutputTokens = outputTokens * FREE_OUTPUT_FACTOR;
+  return quoteText(services, { text, model, outputTokens, maxOutputTokens, evaluated: true });
 }

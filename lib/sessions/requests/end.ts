@@ -3,7 +3,7 @@ import { reservedAccount, sessionAccount } from "@/lib/ledger/accounts.ts";
 import { balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { nonZero, reservationReleased } from "@/lib/ledger/postings.ts";
 import { close } from "@/lib/metering/metering.ts";
-import { MAX_TEXT, type Ran } from "@/lib/metering/run.ts";
+import type { Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { earnedFrom, requestBooks } from "../payer.ts";
@@ -67,7 +67,7 @@ export async function endIn(
   await putSession(tx, next, session);
   if (chat) tx.insert(requestKey(session.handle, id), ended); // its id is random, and it ends once
   else putRequest(tx, ended);
-  if (text) putResult(tx, id, text.slice(0, MAX_TEXT));
+  if (text) putResult(tx, id, text);
   tx.event({ type: "session_request", handle: session.handle, request: id, state });
   return ended;
 }

@@ -55,14 +55,15 @@ export async function answerRequest(
 export async function converse(
   parts: Parts,
   request: SessionRequest,
-  { chat, text, deliver, stopped }: {
+  { chat, text, deliver, gone, stopped }: {
     chat: Chat;
     text: string;
     deliver: ((piece: string) => void) | null;
+    gone: AbortSignal;
     stopped: AbortSignal;
   },
 ): Promise<Ran> {
-  const { temperature, stop, messages, gone } = chat;
+  const { temperature, stop, messages } = chat;
   const { model, settings } = parts;
   return await run({
     evaluate: evaluation(parts, request, text),

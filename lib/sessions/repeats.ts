@@ -1,0 +1,159 @@
+/**
+ * Which request a call asks for again, and what becomes of work that nobody waits for (wire.md §1, economy.md §4a). Clients
+ * repeat a call whose answer they did not get: it is to be answered once and paid once. Kept in memory: what ran in a process that
+ * died is forgotten with it.
+ */
+import type { Clock } from "@/lib/clock.ts";
+
+/** How long after its caller left, or after its end, a request is still found by a repeat (ms). */
+export const REPEAT_MS = 60_000;
+/** How long work goes on after the last caller left without any text, unless a test says otherwise (ms). */
+export const GRACE_MS = 15_000;
+/** Requests that are remembered after their end: with their keys less than 32 MB. */
+const MAX_ENDED = 50_000;
+
+/** What a call says about itself. */
+export interface Repeat {
+  /** The body without its text: equal calls have equal ones. */
+  rest: string;
+  /** Its client says that it is a repeat. */
+  said: boolean;
+}
+
+/** Who waits for one request. */
+export class Attendance {
+  readonly #clock: Clock;
+  readonly #graceMs: number;
+  readonly #stays: boolean;
+  readonly #gone = new AbortController();
+  #present = 0;
+  /** Somebody was given text of it. */
+  #read = false;
+  #over = false;
+  /** When the last caller left (monotonic ms); null while somebody is there. */
+  #leftAt: number | null = null;
+  #stopGrace = () => {};
+  #cameBack = () => {};
+
+  /**
+   * @param graceMs how long work goes on with nobody there
+   * @param stays the work is worth finishing with nobody there: its caller has another way to come back for it
+   */
+  constructor(clock: Clock, { graceMs, stays }: { graceMs: number; stays: boolean }) {
+    this.#clock = clock;
+    this.#graceMs = graceMs;
+    this.#stays = stays;
+  }
+
+  /** Aborted when nobody waits, and nobody is waited for. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Whether somebody waits for it, or has text of it. */
+  get read(): boolean {
+    return this.#present > 0 || this.#read || this.#stays;
+  }
+
+  /** One more caller waits. @returns what to call when that caller has the answer, or left @see Leave */
+  join(): Leave {
+    this.#present++;
+    this.#leftAt = null;
+    this.#stopGrace();
+    this.#cameBack();
+    let here = true;
+    return (withText) => {
+      if (!here) return;
+      here = false;
+      this.#present--;
+      this.#read ||= withText;
+      if (this.#present === 0) this.#deserted();
+    };
+  }
+
+  /** Whether an unasked call with the same body is this one again: its caller left without text a moment ago. */
+  leftEmpty(): boolean {
+    return this.#leftAt !== null && !this.#read && this.#clock.monotonic() - this.#leftAt < REPEAT_MS;
+  }
+
+  /** The work is over. @returns whether somebody takes its answer; with nobody there, once nobody comes back for it. */
+  async taken(stopped: AbortSignal): Promise<boolean> {
+    this.#over = true;
+    this.#stopGrace();
+    if (this.read || stopped.aborted || this.#leftAt === null) return this.read;
+    await new Promise<void>((resolve) => {
+      const stopTimer = this.#clock.after(REPEAT_MS - (this.#clock.monotonic() - this.#leftAt!), resolve);
+      stopped.addEventListener("abort", () => resolve(), { once: true });
+      this.#cameBack = () => {
+        stopTimer();
+        resolve();
+      };
+    });
+    return this.read;
+  }
+
+  #deserted(): void {
+    this.#leftAt = this.#clock.monotonic();
+    if (this.#over || this.#stays) return;
+    const stop = () => this.#gone.abort(new Error("nobody waits for the answer"));
+    if (this.#read) stop();
+    else this.#stopGrace = this.#clock.after(this.#graceMs, stop);
+  }
+}
+
+/** Called once, when a caller has the answer or left. @param withText whether it was given any of it */
+export type Leave = (withText: boolean) => void;
+
+interface Repeats<T> {
+  /** The request that a call with this key asks for again; null: it is one of its own. */
+  find(key: string, said: boolean): T | null;
+  /** A request began. @returns what to call at its end: only a `complete` one is found afterwards */
+  began(key: string, attendance: Attendance, request: T): (complete: boolean) => void;
+}
+
+interface Entry<T> {
+  key: string;
+  attendance: Attendance;
+  request: T;
+  /** When it ended (monotonic ms); null while it runs. */
+  endedAt: number | null;
+}
+
+export function createRepeats<T>(clock: Clock): Repeats<T> {
+  const byKey = new Map<string, Set<Entry<T>>>();
+  /** Those that have ended, the oldest first. */
+  const ended = new Set<Entry<T>>();
+
+  function forget(entry: Entry<T>): void {
+    ended.delete(entry);
+    const same = byKey.get(entry.key);
+    same?.delete(entry);
+    if (same?.size === 0) byKey.delete(entry.key);
+  }
+  function forgetOld(): void {
+    for (const entry of ended) {
+      const old = clock.monotonic() - (entry.endedAt ?? 0) >= REPEAT_MS;
+      if (!old && ended.size <= MAX_ENDED) return;
+      forget(entry);
+    }
+  }
+
+  return {
+    find(key, said) {
+      forgetOld();
+      for (const { attendance, request } of byKey.get(key) ?? []) if (said || attendance.leftEmpty()) return request;
+      return null;
+    },
+    began(key, attendance, request) {
+      const entry: Entry<T> = { key, attendance, request, endedAt: null };
+      const same = byKey.get(key) ?? new Set();
+      byKey.set(key, same.add(entry));
+      return (complete) => {
+        if (!complete) return forget(entry);
+        entry.endedAt = clock.monotonic();
+        ended.add(entry);
+        forgetOld();
+      };
+    },
+  };
+}
