@@ -57,7 +57,7 @@ const STORE_AGAIN_MS = 1_000;
 export function createChats(services: Services): Chats {
   const { store, clock, random, log, settings, liveText } = services;
   const running = new Map<string, Held>();
-  const repeats = createRepeats<Held>(clock);
+  const repeats = createRepeats<Omit<Held, "attendance">>(clock);
   const stopper = new AbortController();
 
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
@@ -66,8 +66,9 @@ export function createChats(services: Services): Chats {
     const requestHash = sha256Hex(text);
     const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
     // A caller who names his calls says himself which are one.
-    const before = repeat && !scope && repeats.find(call, repeat.said);
-    if (before) return { ...attended(before), outcome: "known" };
+    const before = repeat && !scope ? repeats.find(call, repeat.said) : null;
+    if (before?.running) return { ...attended(before.running), outcome: "known" };
+    if (before) return await readAgain(before.session, before.id);
     const quote = await quoteChat(services, chat);
     const now = clock.now();
     const fresh = newRequest({
@@ -92,9 +93,7 @@ export function createChats(services: Services): Chats {
     if (begins.outcome === "known") {
       const { request } = begins;
       const held = running.get(request.id);
-      return held
-        ? { ...attended(held), outcome: "known" }
-        : { outcome: "known", request, ended: written(request), leave: () => {} };
+      return held ? { ...attended(held), outcome: "known" } : endedBefore(request);
     }
     if (begins.outcome !== "begins") return begins;
     const { request } = begins;
@@ -103,7 +102,7 @@ export function createChats(services: Services): Chats {
     const ended = hold(request, { chat, text, scope, attendance });
     const held: Held = { request, ended, attendance };
     running.set(request.id, held);
-    const over = repeats.began(call, attendance, held);
+    const over = repeats.began(call, { session: request.session, id: request.id }, held);
     // Whoever waits hears of a failure; without anybody it is no uncaught error.
     ended.then((done) => done.request.state === "complete", () => false).then((complete) => {
       running.delete(request.id);
@@ -114,9 +113,16 @@ export function createChats(services: Services): Chats {
 
   const attended = ({ request, ended, attendance }: Held): Attended => ({ request, ended, leave: attendance.join() });
 
-  /** One that ended before. */
-  async function written(request: SessionRequest): Promise<EndedChat> {
-    return { request, text: (await getResult(store, request.id))?.text ?? "" };
+  const endedBefore = (request: SessionRequest): BegunChat => ({
+    outcome: "known",
+    request,
+    ended: getResult(store, request.id).then((result) => ({ request, text: result?.text ?? "" })),
+    leave: () => {},
+  });
+  async function readAgain(session: string, id: string): Promise<BegunChat> {
+    const request = await getRequest(store, session, id);
+    if (!request) throw new Error("a request that ended a moment ago does not exist");
+    return endedBefore(request);
   }
 
   /** What a running chat is, in memory: seen by every transaction after it, gone with the process. */

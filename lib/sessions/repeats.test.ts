@@ -9,9 +9,10 @@ function attended({ stays = false } = {}) {
   const clock = createFakeClock();
   const attendance = new Attendance(clock, { graceMs: GRACE_MS, stays });
   const leave = attendance.join();
-  const repeats = createRepeats<string>(clock);
-  const over = repeats.began("call", attendance, "r1");
-  return { clock, attendance, leave, repeats, over };
+  const repeats = createRepeats<object>(clock);
+  const over = repeats.began("call", { session: "s", id: "r1" }, { attendance });
+  const find = (key: string, said: boolean) => repeats.find(key, said)?.id ?? null;
+  return { clock, attendance, leave, repeats, find, over };
 }
 
 Deno.test("attendance: work goes on for its grace after everybody left without text, and not longer", async () => {
@@ -89,36 +90,48 @@ Deno.test("attendance: an answer whose caller waits, or had text, is taken at on
 });
 
 Deno.test("repeats: an equal call of somebody who is still there is another request, unless it says that it repeats", () => {
-  const { repeats } = attended();
-  assert.equal(repeats.find("call", false), null);
-  assert.equal(repeats.find("call", true), "r1");
-  assert.equal(repeats.find("another call", true), null);
+  const { find } = attended();
+  assert.equal(find("call", false), null);
+  assert.equal(find("call", true), "r1");
+  assert.equal(find("another call", true), null);
 });
 
 Deno.test("repeats: whose caller left without text is found unasked for a minute; with text it is not", async () => {
   const [empty, read] = [attended(), attended()];
   empty.leave(false);
   read.leave(true);
-  assert.deepEqual([empty.repeats.find("call", false), read.repeats.find("call", false)], ["r1", null]);
+  assert.deepEqual([empty.find("call", false), read.find("call", false)], ["r1", null]);
   await empty.clock.advance(REPEAT_MS);
-  assert.equal(empty.repeats.find("call", false), null);
+  assert.equal(empty.find("call", false), null);
 });
 
 Deno.test("repeats: a complete one is found for a minute after its end, any other end is run again", async () => {
   const [complete, failed] = [attended(), attended()];
   complete.over(true);
   failed.over(false);
-  assert.equal(failed.repeats.find("call", true), null);
+  assert.equal(failed.find("call", true), null);
   await complete.clock.advance(REPEAT_MS - 1);
-  assert.equal(complete.repeats.find("call", true), "r1");
+  assert.equal(complete.find("call", true), "r1");
   await complete.clock.advance(1);
-  assert.equal(complete.repeats.find("call", true), null);
+  assert.equal(complete.find("call", true), null);
+});
+
+Deno.test("repeats: of several equal calls that gave up, each repeat takes another one", () => {
+  const { clock, repeats, find } = attended();
+  for (const name of ["r2", "r3"]) {
+    const attendance = new Attendance(clock, { graceMs: GRACE_MS, stays: false });
+    repeats.began("call", { session: "s", id: name }, { attendance });
+    attendance.join()(false);
+    assert.equal(find("call", true), name);
+    attendance.join();
+  }
+  assert.equal(find("call", false), null);
+  assert.equal(find("call", true), "r3", "nobody left: the newest");
 });
 
 Deno.test("repeats: of the requests that have ended only so many are remembered, the newest", () => {
-  const { clock, repeats } = attended();
-  for (let at = 0; at <= 50_000; at++) {
-    repeats.began(`${at}`, new Attendance(clock, { graceMs: GRACE_MS, stays: false }), `r${at}`)(true);
-  }
-  assert.deepEqual([repeats.find("0", true), repeats.find("1", true)], [null, "r1"]);
+  const { clock, repeats, find } = attended();
+  const attendance = new Attendance(clock, { graceMs: GRACE_MS, stays: false });
+  for (let at = 0; at <= 20_000; at++) repeats.began(`${at}`, { session: "s", id: `r${at}` }, { attendance })(true);
+  assert.deepEqual([find("0", true), find("1", true)], [null, "r1"]);
 });

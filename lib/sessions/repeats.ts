@@ -9,8 +9,10 @@ import type { Clock } from "@/lib/clock.ts";
 export const REPEAT_MS = 60_000;
 /** How long work goes on after the last caller left without any text, unless a test says otherwise (ms). */
 export const GRACE_MS = 15_000;
-/** Requests that are remembered after their end: with their keys less than 32 MB. */
-const MAX_ENDED = 50_000;
+/** Requests that are remembered after their end: with their keys about 10 MB. */
+const MAX_ENDED = 20_000;
+/** Of equal calls the newest are looked at: looking must not cost more with each one that was made. */
+const MAX_EQUAL = 64;
 
 /** What a call says about itself. */
 export interface Repeat {
@@ -104,19 +106,31 @@ export class Attendance {
 /** Called once, when a caller has the answer or left. @param withText whether it was given any of it */
 export type Leave = (withText: boolean) => void;
 
-interface Repeats<T> {
-  /** The request that a call with this key asks for again; null: it is one of its own. */
-  find(key: string, said: boolean): T | null;
-  /** A request began. @returns what to call at its end: only a `complete` one is found afterwards */
-  began(key: string, attendance: Attendance, request: T): (complete: boolean) => void;
+/** A request that a call asks for again. */
+export interface Found<T> {
+  session: string;
+  id: string;
+  /** While it runs, what its caller waits for; null: it is complete, and in the store. */
+  running: (T & { attendance: Attendance }) | null;
 }
 
-interface Entry<T> {
+export interface Repeats<T> {
+  /** The request that a call with this key asks for again; null: it is one of its own. */
+  find(key: string, said: boolean): Found<T> | null;
+  /** A request began. @returns what to call at its end: only a `complete` one is found afterwards */
+  began(
+    key: string,
+    names: { session: string; id: string },
+    running: T & { attendance: Attendance },
+  ): (complete: boolean) => void;
+}
+
+interface Entry<T> extends Found<T> {
   key: string;
-  attendance: Attendance;
-  request: T;
   /** When it ended (monotonic ms); null while it runs. */
   endedAt: number | null;
+  /** It ended with a caller who had left without any text. */
+  leftEmpty: boolean;
 }
 
 export function createRepeats<T>(clock: Clock): Repeats<T> {
@@ -141,15 +155,29 @@ export function createRepeats<T>(clock: Clock): Repeats<T> {
   return {
     find(key, said) {
       forgetOld();
-      for (const { attendance, request } of byKey.get(key) ?? []) if (said || attendance.leftEmpty()) return request;
-      return null;
+      const same = byKey.get(key);
+      if (!same) return null;
+      let newest: Entry<T> | null = null;
+      for (const entry of same) {
+        // First those whose caller left: of several equal calls that gave up, each repeat takes another one.
+        if (entry.running?.attendance.leftEmpty() ?? entry.leftEmpty) {
+          entry.leftEmpty = false;
+          return entry;
+        }
+        newest = entry;
+      }
+      return said ? newest : null;
     },
-    began(key, attendance, request) {
-      const entry: Entry<T> = { key, attendance, request, endedAt: null };
+    began(key, names, running) {
+      const entry: Entry<T> = { key, ...names, running, endedAt: null, leftEmpty: false };
       const same = byKey.get(key) ?? new Set();
       byKey.set(key, same.add(entry));
+      const [oldest] = same;
+      if (same.size > MAX_EQUAL && oldest) same.delete(oldest);
       return (complete) => {
         if (!complete) return forget(entry);
+        entry.leftEmpty = running.attendance.leftEmpty();
+        entry.running = null; // the store has the answer
         entry.endedAt = clock.monotonic();
         ended.add(entry);
         forgetOld();

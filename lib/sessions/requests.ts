@@ -50,7 +50,7 @@ export function createSessionRequests(services: Services): SessionRequests {
   /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
   const unrecorded = new Map<string, Ran>();
   const ended = waitForEnds(services);
-  const repeats = createRepeats<{ request: SessionRequest; attendance: Attendance }>(clock);
+  const repeats = createRepeats<{ request: SessionRequest }>(clock);
   /** Of requests that run: what is said at their end. */
   const ends = new Map<string, (complete: boolean) => void>();
   store.onEvent((event) => {
@@ -65,8 +65,12 @@ export function createSessionRequests(services: Services): SessionRequests {
     const requestHash = sha256Hex(text);
     const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
     // A caller who names his calls says himself which are one.
-    const before = repeat && !scope && repeats.find(call, repeat.said);
-    if (before) return { outcome: "known", request: before.request, leave: before.attendance.join() };
+    const before = repeat && !scope ? repeats.find(call, repeat.said) : null;
+    if (before?.running) {
+      return { outcome: "known", request: before.running.request, leave: before.running.attendance.join() };
+    }
+    const known = before && await getRequest(store, before.session, before.id);
+    if (known) return { outcome: "known", request: known, leave: () => {} };
     const quote = await quoteRequest(services, text);
     const now = clock.now();
     const fresh = newRequest({
@@ -96,7 +100,7 @@ export function createSessionRequests(services: Services): SessionRequests {
       if (scope) await remember(tx, scope, id, now);
       await plan(tx, { kind: "session-request", id: taskIdOf(request.session, id), dueAt: now });
       tx.afterCommit(() => {
-        ends.set(id, repeats.began(call, attendance, { request, attendance }));
+        ends.set(id, repeats.began(call, { session: request.session, id }, { request, attendance }));
       });
       return { outcome: "begun", request };
     });
