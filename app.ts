@@ -1,4 +1,4 @@
-import type { AppDeps, DevTools } from "@/lib/services.ts";
+import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import { configureOpenApi } from "@/lib/http/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/create-app.ts";
 import { refuseBadTokens } from "@/middlewares/identity.ts";

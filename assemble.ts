@@ -1,13 +1,14 @@
 import { createApp, type HttpOptions } from "./app.ts";
 import { type Background, createBackground } from "./queue.ts";
-import type { AppDeps, DevTools, Services } from "@/lib/services.ts";
+import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
+import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
 import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { readinessOf } from "@/routes/health/health.readiness.ts";
 
 /** What an instance is made of: the backends that `deps.ts` opens, or those of a test. */
-export interface Parts {
+interface Parts {
   services: Services;
   /** True when no other process can write to the store. */
   exclusive: boolean;

@@ -1,4 +1,5 @@
-import type { DevTools, Services } from "@/lib/services.ts";
+import type { DevTools } from "@/lib/http/app-deps.ts";
+import type { Services } from "@/lib/services.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { configuredRates } from "@/lib/ai/rates.ts";
@@ -17,7 +18,7 @@ import { createLiveText } from "@/lib/metering/live-text.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
@@ -39,7 +40,7 @@ export interface Instance {
 /** The name of the database file in the data folder, and of the simulated wallet's own. */
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
-export const WALLET_SEED = "simulated-wallet.seed";
+const WALLET_SEED = "simulated-wallet.seed";
 const SEED_BYTES = 32;
 
 /** env → the real or simulated adapters. The only file that names them. @throws DataDirError, StoreError */

@@ -141,7 +141,7 @@ export const ENV_DEFAULTS: Readonly<Record<string, string | null>> = Object.from
 export type Env = ReturnType<typeof grouped>;
 
 /** Where payments go. */
-export type LightningSettings =
+type LightningSettings =
   | { kind: "simulated" }
   | { kind: "lnbits"; url: string; invoiceKey: string; adminKey?: string; devPayerKey?: string; webhookUrl?: string };
 

@@ -6,7 +6,7 @@ import { sleep, systemClock } from "@/lib/clock.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { createLogger } from "@/lib/http/logger-pino.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import { VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */

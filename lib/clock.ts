@@ -25,6 +25,9 @@ export const systemClock: Clock = {
   },
 };
 
+/** The UTC day of a time (ms since the epoch), as `2026-11-21`. */
+export const utcDay = (now: number): string => new Date(now).toISOString().slice(0, 10);
+
 /** Resolves after `ms` milliseconds of `clock`, or at once when `signal` aborts. Never rejects. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

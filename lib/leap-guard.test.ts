@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createLeapingClock } from "@/tests/harness/fake-world.ts";
-import { collectingLogger } from "./http/logger.ts";
+import { collectingLogger } from "./logger.ts";
 import { createLeapGuard } from "./leap-guard.ts";
 
 const HOUR = 3_600_000;

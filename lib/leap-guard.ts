@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import type { Logger } from "./http/logger.ts";
+import type { Logger } from "./logger.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -1,23 +1,14 @@
 import type { Model } from "./ai/port.ts";
 import type { BtcPriceFeed } from "./btc-price/port.ts";
 import type { Clock } from "./clock.ts";
-import type { OneAtATime } from "./tasks/idempotency.ts";
 import type { IdentityTokens } from "./identity/identity-token.ts";
 import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
-import type { Logger } from "./http/logger.ts";
-import type { Payouts } from "./payments/payouts.ts";
-import type { Queue } from "./tasks/queue.ts";
+import type { Logger } from "./logger.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
-import type { CheckedTokens } from "./sessions/tokens.ts";
-import type { UsedSessions } from "./sessions/open.ts";
-import type { Chats } from "@/lib/sessions/chats.ts";
-import type { SessionRequests } from "./sessions/requests.ts";
-import type { Settlements } from "./payments/settlements.ts";
-import type { Invoice } from "./payments/invoices.rows.ts";
 import type { FreeTier } from "./free-tier/pool.rows.ts";
 
 /** The operator's figures that rules and handlers need; sats, ms and USD as named. */
@@ -76,38 +67,6 @@ export interface Services {
   ratesFor(model: string): Promise<Rates>;
 }
 
-/** What a handler finds in `c.get("deps")`. */
-export interface AppDeps extends Services {
-  queue: Queue;
-  settlements: Settlements;
-  payouts: Payouts;
-  sessionRequests: SessionRequests;
-  chats: Chats;
-  /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */
-  usedSessions: UsedSessions;
-  /** Macaroons that were checked before. */
-  checkedTokens: CheckedTokens;
-  oneAtATime: OneAtATime;
-  version: string;
-  readiness(): Promise<Readiness>;
-}
-
-/** What the development routes use: never there in production. */
-export interface DevTools {
-  /** True where real money or a real model is behind them: then only this machine itself may call. */
-  localOnly: boolean;
-  /** Pays one of our own invoices, or says why not. One that is paid already counts as paid. */
-  pay(invoice: Invoice): Promise<DevPayment>;
-  /** An invoice of an imaginary payer (simulated wallet only). */
-  payerInvoice?: (amountSats: number) => Promise<{ paymentRequest: string; paymentHash: string }>;
-}
-
-export type DevPayment =
-  | { outcome: "paid"; preimage: string | null }
-  | { outcome: "expired" }
-  | { outcome: "refused"; reason: string };
-
-export interface Readiness {
-  ready: boolean;
-  checks: Record<string, { ok: boolean; detail?: string } & Record<string, unknown>>;
-}
+/** Which backends are simulated: every answer about what they made says so. */
+export const simulatedParts = ({ wallet, model }: Pick<Services, "wallet" | "model">): string[] =>
+  [wallet.simulated && "lightning", model.simulated && "model"].filter((name) => name !== false);

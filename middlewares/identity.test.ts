@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { createRouter } from "@/lib/http/create-app.ts";
-import { onError } from "@/lib/http/errors.ts";
+import { onError } from "@/lib/http/on-error.ts";
 import { MALLORY } from "@/tests/fixtures/nostr/sign.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith } from "@/tests/harness/keys.ts";

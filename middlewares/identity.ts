@@ -1,5 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppEnv } from "@/lib/http/app-env.ts";
 import { unauthorized } from "@/lib/http/errors.ts";
 import { identify, identityConflict, keyOfToken } from "@/lib/identity/identity.ts";

@@ -1,8 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { npubEncode } from "nostr-tools/nip19";
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppEnv } from "@/lib/http/app-env.ts";
-import { ApiError, tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { tokenRefused } from "@/lib/http/spending.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
 import { parseAuthorization } from "@/lib/l402/credential.ts";
 import { caveatsOf, type VerifiedToken, verifyToken } from "@/lib/sessions/tokens.ts";
@@ -11,7 +12,7 @@ import { getSession } from "@/lib/sessions/sessions.rows.ts";
 import { identityOf } from "./identity.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
-export interface L402Options {
+interface L402Options {
   capability: Capability;
   /** Counts challenges by address; null: no limit. */
   limiter: RateLimiter | null;
@@ -49,10 +50,7 @@ export function l402({ capability, limiter, sessionInPath }: L402Options): Middl
       capability,
       deps.clock.now(),
     );
-    if (!verified.ok) {
-      const { status, code, message: publicMessage, details } = verified;
-      throw new ApiError({ status, code, publicMessage, details });
-    }
+    if (!verified.ok) throw tokenRefused(verified);
     if (path !== null && path !== verified.token.session) {
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
     }

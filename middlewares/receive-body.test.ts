@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { systemClock } from "@/lib/clock.ts";
 import { createApp, createRouter, mount } from "@/lib/http/create-app.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { BODY_LIMITS, type BodyLimits, dropUnread, receiveBody } from "./receive-body.ts";
 
 /** A server that answers with how many bytes came; `/hold` answers when `release` is called. */

@@ -1,6 +1,6 @@
 import type { AppMiddleware } from "@/lib/http/create-app.ts";
 import { newHandle, type Random } from "@/lib/ids.ts";
-import { withFields } from "@/lib/http/logger.ts";
+import { withFields } from "@/lib/logger.ts";
 import { peerAddress, type TrustedProxies } from "./client-address.ts";
 
 /**

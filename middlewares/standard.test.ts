@@ -4,7 +4,7 @@ import { systemClock } from "@/lib/clock.ts";
 import { createApp, createRouter, mount } from "@/lib/http/create-app.ts";
 import { errorSchema } from "@/lib/http/errors.ts";
 import { systemRandom } from "@/lib/ids.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { parseTrustedProxies } from "./client-address.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { MAX_BODY_BYTES, MAX_CHAT_BODY_BYTES } from "./receive-body.ts";

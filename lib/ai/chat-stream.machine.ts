@@ -20,7 +20,7 @@ export type ChatStreamEvent =
 /** Why an answer is not whole, if it was not simply cut. */
 export type Broken = { why: "error"; said: SaidError } | { why: "not_a_chunk" | "finish_reason" };
 
-export interface ChatStream {
+interface ChatStream {
   /** @returns what these bytes have completed, in order. */
   push(bytes: Uint8Array): ChatStreamEvent[];
   /** The body is over, in order or not: an answer that has neither finished nor broken until then is cut. */

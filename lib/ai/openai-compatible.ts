@@ -19,7 +19,7 @@ import { providerError, refusedByProvider, withText } from "./provider-error.ts"
 import { createUsageMeter } from "./usage.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS, parseVerdictText, VERDICT_JSON_SCHEMA } from "./verdict.ts";
 
-export interface OpenAiCompatibleModelOptions {
+interface OpenAiCompatibleModelOptions {
   /** With the version, e.g. `http://127.0.0.1:11434/v1`; `/chat/completions` is added. */
   baseURL: string;
   /** Sent as `Authorization: Bearer …`; most local servers want none. */

@@ -1,7 +1,7 @@
 import { ModelError, type ModelErrorKind, type Usage, type WorkResult } from "./port.ts";
 
 /** What a provider said when it did not do the call. Nothing of `message` is repeated: it may quote the prompt. */
-export interface ProviderRefusal {
+interface ProviderRefusal {
   /** Words for messages, e.g. "the model provider". */
   provider: string;
   /** HTTP status; undefined for an error inside an answer that began as a success. */
@@ -142,7 +142,7 @@ export function withText(provider: string, result: WorkResult): WorkResult {
  * What `retry-after-ms` or `retry-after` (seconds or an HTTP date, RFC 9110 §10.2.3) asks for, in milliseconds from
  * `nowMs`; at most an hour, so that no provider can park paid work for days. Undefined when absent or not understood.
  */
-export function retryAfterMs(headers: Headers | undefined, nowMs: number): number | undefined {
+function retryAfterMs(headers: Headers | undefined, nowMs: number): number | undefined {
   const inMs = headers?.get("retry-after-ms")?.trim();
   const given = headers?.get("retry-after")?.trim();
   let wait: number;

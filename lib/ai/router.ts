@@ -1,7 +1,7 @@
 import { isLocalModel } from "./model-name.ts";
 import { type ChatInput, type EvaluateInput, type Model, ModelError, type WorkInput } from "./port.ts";
 
-export interface ModelRouter extends Model {
+interface ModelRouter extends Model {
   /** The adapter that would be asked; undefined for a local model when none is configured. */
   adapterFor(model: string): Model | undefined;
 }

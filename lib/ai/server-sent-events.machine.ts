@@ -4,7 +4,7 @@ export interface ServerSentEvent {
   data: string;
 }
 
-export interface EventParser {
+interface EventParser {
   /** @returns the events that this piece of the text has completed. */
   push(text: string): ServerSentEvent[];
   /** The text is over. @returns the event whose blank line is missing, if there is one. */

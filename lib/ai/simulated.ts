@@ -36,7 +36,7 @@ export const REFUSED_PHRASES: readonly string[] = [
 ];
 
 /** Longest delay of `[slow:MS]`, in milliseconds. */
-export const SLOW_MAX_MS = 60_000;
+const SLOW_MAX_MS = 60_000;
 
 const PHRASE_PATTERNS = REFUSED_PHRASES.map((phrase) => ({
   phrase,
@@ -61,7 +61,7 @@ export type SimulatedFault =
   | { kind: "delay"; ms: number };
 
 /** What a test makes the next call that writes text do. Pieces are words with the blanks behind them. */
-export type SimulatedTextFault =
+type SimulatedTextFault =
   | SimulatedFault
   /** Breaks off with a passing error after so many pieces, which it has used. */
   | { kind: "break"; afterPieces: number }
@@ -75,7 +75,7 @@ export interface SimulatedFaults {
   chat?: SimulatedTextFault[];
 }
 
-export interface SimulatedModelOptions {
+interface SimulatedModelOptions {
   clock: Clock;
   /** For tests; each call takes the first fault of its method. */
   faults?: SimulatedFaults;

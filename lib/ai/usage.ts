@@ -14,7 +14,7 @@ export function estimatedUsage(input: string, output: string): Usage {
 }
 
 /** Adds up what a call has used while its answer is being written. */
-export interface UsageMeter {
+interface UsageMeter {
   /** The answer so far. */
   readonly text: string;
   add(piece: string): void;

@@ -2,13 +2,13 @@ import { z } from "zod";
 import { firstCharacters } from "./usage.ts";
 
 /** A verdict without its usage. */
-export interface Verdict {
+interface Verdict {
   accepted: boolean;
   reason: string;
 }
 
 /** Longest reason a payer sees, in characters (port.ts). */
-export const REASON_MAX_CHARS = 500;
+const REASON_MAX_CHARS = 500;
 
 /** Output limit of an evaluation, in tokens: room for the reason the schema allows, in any script. */
 export const EVALUATION_MAX_OUTPUT_TOKENS = 400;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createBtcPriceFeed } from "./feed.ts";
 import type { BtcPriceSource } from "./port.ts";

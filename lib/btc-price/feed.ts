@@ -1,9 +1,9 @@
 import { type Clock, sleep, withDeadline } from "@/lib/clock.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import type { BtcPrice, BtcPriceFeed, BtcPriceSource } from "./port.ts";
 import { priceOf } from "./price.rules.ts";
 
-export interface BtcPriceFeedOptions {
+interface BtcPriceFeedOptions {
   /** All are asked at once; `price.rules.ts` says what of their answers counts. */
   sources: readonly BtcPriceSource[];
   clock: Clock;
@@ -17,7 +17,7 @@ export interface BtcPriceFeedOptions {
   timeoutMs?: number;
 }
 
-export interface RefreshingFeed extends BtcPriceFeed {
+interface RefreshingFeed extends BtcPriceFeed {
   /** Refreshes now, then `refreshMs` after each round, in the background. Another call changes nothing. */
   start(): void;
   /** Ends a round under way and every later one, for good. */

@@ -7,7 +7,7 @@ const JUMP = 0.2;
 const AGREEMENT = 0.02;
 
 /** What one source answered. */
-export interface Quote {
+interface Quote {
   source: string;
   usd: number;
 }

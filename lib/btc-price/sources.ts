@@ -21,7 +21,7 @@ const KRAKEN = z.object({
   result: z.record(z.string().regex(/^X?XBTZ?USD$/), z.object({ c: z.tuple([decimal], z.unknown()) })),
 });
 
-export interface SourceOptions {
+interface SourceOptions {
   /** The whole address; answers must have the source's shape. */
   url: string;
   fetch?: typeof fetch;

@@ -1,5 +1,6 @@
 import type { Key, Tx } from "@/lib/store/store.ts";
-import { dayEnd, utcDay } from "@/lib/free-tier/free-tier.rules.ts";
+import { utcDay } from "@/lib/clock.ts";
+import { dayEnd } from "@/lib/free-tier/free-tier.rules.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
 import { countDemo, type Counted, HOUR_MS } from "./demo.rules.ts";
 

@@ -7,7 +7,7 @@ export const DEMO_OUTPUT_TOKENS = 150;
 export const HOUR_MS = 3_600_000;
 
 /** What is taken of both limits: when this address was served in the last hour, and how many everybody got today. */
-export interface DemoUse {
+interface DemoUse {
   /** ms since the epoch, oldest first. */
   times: readonly number[];
   usedToday: number;

@@ -4,7 +4,7 @@ import { mostTokens } from "@/lib/ai/tokens.rules.ts";
 import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import { OPERATOR, REVENUE } from "@/lib/ledger/accounts.ts";
 import { demoAnswer } from "@/lib/ledger/postings.ts";
-import { MAX_SATS } from "@/lib/ledger/sats.rules.ts";
+import { MAX_SATS } from "@/lib/sats.rules.ts";
 import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import { type Books, close } from "@/lib/metering/metering.ts";
 import { estimateInputTokens } from "@/lib/metering/pricing.rules.ts";

@@ -6,7 +6,8 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { dailyBudget, dayEnd, decide, type FreeTierConfig, poolCredit, subsidyOf, utcDay } from "./free-tier.rules.ts";
+import { utcDay } from "@/lib/clock.ts";
+import { dailyBudget, dayEnd, decide, type FreeTierConfig, poolCredit, subsidyOf } from "./free-tier.rules.ts";
 import type { Tier } from "@/lib/identity/trust.rules.ts";
 
 /** The defaults of economy.md §7. */

@@ -22,8 +22,6 @@ export type Decision =
 
 const DAY_MS = 86_400_000;
 
-/** The UTC day of a time, `2026-11-21`: budgets belong to one. */
-export const utcDay = (now: number): string => new Date(now).toISOString().slice(0, 10);
 /** When the day of `now` ends (ms since the epoch). */
 export const dayEnd = (now: number): number => (Math.floor(now / DAY_MS) + 1) * DAY_MS;
 

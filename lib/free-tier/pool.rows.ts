@@ -1,3 +1,4 @@
+import { utcDay } from "@/lib/clock.ts";
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import {
@@ -8,7 +9,6 @@ import {
   type FreeTierConfig,
   poolCredit as shareOf,
   subsidyOf,
-  utcDay,
 } from "./free-tier.rules.ts";
 import { type Account, POOL, type RevenueAccount } from "@/lib/ledger/accounts.ts";
 import { nonZero, poolCredit, poolSeed, subsidy as subsidyPosting, subsidyReturned } from "@/lib/ledger/postings.ts";
@@ -76,7 +76,7 @@ const SUBSIDY_MS = 6 * 3_600_000;
 /** Budgets and day totals are kept this long after their day (ms). */
 const KEPT_MS = 7 * 86_400_000;
 
-export const subsidyKey = (id: string): Key => ["subsidy", id];
+const subsidyKey = (id: string): Key => ["subsidy", id];
 export const budgetKey = (pubkey: string, day: string): Key => ["budget", pubkey, day];
 export const subsidizedKey = (day: string): Key => ["subsidized", day];
 
@@ -107,7 +107,7 @@ export async function subsidizedToday(reader: Reader, now: number): Promise<numb
   return (await reader.get<BudgetRow>(subsidizedKey(utcDay(now))))?.usedSats ?? 0;
 }
 
-export const adviceKey = (pubkey: string): Key => ["advice", pubkey];
+const adviceKey = (pubkey: string): Key => ["advice", pubkey];
 
 /** Help that a key was advised on invoices it has neither paid nor let expire (sats). */
 export async function openAdvice(reader: Reader, pubkey: string): Promise<number> {

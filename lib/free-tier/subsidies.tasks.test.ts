@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { jobAccount, reservedAccount } from "@/lib/ledger/accounts.ts";
 import type { Tx } from "@/lib/store/store.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { createQueue } from "@/lib/tasks/queue.ts";
 import { closeSubsidy, type FreeTier, getSubsidy, poolBalance, seedPool, takeSubsidy, usedToday } from "./pool.rows.ts";
 import { trustKey } from "@/lib/identity/trust.rows.ts";

@@ -1,5 +1,5 @@
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
-import type { Logger } from "./logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 
 /**
  * What every handler finds in its context. `D` is what this router needs of the instance: a domain names its own small

@@ -1,5 +1,5 @@
 /** Claiming a refund over HTTP: what jobs and sessions share. */
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "./app-deps.ts";
 import { badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
 import { type EventWait, waitForEvent } from "@/lib/store/events.ts";
 import type { StoredEvent } from "@/lib/store/store.ts";
@@ -16,7 +16,7 @@ const PAYOUT_WAIT_MS = 10_000;
 
 type ClaimDeps = Pick<AppDeps, "store" | "clock" | "payouts">;
 
-export interface ClaimBody {
+interface ClaimBody {
   refundState: "paid" | "paying";
   refundPaymentHash: string;
   refundAmountSats: number;
@@ -189,7 +189,7 @@ function checkRouteFee({ routeHints }: DecodedInvoice, owed: Owed, payout: Payou
 }
 
 /** 409: this refund was claimed, or its time is over. */
-export function alreadyClaimed(refund: Refund) {
+function alreadyClaimed(refund: Refund) {
   const details = { refundState: refund.state, refundPaymentHash: refund.payout?.paymentHash ?? null };
   return refund.state === "expired"
     ? conflict(

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { configureOpenApi } from "./configure-open-api.ts";
 import { createApp, createRouter, mount } from "./create-app.ts";
 import { errorResponses } from "./errors.ts";
-import { collectingLogger } from "./logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 
 function build() {
   const app = createApp({ deps: {}, log: collectingLogger(), middlewares: [] });

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { HTTPException } from "hono/http-exception";
 import { type AppMiddleware, type AppRouteHandler, createApp, createRouter, mount } from "./create-app.ts";
 import { ApiError, conflict, errorResponses, errorSchema, paymentRequired } from "./errors.ts";
-import { collectingLogger } from "./logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 
 interface EchoDeps {
   prefix: string;

@@ -2,9 +2,10 @@ import { OpenAPIHono, type RouteConfig, type RouteHandler } from "@hono/zod-open
 import type { MiddlewareHandler } from "hono";
 import { getPathNoStrict } from "hono/utils/url";
 import type { AppEnv } from "./app-env.ts";
-import { onError, onNotFound, validationHook } from "./errors.ts";
+import { validationHook } from "./errors.ts";
+import { onError, onNotFound } from "./on-error.ts";
 import { createKnownPaths, type KnownPaths } from "./known-paths.ts";
-import type { Logger } from "./logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 
 export type { AppEnv };
 

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { createApp } from "./create-app.ts";
 import { StoreError } from "@/lib/store/types.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { collectingLogger } from "./logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import {
   ApiError,
   badRequest,

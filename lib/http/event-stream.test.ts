@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createApp, createRouter, mount } from "./create-app.ts";
 import { createEventStreams, type EventSource } from "./event-stream.ts";
-import { collectingLogger } from "./logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 
 /** `GET /:topic` streams until `end`; `x-from` says who asks. */
 function build(limits = { all: 4, address: 3, topic: 2 }) {

@@ -6,7 +6,7 @@ import { tooManyRequests, unavailable } from "./errors.ts";
 import { createShares } from "./shares.ts";
 
 /** Streams that may be open at a time: in all, from one address, and about one topic (a job). */
-export const STREAM_LIMITS = { all: 1_000, address: 20, topic: 5 };
+const STREAM_LIMITS = { all: 1_000, address: 20, topic: 5 };
 
 /** A line now and then keeps proxies from closing a quiet stream (ms). */
 const KEEP_ALIVE_MS = 15_000;
@@ -28,7 +28,7 @@ export interface EventSource {
   end(): void;
 }
 
-export interface EventStreams {
+interface EventStreams {
   /**
    * Answers with the events of a source until it ends, the client leaves, or takes nothing for ten seconds.
    * @param topic what it is about: each has a share

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { LogFields, LogLevel } from "./logger.ts";
+import type { LogFields, LogLevel } from "@/lib/logger.ts";
 
 const JOB_ID = "0123456789abc-" + "0f".repeat(16);
 

@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { allowedFields, eachLevel, type Logger, type LogLevel, MAX_TEXT, withoutSecrets } from "./logger.ts";
+import { allowedFields, eachLevel, type Logger, type LogLevel, MAX_TEXT, withoutSecrets } from "@/lib/logger.ts";
 
 /**
  * One JSON line per call, by pino, to standard output: `{ "level", "time" (ISO 8601), "msg", …fields }`.

@@ -1,7 +1,7 @@
 /** Errors below /api/v1 have the shape that OpenAI's clients read (wire.md §4). */
 
 /** The body of an error as OpenAI's clients expect it; `requestId` and `details` are ours beside it. */
-export interface OpenAiErrorBody {
+interface OpenAiErrorBody {
   error: {
     message: string;
     type: string;

@@ -1,5 +1,5 @@
 /** What several callers hold at the same time, with the same limit for each of them. */
-export interface Shares {
+interface Shares {
   /** @returns false, and nothing is taken, when `key` would then hold more than the limit. */
   take(key: string, amount: number): boolean;
   give(key: string, amount: number): void;

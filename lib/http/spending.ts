@@ -3,25 +3,33 @@ import type { Context } from "hono";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
 import type { Quote } from "@/lib/metering/quote.rules.ts";
-import type { AppDeps } from "@/lib/services.ts";
 import { depositFor, type DepositTerms, mostOutputTokens } from "@/lib/sessions/deposit.rules.ts";
 import type { NotBegun } from "@/lib/sessions/requests/ask.ts";
-import { caveatFailed, type VerifiedToken } from "@/lib/sessions/tokens.ts";
+import { caveatFailed, type TokenProblem, type VerifiedToken } from "@/lib/sessions/tokens.ts";
 import { type Challenge, challengeNew, challengeOf } from "@/lib/sessions/topups.ts";
-import { keyTaken } from "@/lib/tasks/idempotency.ts";
+import type { AppDeps } from "./app-deps.ts";
 import type { AppEnv } from "./app-env.ts";
-import { ApiError, badRequest, paymentRequired, tooManyRequests, unauthorized, unavailable } from "./errors.ts";
+import {
+  ApiError,
+  badRequest,
+  keyTaken,
+  paymentRequired,
+  tooManyRequests,
+  unauthorized,
+  unavailable,
+} from "./errors.ts";
 
 type RequestContext = Pick<Context<AppEnv<AppDeps>>, "get">;
 type Made = Extract<Challenge, { outcome: "challenge" }>;
 
+/** 401 for a token that is not good; 403 for a good one with a caveat that does not allow this. */
+export const tokenRefused = ({ code, message: publicMessage, details }: TokenProblem): ApiError =>
+  new ApiError({ status: code === "caveat_failed" ? 403 : 401, code, publicMessage, details });
+
 /** 403 unless the token may ask this model. @throws {ApiError} */
 export function allowModel(token: VerifiedToken, model: string): void {
   if (token.models === null || token.models.has(model)) return;
-  const { status, code, message: publicMessage, details } = caveatFailed("model", "does not allow this model", {
-    allowed: [...token.models],
-  });
-  throw new ApiError({ status, code, publicMessage, details });
+  throw tokenRefused(caveatFailed("model", "does not allow this model", { allowed: [...token.models] }));
 }
 
 /**
@@ -138,9 +146,7 @@ export async function notBegun(c: RequestContext, token: VerifiedToken, begun: N
       return failuresExhausted(begun.until - c.get("deps").clock.now());
     case "capped": {
       const { leftSats, priceSats } = begun;
-      const failed = caveatFailed("max_sats", "does not leave enough for this", { leftSats, priceSats });
-      const { status, code, message: publicMessage, details } = failed;
-      return new ApiError({ status, code, publicMessage, details });
+      return tokenRefused(caveatFailed("max_sats", "does not leave enough for this", { leftSats, priceSats }));
     }
     case "short":
       return await short(c, token, begun);

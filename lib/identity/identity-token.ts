@@ -20,7 +20,7 @@ export interface IdentityTokens {
   verify(token: string, now: number): VerifiedToken;
 }
 
-export type VerifiedToken =
+type VerifiedToken =
   | { ok: true; pubkey: string; expiresAt: number }
   | { ok: false; code: "malformed" | "expired" | "bad_signature" };
 

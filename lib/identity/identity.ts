@@ -2,11 +2,11 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
-import type { Services } from "@/lib/services.ts";
-import { unauthorized } from "@/lib/http/errors.ts";
+import type { Clock } from "@/lib/clock.ts";
 import { equalText, type Random } from "@/lib/ids.ts";
-import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
+import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import { checkNip98 } from "@/lib/nostr/nip98.ts";
+import type { IdentityTokens } from "./identity-token.ts";
 import { setExpiring } from "@/lib/tasks/expiring.ts";
 
 /** How long a sign-in challenge can be answered (ms). */
@@ -88,16 +88,30 @@ export interface IdentityCredentials {
   bytes: Uint8Array | null;
 }
 
-type IdentityDeps = Pick<Services, "store" | "clock" | "identityTokens" | "settings">;
+interface IdentityDeps {
+  store: Store;
+  clock: Clock;
+  identityTokens: IdentityTokens;
+  settings: { publicOrigin: string };
+}
+
+/** A credential that was shown and is not good. The message is for whoever sent it and holds nothing of it. */
+export class IdentityError extends Error {
+  override name = "IdentityError";
+  /** @param code stable: what programs compare. */
+  constructor(readonly code: string, message: string) {
+    super(message);
+  }
+}
 
 /**
  * The key that a request is from, hex; null when it shows none. In this order:
- * 1. tokens, which cost a hash: a wrong or expired one is 401, never "anonymous", or a typing error would be served to
+ * 1. tokens, which cost a hash: a wrong or expired one is refused, never "anonymous", or a typing error would be served to
  *    nobody and charged in full;
  * 2. a signed event (NIP-98), which costs a signature check;
  * 3. all of them name one key;
  * 4. that the event was not used before, last: only a good one is worth a row.
- * @throws {ApiError} 401
+ * @throws {IdentityError}
  */
 export async function identify(deps: IdentityDeps, given: IdentityCredentials): Promise<string | null> {
   const { store, clock, settings } = deps;
@@ -115,13 +129,13 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
       now,
     })
     : null;
-  if (signed && !signed.ok) throw unauthorized(signed.code, signed.message);
+  if (signed && !signed.ok) throw new IdentityError(signed.code, signed.message);
   if (signed) keys.add(signed.pubkey);
   if (keys.size > 1) throw identityConflict();
   if (signed) {
     const fresh = await store.transact((tx) => useOnce(tx, "event", signed.eventId, signed.validUntil));
     if (!fresh) {
-      throw unauthorized(
+      throw new IdentityError(
         "nip98_replayed",
         "This event was used before. Sign a new one; a random nonce tag keeps ids apart.",
       );
@@ -131,15 +145,15 @@ export async function identify(deps: IdentityDeps, given: IdentityCredentials): 
 }
 
 export const identityConflict = () =>
-  unauthorized("identity_conflict", "The request names two different keys. Send one of them.");
+  new IdentityError("identity_conflict", "The request names two different keys. Send one of them.");
 
-/** The key a token stands for. @throws {ApiError} 401 */
+/** The key a token stands for. @throws {IdentityError} */
 export function keyOfToken(deps: Pick<IdentityDeps, "identityTokens">, token: string, now: number): string {
   const verified = deps.identityTokens.verify(token, now);
   if (verified.ok) return verified.pubkey;
   throw verified.code === "expired"
-    ? unauthorized("identity_expired", "The nostr_token has expired. Sign in again.")
-    : unauthorized("identity_invalid", "The nostr_token is not valid here. Sign in again, or leave it out.");
+    ? new IdentityError("identity_expired", "The nostr_token has expired. Sign in again.")
+    : new IdentityError("identity_invalid", "The nostr_token is not valid here. Sign in again, or leave it out.");
 }
 
 /**

@@ -2,7 +2,7 @@
  * How far a public key is trusted (economy.md §7). Pure: a function of score, last seen, now and what happened. The record
  * changes with an interaction only; decay is never stored by itself, so it cannot be taken twice.
  */
-import { assertSats } from "@/lib/ledger/sats.rules.ts";
+import { assertSats } from "@/lib/sats.rules.ts";
 
 /** `anonymous` is who shows no key at all: no score stands for it. */
 export type Tier = "anonymous" | "new" | "established" | "trusted" | "elite";

@@ -19,8 +19,6 @@ export interface JobResult {
 }
 
 export const getJob = (reader: Reader, handle: string): Promise<Job | null> => reader.get<Job>(jobKey(handle));
-export const getResult = (reader: Reader, handle: string): Promise<JobResult | null> =>
-  reader.get<JobResult>(resultKey(handle));
 
 /** Everything a job's holder may see, in one read. */
 export async function readWhole(

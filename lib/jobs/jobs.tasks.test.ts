@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Job } from "./jobs.machine.ts";
-import { getResult } from "./jobs.rows.ts";
+import { readWhole } from "./jobs.rows.ts";
 import { countedTokens } from "@/lib/ai/tokens.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
@@ -101,7 +101,7 @@ Deno.test("work: broken off while somebody reads along it is complete and interr
     assert.deepEqual([state, interrupted, modelFaults.work.length], ["complete", true, 1], "not tried again");
     assert.deepEqual(costSheet?.usage, { inputTokens: 0, outputTokens: countedTokens(told), source: "estimated" });
     assert.equal(costSheet?.chargeSats, 1);
-    assert.equal((await getResult(world.store, offered.handle))?.text, told);
+    assert.equal((await readWhole(world.store, offered.handle))?.result?.text, told);
     await assertAudit(world);
   } finally {
     fake.discard();

@@ -4,7 +4,7 @@
  * A caveat is `key=value`; every key takes exactly one spelling of each value. A repeated key may only narrow (repeating it
  * unchanged is fine), and a caveat that is not understood refuses the token: its author wanted a limit nobody here keeps.
  */
-import { MAX_SATS } from "@/lib/ledger/sats.rules.ts";
+import { MAX_SATS } from "@/lib/sats.rules.ts";
 
 export type Capability = "jobs" | "chat";
 
@@ -28,7 +28,6 @@ export interface Permissions {
 
 /** Why a token is refused. `caveat` is the key, when there is one that can be named; the value is never repeated. */
 export type CaveatProblem = {
-  status: 401;
   code: "invalid_token" | "token_expired";
   message: string;
   caveat: string | null;
@@ -48,7 +47,7 @@ const KEY = /^[a-z][a-z0-9_]{0,63}$/;
 /**
  * Reads the caveats of a token whose signature is right, in the order of the chain.
  * @param nowSeconds unix seconds; -Infinity leaves it to {@link expired} to say whether its time is over.
- * @returns a problem with the status 401 and what to say; `token_expired` only for a token that is otherwise sound.
+ * @returns a problem with what to say; `token_expired` only for a token that is otherwise sound.
  */
 export function readCaveats(
   caveats: readonly string[],
@@ -193,11 +192,10 @@ const MESSAGES: Record<Exclude<Reading, "fine"> | "shapeless" | "missing", strin
 
 function invalid(reason: keyof typeof MESSAGES, caveat: string | null): CaveatProblem {
   const named = caveat === null ? "" : ` (${caveat})`;
-  return { status: 401, code: "invalid_token", message: MESSAGES[reason] + named, caveat };
+  return { code: "invalid_token", message: MESSAGES[reason] + named, caveat };
 }
 
 const EXPIRED: CaveatProblem = {
-  status: 401,
   code: "token_expired",
   message: "The token has expired. Pay for a new one, or use the one this was narrowed from.",
   caveat: "timmy_valid_until",

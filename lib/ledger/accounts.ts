@@ -3,11 +3,11 @@
 /** Earned, by what for: evaluations of jobs, their work (and the demo's), what sessions ask. */
 export type RevenueAccount = "revenue:eval" | "revenue:work" | "revenue:session";
 /** An account that belongs to one record, named by that record's handle or id. */
-export type JobAccount = `job:${string}`;
-export type SessionAccount = `session:${string}`;
-export type ReservedAccount = `reserved:${string}`;
-export type RefundAccount = `refund:${string}`;
-export type RecordAccount = JobAccount | SessionAccount | ReservedAccount | RefundAccount;
+type JobAccount = `job:${string}`;
+type SessionAccount = `session:${string}`;
+type ReservedAccount = `reserved:${string}`;
+type RefundAccount = `refund:${string}`;
+type RecordAccount = JobAccount | SessionAccount | ReservedAccount | RefundAccount;
 export type Account = "lightning" | "operator" | "pool" | "fees:routing" | RevenueAccount | RecordAccount;
 
 /** Minus what the wallet took in through this program: −balance is what the wallet owes to the ledger. */

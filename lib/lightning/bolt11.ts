@@ -33,7 +33,7 @@ export interface DecodedInvoice {
 }
 
 /** `malformed`: not a valid invoice at all. `unsupported`: maybe valid, but nothing we can or want to pay. */
-export type InvoiceErrorCode = "malformed" | "unsupported";
+type InvoiceErrorCode = "malformed" | "unsupported";
 
 /** Why an invoice was not accepted. The message is meant for the person who sent it and quotes nothing of it. */
 export class InvoiceError extends Error {

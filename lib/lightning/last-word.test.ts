@@ -8,7 +8,8 @@ import { rememberLastWord } from "./last-word.ts";
 import { payment } from "./lightning.contract.ts";
 import { createLnbitsWallet } from "./lnbits.ts";
 import type { Wallet } from "./port.ts";
-import { createSimulatedWallet, type SimulatedFaults } from "./simulated.ts";
+import { createSimulatedWallet } from "./simulated.ts";
+import type { SimulatedFaults } from "./simulated-faults.ts";
 import { startFakeLnbits } from "./testing/fake-lnbits.ts";
 import { memoryStore } from "./testing/memory-store.ts";
 

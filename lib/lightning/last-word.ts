@@ -4,7 +4,7 @@ import type { PaymentState, Wallet } from "./port.ts";
 /** While the last word is a failure, readiness lets the wallet be asked again, no more often than this (ms). */
 const ASK_AGAIN_MS = 5_000;
 
-export interface HeardWallet {
+interface HeardWallet {
   wallet: Wallet;
   /** Why the last call that received, or the last one that paid, got no usable answer; null when both did. */
   lastError(): string | null;

@@ -1,9 +1,30 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
 import { z } from "zod";
-import { type Clock, sleep } from "@/lib/clock.ts";
+import type { Clock } from "@/lib/clock.ts";
 import { type Random, systemRandom } from "@/lib/ids.ts";
-import { type DecodedInvoice, decodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import { decodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
+import {
+  type Answer,
+  Balance,
+  causeOf,
+  Created,
+  detailOf,
+  FeeReserve,
+  Hash,
+  invoiceState,
+  isNoSuchPayment,
+  messageOf,
+  ownRow,
+  parse,
+  paymentState,
+  read,
+  readBody,
+  redact,
+  Refusal,
+  Row,
+  Unanswered,
+} from "./lnbits-answers.ts";
+import { watchSocket } from "./lnbits-socket.ts";
 import {
   type CreatedInvoice,
   type InvoicePrefix,
@@ -14,9 +35,9 @@ import {
 } from "./port.ts";
 
 /** Where the adapter reports what an operator should know. Never gets a key, an invoice or a preimage. */
-export type LnbitsLog = (level: "info" | "warn", message: string, fields?: Record<string, string | number>) => void;
+type LnbitsLog = (level: "info" | "warn", message: string, fields?: Record<string, string | number>) => void;
 
-export interface LnbitsTimeouts {
+interface LnbitsTimeouts {
   /** Creating an invoice, asking for one, asking the balance (ms). */
   requestMs: number;
   /** Asking for an outgoing payment (ms). With LND behind it LNbits holds this answer up to 30 s. */
@@ -44,7 +65,7 @@ export interface LnbitsOptions {
   timeouts?: Partial<LnbitsTimeouts>;
 }
 
-export interface LnbitsWallet extends Wallet {
+interface LnbitsWallet extends Wallet {
   /**
    * The network of this wallet's invoices; if it has not made one yet, it makes one over 1 sat, shown to nobody.
    * @throws {WalletError}
@@ -58,54 +79,19 @@ const DEFAULT_TIMEOUTS: LnbitsTimeouts = {
   connectMs: 10_000,
   silentMs: 300_000,
 };
-const MAX_BODY_BYTES = 256 * 1024;
-const MAX_FRAME_LENGTH = 64 * 1024;
-/** A reconnect waits 0.5 s, then twice as long each time up to 30 s, less up to half of it at random. */
-const FIRST_RECONNECT_MS = 500;
-const LONGEST_RECONNECT_MS = 30_000;
-/** A socket that stood this long was a good one: the delays start small again (ms). */
-const STABLE_MS = 5_000;
 /**
  * How long a payment call whose answer was lost may still be under way to LNbits or inside it (ms): until then "there
  * is no such payment" proves nothing. Far above what proxies hold a request for.
  */
 const STRAY_CALL_MS = 600_000;
 const MAX_STRAY_CALLS = 10_000;
-/** Stands for a preimage LNbits did not tell though it says that the payment went through. */
-const UNTOLD_PREIMAGE = "0".repeat(64);
-
-const Hash = z.string().regex(/^[0-9a-f]{64}$/);
-/** A payment of LNbits: `amount` and `fee` in msat, the amount negative when it went out. */
-const Row = z.object({
-  payment_hash: Hash,
-  amount: z.number().int(),
-  fee: z.number().int(),
-  status: z.enum(["pending", "success", "failed"]),
-  preimage: z.string().nullish(),
-});
-type Row = z.infer<typeof Row>;
-const Created = z.object({ payment_hash: Hash, bolt11: z.string() });
-const Found = z.object({ paid: z.boolean(), details: Row });
-const FeeReserve = z.object({ fee_reserve: z.number().nonnegative() });
-const Balance = z.object({ balance: z.number() });
-const Refusal = z.object({ detail: z.unknown(), status: z.string().optional() });
-const Frame = z.object({ payment: z.object({ payment_hash: Hash, amount: z.number().positive() }) });
-
-interface Answer {
-  status: number;
-  /** Parsed JSON, or undefined when the body was not JSON. */
-  body: unknown;
-}
-
-/** No usable answer came. `message` is safe to log. */
-class Unanswered extends Error {}
 
 /**
  * A wallet of an LNbits server (API v1; bodies as LNbits 1.6.2 sends them), spoken to over HTTP and a websocket.
  *
  * - What LNbits tells about an invoice is believed only from the keyed `GET`, never from a websocket frame (anyone can
  *   push one) and never from a body without `details` (that is what a wrong key gets).
- * - LNbits' answers hold preimages of unpaid invoices: nothing of a body leaves this file but the fields of the port.
+ * - LNbits' answers hold preimages of unpaid invoices: nothing of a body leaves the adapter but the fields of the port.
  * - **Fees.** LNbits takes no fee limit per call; its own reserve (`LNBITS_RESERVE_FEE_MIN`,
  *   `LNBITS_RESERVE_FEE_PERCENT`) is the limit it hands to the node. `pay` asks for the reserve of the invoice first and
  *   sends nothing when it is above `maxFeeSats`; the fee really paid is reported.
@@ -368,75 +354,6 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
     return invoice.expiresAt <= clock.now() ? "the invoice has expired" : null;
   }
 
-  /** One websocket, until it closes, falls silent or `signal` aborts. */
-  function listen(
-    onHint: (paymentHash: string) => void,
-    signal: AbortSignal,
-    onOpen: () => void,
-  ): Promise<"closed" | "silent" | "aborted"> {
-    return new Promise((resolve) => {
-      const socket = new WebSocket(`${base.replace(/^http/, "ws")}/api/v1/ws/${invoiceKey}`);
-      let end: "closed" | "silent" | "aborted" = "closed";
-      let cancelTimer = () => {};
-      const close = (why: typeof end) => {
-        end = why;
-        cancelTimer();
-        // A peer that is gone never confirms the close: do not wait for it long.
-        cancelTimer = clock.after(1_000, finish);
-        socket.close();
-      };
-      const waitUntilSilent = () => {
-        cancelTimer();
-        cancelTimer = clock.after(timeouts.silentMs, () => close("silent"));
-      };
-      const onAbort = () => close("aborted");
-      function finish(): void {
-        cancelTimer();
-        signal.removeEventListener("abort", onAbort);
-        resolve(end);
-      }
-      signal.addEventListener("abort", onAbort, { once: true });
-      cancelTimer = clock.after(timeouts.connectMs, () => close("closed"));
-      socket.onopen = () => {
-        if (signal.aborted) return;
-        waitUntilSilent();
-        onOpen();
-      };
-      socket.onmessage = ({ data }) => {
-        if (signal.aborted || end !== "closed") return;
-        waitUntilSilent();
-        if (typeof data !== "string" || data.length > MAX_FRAME_LENGTH) return;
-        const frame = Frame.safeParse(parse(data));
-        if (frame.success) tell(onHint, frame.data.payment.payment_hash);
-      };
-      // An error is always followed by close.
-      socket.onclose = finish;
-    });
-  }
-
-  async function watch(
-    onHint: (paymentHash: string) => void,
-    signal: AbortSignal,
-    onState: (connected: boolean) => void = () => {},
-  ): Promise<void> {
-    let failures = 0;
-    while (!signal.aborted) {
-      let openedAt: number | null = null;
-      const end = await listen(onHint, signal, () => {
-        openedAt = clock.now();
-        tell(onState, true);
-      });
-      if (end === "silent") continue;
-      tell(onState, false);
-      if (end === "aborted") return;
-      failures = openedAt !== null && clock.now() - openedAt >= STABLE_MS ? 0 : failures + 1;
-      const delay = Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.max(0, failures - 1));
-      const jitter = (random.bytes(1)[0] ?? 0) / 512;
-      log("info", "LNbits' websocket is closed; reconnecting", { inMs: Math.round(delay * (1 - jitter)), failures });
-      await sleep(clock, delay * (1 - jitter), signal);
-    }
-  }
-
   return {
     name: "lnbits",
     simulated: false,
@@ -445,7 +362,13 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
     },
     createInvoice,
     lookupInvoice,
-    watch,
+    watch: (onHint, signal, onState) =>
+      watchSocket(
+        { url: `${base.replace(/^http/, "ws")}/api/v1/ws/${invoiceKey}`, clock, random, timeouts, log },
+        onHint,
+        signal,
+        onState,
+      ),
     pay,
     lookupPayment: (paymentHash) => findPayment(paymentHash, timeouts.paymentLookupMs),
 
@@ -463,105 +386,10 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
   };
 }
 
-function invoiceState(row: Row | null): InvoiceState {
-  if (!row) return { state: "unknown" };
-  if (row.status === "success") return { state: "settled", paidSats: Math.floor(row.amount / 1000) };
-  // LNbits marks an unpaid invoice failed when it has expired, or when FakeWallet forgot it.
-  return { state: row.status === "failed" ? "expired" : "open" };
-}
-
-function paymentState(row: Row): PaymentState {
-  if (row.status === "pending") return { state: "pending" };
-  if (row.status === "failed") return { state: "failed", reason: "LNbits says that the payment failed" };
-  const preimage = row.preimage ?? "";
-  const proves = /^[0-9a-f]{64}$/.test(preimage) && bytesToHex(sha256(hexToBytes(preimage))) === row.payment_hash;
-  // The fee is negative for a routed payment and positive inside LNbits; parts of a sat count as one.
-  return { state: "paid", preimage: proves ? preimage : UNTOLD_PREIMAGE, feeSats: Math.ceil(Math.abs(row.fee) / 1000) };
-}
-
-/** The row in the answer to `GET /payments/{hash}`, if it is about that hash, agrees with itself and is ours to see. */
-function ownRow(answer: Answer, paymentHash: string): Row | null {
-  const found = Found.safeParse(answer.body);
-  if (!found.success || found.data.details.payment_hash !== paymentHash) return null;
-  return found.data.paid === (found.data.details.status === "success") ? found.data.details : null;
-}
-
-/** LNbits' own 404; a proxy's has another body. */
-function isNoSuchPayment(answer: Answer): boolean {
-  return answer.status === 404 && Refusal.safeParse(answer.body).data?.detail === "Payment does not exist.";
-}
-
-function detailOf(answer: Answer): string {
-  const detail = Refusal.safeParse(answer.body).data?.detail;
-  return typeof detail === "string" ? detail : "no reason given";
-}
-
-/** Why `fetch` failed: Deno tells it in the error or in its cause, depending on the version. */
-function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "no reason given";
-  return error.cause instanceof Error ? error.cause.message : error.message;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Unanswered ? error.message : "LNbits gave no usable answer";
-}
-
-function read(paymentRequest: string): DecodedInvoice | InvoiceError {
-  try {
-    return decodeInvoice(paymentRequest);
-  } catch (error) {
-    if (error instanceof InvoiceError) return error;
-    throw error;
-  }
-}
-
-/** Calls a listener whose failure must not end the watch. */
-function tell<T>(listener: (value: T) => void, value: T): void {
-  try {
-    listener(value);
-  } catch {
-    // The listener's own affair: the reconciler finds what it missed.
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-async function readBody(response: Response, abort: AbortController): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) {
-      abort.abort();
-      throw new Unanswered(`LNbits' answer is longer than ${MAX_BODY_BYTES} bytes`);
-    }
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
 function baseUrl(text: string): string {
   const url = URL.parse(text);
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
     throw new Error("the LNbits address must look like https://host[:port][/path], without user, query or fragment");
   }
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
-}
-
-/** Takes keys, invoices, hashes and addresses out of a text from elsewhere, and cuts it short. */
-function redact(text: string, keys: readonly (string | undefined)[]): string {
-  let result = text;
-  for (const key of keys) if (key) result = result.replaceAll(key, "[key]");
-  return result
-    .replace(/(https?|wss?):\/\/[^\s)"']+/gi, "[address]")
-    .replace(/\bln(bc|tb|sb)[0-9a-z]{20,}/gi, "[invoice]")
-    .replace(/[0-9a-f]{64,}/gi, "[hash]")
-    .slice(0, 200);
 }

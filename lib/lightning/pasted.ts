@@ -1,5 +1,5 @@
 /** What people paste where a Lightning invoice belongs, told by its looks. */
-export interface Pasted {
+interface Pasted {
   /** Names it in an error code. */
   kind: "offer" | "lnurl" | "lightning_address" | "bitcoin_address" | "payment_hash";
   /** What it is, and what to send in its place. */

@@ -8,7 +8,8 @@ import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { decodeInvoice, encodeInvoice } from "./bolt11.ts";
 import { hashOf, payment, strange, walletContract, type WalletHarness } from "./lightning.contract.ts";
 import { WalletError } from "./port.ts";
-import { createSimulatedWallet, type SimStore, type SimulatedFaults } from "./simulated.ts";
+import { createSimulatedWallet, type SimStore } from "./simulated.ts";
+import type { SimulatedFaults } from "./simulated-faults.ts";
 import { memoryStore } from "./testing/memory-store.ts";
 
 const START = Date.UTC(2026, 0, 1);

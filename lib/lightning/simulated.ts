@@ -2,10 +2,12 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
+import { type Clock, withDeadline } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
+import { MAX_SATS } from "@/lib/sats.rules.ts";
 import { type DecodedInvoice, decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
 import { cheapestHintFeeMsat, type RouteHint } from "./route-hints.ts";
+import { answering, payPlan, planned, reasonOf, Refused, type SimulatedFaults, under } from "./simulated-faults.ts";
 import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
 
 /** What the simulated wallet needs of a store: every change is one transaction. `lib/store/store.ts` fits. */
@@ -18,41 +20,7 @@ export interface SimTx {
   set(key: readonly (string | number)[], value: { v: number }): void;
 }
 
-/**
- * Something that goes wrong, or is slow, in one call.
- * - `refuse`: the wallet says no and nothing happened (`pay`: `failed`).
- * - `lose`: the call never arrives: nothing happened, and the caller does not know (`pay`: `unknown`).
- * - `drop`: it happens, but the answer is lost: the caller does not know.
- * - `delay`: it happens after `ms` of the wallet's clock, or once `until` resolves.
- */
-export type Fault =
-  | { kind: "refuse" | "lose" | "drop" }
-  | { kind: "delay"; ms: number }
-  | { kind: "delay"; until: Promise<void> };
-
-/**
- * For outgoing payments also: `fail` (tried, and failed for good), `hold` (in flight until `releasePayment`), `lie` (in flight
- * as well, and called failed until then).
- */
-export type PayFault = Fault | { kind: "fail" } | { kind: "hold" } | { kind: "lie" };
-
-/** A fault for every call while it is set, or a function asked at each call. */
-export type FaultPlan<F> = F | (() => F | undefined);
-
-/** Set and cleared by a test at any time; `{}` is a wallet that works. */
-export interface SimulatedFaults {
-  createInvoice?: FaultPlan<Fault> | undefined;
-  lookupInvoice?: FaultPlan<Fault> | undefined;
-  balanceSats?: FaultPlan<Fault> | undefined;
-  lookupPayment?: FaultPlan<Fault> | undefined;
-  pay?: FaultPlan<PayFault> | undefined;
-  /** `hold`: a payment that arrives makes the invoice `held` until `releaseInvoice`. */
-  settle?: FaultPlan<{ kind: "hold" }> | undefined;
-  /** `lose`: the hint never comes. `twice`: it comes again. */
-  hints?: FaultPlan<{ kind: "lose" | "twice" }> | undefined;
-}
-
-export type PayInvoiceResult =
+type PayInvoiceResult =
   | { ok: true; preimage: string }
   | { ok: false; reason: "not-found" | "already-paid" | "expired" | "held" };
 
@@ -78,7 +46,7 @@ export interface SimulatedWallet extends Wallet {
   ): Promise<CreatedInvoice>;
 }
 
-export interface SimulatedWalletOptions {
+interface SimulatedWalletOptions {
   store: SimStore;
   /** 32 secret bytes, the same at every start. Node keys and preimages come from it and are stored nowhere. */
   seed: Uint8Array;
@@ -125,14 +93,7 @@ const paymentKey = (hash: string) => [ROOT, "payment", hash];
 
 const PREFIX = "lnbcrt";
 const NONCE_BYTES = 16;
-/** All the bitcoin there will ever be. */
-const MAX_SATS = 21_000_000 * 100_000_000;
 const HASH = /^[0-9a-f]{64}$/;
-
-/** Marks a `lose` or `drop` on its way to the caller. */
-class AnswerLost extends Error {}
-/** Marks a `refuse`. */
-class Refused extends Error {}
 
 /**
  * A wallet without a network behind it: real signed regtest invoices (`lnbcrt…`) with real preimages, a balance, and
@@ -182,33 +143,6 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     }, nodeKey(domain));
     const expiresAt = (createdAtSeconds + input.expirySeconds) * 1000;
     return { paymentRequest, paymentHash, expiresAt, createdAt: clock.now() };
-  }
-
-  /** Runs one call of the port under the fault planned for it. */
-  async function under<T>(fault: Fault | undefined, effect: () => Promise<T>): Promise<T> {
-    if (fault?.kind === "refuse") throw new Refused("the simulated wallet refuses");
-    if (fault?.kind === "lose") throw new AnswerLost("the simulated wallet was not reached");
-    if (fault?.kind === "delay") {
-      await ("until" in fault ? fault.until : new Promise<void>((resolve) => void clock.after(fault.ms, resolve)));
-    }
-    const result = await effect();
-    if (fault?.kind === "drop") throw new AnswerLost("the simulated wallet's answer was lost");
-    return result;
-  }
-
-  /** The same for methods that throw {@link WalletError}. */
-  async function answering<T>(fault: Fault | undefined, effect: () => Promise<T>): Promise<T> {
-    try {
-      return await under(fault, effect);
-    } catch (error) {
-      if (error instanceof WalletError) throw error;
-      if (error instanceof Refused) throw new WalletError(error.message, false);
-      throw new WalletError(
-        error instanceof AnswerLost ? error.message : "the simulated wallet's store did not answer",
-        true,
-        { cause: error },
-      );
-    }
   }
 
   const watchers = new Set<(paymentHash: string) => void>();
@@ -316,7 +250,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     prefix: PREFIX,
 
     createInvoice(input) {
-      return answering(planned(faults.createInvoice), async () => {
+      return answering(clock, planned(faults.createInvoice), async () => {
         const problem = problemWith(input);
         if (problem) throw new WalletError(problem, false);
         const nonce = bytesToHex(random.bytes(NONCE_BYTES));
@@ -329,7 +263,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
     },
 
     lookupInvoice(paymentHash) {
-      return answering(planned(faults.lookupInvoice), async (): Promise<InvoiceState> => {
+      return answering(clock, planned(faults.lookupInvoice), async (): Promise<InvoiceState> => {
         const row = await store.get<InvoiceRow>(invoiceKey(paymentHash));
         if (!row) return { state: "unknown" };
         if (row.state === "settled") return { state: "settled", paidSats: row.amountSats };
@@ -354,6 +288,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
 
     balanceSats() {
       return answering(
+        clock,
         planned(faults.balanceSats),
         async () => (await store.get<BalanceRow>(BALANCE))?.sats ?? 0,
       );
@@ -367,7 +302,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
           clock,
           input.timeoutMs,
           "paying",
-          under(inTheWay, () => send(input, outcome, calledFailed)),
+          under(clock, inTheWay, () => send(input, outcome, calledFailed)),
         );
       } catch (error) {
         if (error instanceof Refused) return await refusal(input.paymentHash, error.message);
@@ -377,7 +312,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
 
     async lookupPayment(paymentHash) {
       try {
-        return await under(planned(faults.lookupPayment), async (): Promise<PaymentState> => {
+        return await under(clock, planned(faults.lookupPayment), async (): Promise<PaymentState> => {
           const row = await store.get<PaymentRow>(paymentKey(paymentHash));
           if (!row) return { state: "unknown", reason: "the wallet has no record of this payment", absent: true };
           return await answerFor(paymentHash, row, store);
@@ -444,23 +379,6 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
 
 /** Whose node an invoice is of: the wallet's own, or the imaginary payer's. Each has secrets of its own. */
 type Domain = "own" | "external";
-
-function planned<F>(plan: FaultPlan<F> | undefined): F | undefined {
-  return typeof plan === "function" ? (plan as () => F | undefined)() : plan;
-}
-
-function payPlan(fault: PayFault | undefined): { outcome: PaymentRow["state"]; calledFailed?: true; inTheWay?: Fault } {
-  if (!fault) return { outcome: "paid" };
-  if (fault.kind === "fail") return { outcome: "failed" };
-  if (fault.kind === "hold") return { outcome: "pending" };
-  if (fault.kind === "lie") return { outcome: "pending", calledFailed: true };
-  return { outcome: "paid", inTheWay: fault };
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof DeadlineExceeded) return `the wallet did not answer within ${error.ms} ms`;
-  return error instanceof AnswerLost ? error.message : "the simulated wallet's store did not answer";
-}
 
 function problemWith(input: { amountSats: number; memo: string; expirySeconds: number }): string | null {
   if (!(Number.isSafeInteger(input.amountSats) && input.amountSats > 0 && input.amountSats <= MAX_SATS)) {

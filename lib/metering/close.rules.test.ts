@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Usage } from "@/lib/ai/port.ts";
-import { MAX_SATS } from "@/lib/ledger/sats.rules.ts";
+import { MAX_SATS } from "@/lib/sats.rules.ts";
 import {
   borneSats,
   costOf,

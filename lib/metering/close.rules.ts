@@ -6,7 +6,7 @@
  */
 import type { ModelErrorKind, Usage } from "@/lib/ai/port.ts";
 import type { TrustEvent } from "@/lib/identity/trust.rules.ts";
-import { assertSats } from "@/lib/ledger/sats.rules.ts";
+import { assertSats } from "@/lib/sats.rules.ts";
 import { price, satsOf } from "./pricing.rules.ts";
 import { costInput, evaluationUsd, type Quote } from "./quote.rules.ts";
 
@@ -62,7 +62,7 @@ export function unread(outcome: Outcome): Outcome {
 }
 
 /** What a request really cost: sats with one rounding, its parts in USD before margin for showing. */
-export interface Cost {
+interface Cost {
   sats: number;
   modelCostUsd: number;
   infraUsd: number;
@@ -112,7 +112,7 @@ function priced(
 }
 
 /** Where the satoshis of a request go. `paid + granted = charge + subsidy + refund + returned`, exactly. */
-export interface Shares {
+interface Shares {
   /** Earned from the payer. */
   chargeSats: number;
   /** Earned from the pool. */

@@ -42,7 +42,7 @@ export interface Payer {
 }
 
 /** What is metered: the record's own fields, as far as money goes. */
-export interface Metered extends Recipient {
+interface Metered extends Recipient {
   quote: Quote;
   /** Client address, under a name that tells nobody the address; null: not known. */
   caller: string | null;
@@ -69,13 +69,13 @@ export interface Books {
   feedsPool: boolean;
 }
 
-export interface MeteringTerms {
+interface MeteringTerms {
   freeTier: FreeTier;
   minOutputTokens: number;
   freeFailures: { satsPerHour: number };
 }
 
-export type Reserved =
+type Reserved =
   | {
     outcome: "reserved";
     reservedSats: number;

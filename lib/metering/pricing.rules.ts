@@ -1,5 +1,5 @@
 import { countCharacters } from "@/lib/ai/tokens.rules.ts";
-import { assertSats } from "@/lib/ledger/sats.rules.ts";
+import { assertSats } from "@/lib/sats.rules.ts";
 
 /** What a model costs, in USD per 1,000 tokens. */
 export interface Rates {

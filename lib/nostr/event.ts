@@ -20,9 +20,9 @@ export interface NostrEvent {
   sig: string;
 }
 
-export type VerifiedEvent = { ok: true; event: NostrEvent } | { ok: false; reason: EventFault };
+type VerifiedEvent = { ok: true; event: NostrEvent } | { ok: false; reason: EventFault };
 /** `malformed`: no event at all. `wrong_id`: changed after it was signed. `bad_signature`: not signed by its key. */
-export type EventFault = "malformed" | "wrong_id" | "bad_signature";
+type EventFault = "malformed" | "wrong_id" | "bad_signature";
 
 /** What signs in or authorises a request is far smaller. */
 const MAX_BYTES = 16_384;

@@ -29,7 +29,7 @@ export type Nip98Fault =
   | "nip98_id"
   | "nip98_signature";
 
-export type Nip98Result =
+type Nip98Result =
   | {
     ok: true;
     pubkey: string;

@@ -28,42 +28,28 @@ export type SignInFault =
   | "event_id"
   | "event_signature";
 
-export type SignIn =
+type SignIn =
   | { ok: true; pubkey: string; /** 64 hex digits. */ nonce: string }
-  | { ok: false; status: 400 | 401; code: SignInFault; message: string };
+  | { ok: false; code: SignInFault; message: string };
 
 /** NIP-42: what signers know as "authentication". */
 const RELAY_AUTH_KIND = 22_242;
 const MAX_SKEW_MS = 5 * 60_000;
 const NONCE = /^[0-9a-f]{64}$/;
 
-/** 400: the request contradicts itself or has no such form, and stays wrong. 401: well formed, but it proves nothing here and now. */
-const FAULTS: Record<SignInFault, { status: 400 | 401; message: string }> = {
-  pubkey_malformed: { status: 400, message: "pubkey must be 64 lower-case hex digits (not an npub)." },
-  event_malformed: { status: 400, message: "event is not a Nostr event: exactly the seven fields of NIP-01, signed." },
-  pubkey_mismatch: { status: 400, message: "pubkey is not the key of the event. Leave it out, or send the signer's." },
-  event_kind: { status: 400, message: "The event must be of kind 27235 (or 22242)." },
-  challenge_missing: {
-    status: 400,
-    message: 'The event holds no nonce: put the 64 hex digits in its content or in one ["challenge", nonce] tag.',
-  },
-  challenge_mismatch: {
-    status: 400,
-    message: "The event has several challenge tags, or its content is another nonce than its tag.",
-  },
-  event_time: {
-    status: 401,
-    message: "The event is more than five minutes old or ahead. Check your clock, ask for a new challenge and sign it.",
-  },
-  event_origin: {
-    status: 401,
-    message: 'The event was signed for another address: its "u" or "relay" tag is not this server.',
-  },
-  event_id: {
-    status: 401,
-    message: "The event was changed after it was signed: its id is not the hash of what it holds.",
-  },
-  event_signature: { status: 401, message: "The event's signature does not belong to its public key." },
+const MESSAGES: Record<SignInFault, string> = {
+  pubkey_malformed: "pubkey must be 64 lower-case hex digits (not an npub).",
+  event_malformed: "event is not a Nostr event: exactly the seven fields of NIP-01, signed.",
+  pubkey_mismatch: "pubkey is not the key of the event. Leave it out, or send the signer's.",
+  event_kind: "The event must be of kind 27235 (or 22242).",
+  challenge_missing:
+    'The event holds no nonce: put the 64 hex digits in its content or in one ["challenge", nonce] tag.',
+  challenge_mismatch: "The event has several challenge tags, or its content is another nonce than its tag.",
+  event_time:
+    "The event is more than five minutes old or ahead. Check your clock, ask for a new challenge and sign it.",
+  event_origin: 'The event was signed for another address: its "u" or "relay" tag is not this server.',
+  event_id: "The event was changed after it was signed: its id is not the hash of what it holds.",
+  event_signature: "The event's signature does not belong to its public key.",
 };
 
 /**
@@ -88,10 +74,7 @@ export function readSignIn(request: SignInRequest): SignIn {
 }
 
 const FAULT_OF = { malformed: "event_malformed", wrong_id: "event_id", bad_signature: "event_signature" } as const;
-const refuse = (code: SignInFault, more = ""): SignIn => {
-  const { status, message } = FAULTS[code];
-  return { ok: false, status, code, message: message + more };
-};
+const refuse = (code: SignInFault, more = ""): SignIn => ({ ok: false, code, message: MESSAGES[code] + more });
 
 function nonceOf(
   event: NostrEvent,

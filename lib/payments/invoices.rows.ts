@@ -44,7 +44,7 @@ export const invoiceBody = ({ paymentRequest, amountSats, paymentHash, expiresAt
 export const invoiceKey = (paymentHash: string): Key => ["invoice", paymentHash];
 /** Invoices the reconciler still asks the wallet about, oldest expiry first. */
 export const OPEN_INVOICES: Key = ["open_invoice"];
-export const openInvoiceKey = (invoice: Pick<Invoice, "expiresAt" | "paymentHash">): Key => [
+const openInvoiceKey = (invoice: Pick<Invoice, "expiresAt" | "paymentHash">): Key => [
   ...OPEN_INVOICES,
   invoice.expiresAt,
   invoice.paymentHash,

@@ -1,7 +1,7 @@
 import type { Clock } from "@/lib/clock.ts";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import type { PaymentState, PaymentWallet } from "@/lib/lightning/port.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import type { LeapGuard } from "@/lib/leap-guard.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { nonZero } from "@/lib/ledger/postings.ts";
@@ -59,7 +59,7 @@ export interface Payouts {
   expiryTask: TaskSpec;
 }
 
-export interface PayoutsOptions {
+interface PayoutsOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
   clock: Clock;

@@ -12,7 +12,7 @@ import {
 } from "@/lib/ledger/postings.ts";
 import { maxFeeReserve, splitFee } from "./fees.rules.ts";
 
-export type RefundState = "pending" | "paying" | "paid" | "expired";
+type RefundState = "pending" | "paying" | "paid" | "expired";
 
 /** One attempt to pay a refund out, named by the payment hash of the payer's invoice. */
 export interface Payout {
@@ -29,7 +29,7 @@ export interface Payout {
 }
 
 /** A payout that the wallet said had failed. */
-export type FailedPayout = Omit<Payout, "paymentRequest" | "doubtfulAt">;
+type FailedPayout = Omit<Payout, "paymentRequest" | "doubtfulAt">;
 
 export interface Refund {
   v: 1;
@@ -123,7 +123,7 @@ export function payoutClaimed(
 }
 
 /** What the wallet says of a payment that left. */
-export interface Sent {
+interface Sent {
   paymentHash: string;
   preimage: string;
   feeSats: number;

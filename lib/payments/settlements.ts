@@ -1,7 +1,7 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import { type InvoiceState, type InvoiceWallet, WalletError } from "@/lib/lightning/port.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import type { LeapGuard } from "@/lib/leap-guard.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
@@ -36,7 +36,7 @@ export interface Settlements {
   status(): { pushConnected: boolean; openInvoices: number; lastWalletError: string | null };
 }
 
-export interface SettlementsOptions {
+interface SettlementsOptions {
   store: Store;
   wallet: InvoiceWallet;
   clock: Clock;

@@ -1,7 +1,7 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 
 /** Calls to a wallet that outlive the look that began them. */
-export interface WalletCalls<T> {
+interface WalletCalls<T> {
   /** True while an answer to this call has not been fetched. */
   has(name: string): boolean;
   /** Calls whose answer has not been fetched. */

@@ -1,11 +1,10 @@
 /** Opening sessions, and their tokens anew: what the session routes and a 402 challenge share. */
-import type { Services } from "@/lib/services.ts";
+import { type Services, simulatedParts } from "@/lib/services.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { getToken, macaroonFor, newToken, putToken, renewedToken, revokeToken } from "./tokens.ts";
-import { createSession, type Session, type TokenRef } from "./sessions.machine.ts";
-import { OWNER, STRANGER, type Topup } from "./topups.rules.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { createSession, type Session } from "./sessions.machine.ts";
+import { OWNER, STRANGER, type TokenRef, type Topup } from "./topups.rules.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { getSession, openChallenges, putSession } from "./sessions.rows.ts";
 
@@ -14,7 +13,7 @@ export type SessionDeps = Pick<
   "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings"
 >;
 
-export type Opened =
+type Opened =
   | { outcome: "opened" | "known"; session: Session }
   | { outcome: "conflict" }
   /** MAX_OPEN_CHALLENGES wait for their deposit: a paid or expired one makes room. */

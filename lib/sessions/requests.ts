@@ -18,7 +18,7 @@ import { countUnder, getRequest, putRequest, putSession } from "./sessions.rows.
 import type { VerifiedToken } from "./tokens.ts";
 
 /** Whoever waits for it says `leave`, once: with the answer, or without. */
-export type BegunRequest = Extract<Begun, { request: SessionRequest }> & { leave: Leave } | NotBegun;
+type BegunRequest = Extract<Begun, { request: SessionRequest }> & { leave: Leave } | NotBegun;
 
 export interface SessionRequests {
   /**

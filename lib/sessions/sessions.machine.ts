@@ -10,17 +10,9 @@ import { nonZero, type Posting, refundDust, refundOwed, sessionDeposit, sessionT
 import type { CostSheet } from "@/lib/metering/close.rules.ts";
 import { feeCredit } from "@/lib/payments/fees.rules.ts";
 import { newRefund, type Refund } from "@/lib/payments/refunds.machine.ts";
-import { pendingTopup, STRANGER, type Topup, topupsFullUntil, waitingTopup } from "./topups.rules.ts";
+import { pendingTopup, STRANGER, type TokenRef, type Topup, topupsFullUntil, waitingTopup } from "./topups.rules.ts";
 
 export type SessionState = "awaiting_payment" | "active" | "paused" | "expired" | "closed";
-
-/** A token that was minted for a session. */
-export interface TokenRef {
-  /** sha256 of the macaroon's identifier, hex: the name its root key is stored under. */
-  tokenHash: string;
-  /** The identifier's own 32 bytes, hex. */
-  tokenId: string;
-}
 
 export interface Session {
   v: 1;
@@ -66,7 +58,7 @@ export interface SessionTerms {
   expiryMs: number;
 }
 
-export interface RefundTerms {
+interface RefundTerms {
   dustSats: number;
   claimDays: number;
   /** The most that the operator pays of a payout's routing fee (sats). */

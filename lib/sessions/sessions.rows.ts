@@ -9,13 +9,13 @@ import { putRefund } from "@/lib/payments/refunds.rows.ts";
 export const sessionKey = (handle: string): Key => ["session", handle];
 export const sessionRequests = (handle: string): Key => ["session_request", handle];
 export const requestKey = (handle: string, requestId: string): Key => [...sessionRequests(handle), requestId];
-export const resultKey = (requestId: string): Key => ["session_result", requestId];
+const resultKey = (requestId: string): Key => ["session_result", requestId];
 /** What was charged and is held under one narrowing of a token. */
 const allowanceKey = (name: string): Key => ["allowance", name];
 const OPEN_CHALLENGES: Key = ["open_challenges"];
 
 /** The answer, beside its request, so that a history never reads long texts. */
-export interface RequestResult {
+interface RequestResult {
   v: 1;
   text: string;
 }
@@ -34,7 +34,7 @@ export const getResult = (reader: Reader, id: string): Promise<RequestResult | n
   reader.get<RequestResult>(resultKey(id));
 
 /** What chats draw on a session while this process does them: how many run, and what they may cost. */
-export interface Drawn {
+interface Drawn {
   v: 1;
   running: number;
   reservedSats: number;

@@ -2,7 +2,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import type { Random, RecordIds } from "@/lib/ids.ts";
 import type { Key, Reader, Tx, Versioned } from "@/lib/store/store.ts";
-import type { TokenRef } from "./sessions.machine.ts";
+import type { TokenRef } from "./topups.rules.ts";
 import { getInvoice } from "@/lib/payments/invoices.rows.ts";
 import {
   type Capability,
@@ -139,15 +139,19 @@ export interface VerifiedToken {
   npub: string | null;
 }
 
+/** Why a token is refused: `caveat_failed` for a good one that does not allow this, any other code for one that is not good. */
 export type TokenProblem = {
   ok: false;
-  status: 401 | 403;
-  code: string;
+  code: "invalid_token" | "token_expired" | "preimage_required" | "not_paid" | "caveat_failed";
   message: string;
   details?: Record<string, unknown>;
 };
 
-const invalid = (message: string, code = "invalid_token"): TokenProblem => ({ ok: false, status: 401, code, message });
+const invalid = (message: string, code: TokenProblem["code"] = "invalid_token"): TokenProblem => ({
+  ok: false,
+  code,
+  message,
+});
 const bytesName = (bytes: Uint8Array) => bytesToHex(sha256(bytes));
 
 /** A token whose macaroon and row were found to fit: everything about it that time, money and the route do not change. */
@@ -199,7 +203,7 @@ const sameRow = (a: TokenRow, b: TokenRow): boolean => a === b || JSON.stringify
  * 6. The invoice is settled: a preimage may be known to a wallet before the sats are ours.
  * 7. Every caveat is understood, fits and is not over: what we do not know may be a limit.
  * 8. The session that the caveats name is the one the token was minted for.
- * 9. The capability, last: only a good token is told what it lacks (403).
+ * 9. The capability, last: only a good token is told what it lacks.
  *
  * What 1, 2, 4, 7 and 8 find of a good token is kept in `deps.checkedTokens`, but for time; 3 says whether it still stands.
  *
@@ -296,18 +300,16 @@ function understood(
   return { key, macaroon, row, permissions, token };
 }
 
-const problemOf = ({ status, code, message, caveat }: CaveatProblem): TokenProblem => ({
+const problemOf = ({ code, message, caveat }: CaveatProblem): TokenProblem => ({
   ok: false,
-  status,
   code,
   message,
   details: { caveat },
 });
 
-/** 403: the token is good, and one of its caveats does not allow this. */
+/** The token is good, and one of its caveats does not allow this. */
 export const caveatFailed = (caveat: string, why: string, details: Record<string, unknown> = {}): TokenProblem => ({
   ok: false,
-  status: 403,
   code: "caveat_failed",
   message: `The token's caveat ${caveat} ${why}.`,
   details: { caveat, ...details },

@@ -1,6 +1,13 @@
 /** Top-ups of a session that wait to be paid: who has which, and how many may wait (economy.md §6). Pure. */
 import type { InvoiceSummary } from "@/lib/payments/invoices.rows.ts";
-import type { TokenRef } from "./sessions.machine.ts";
+
+/** A token that was minted for a session. */
+export interface TokenRef {
+  /** sha256 of the macaroon's identifier, hex: the name its root key is stored under. */
+  tokenHash: string;
+  /** The identifier's own 32 bytes, hex. */
+  tokenId: string;
+}
 
 /** Who asks for a top-up: any token that owns the session, whoever has no more than its id, or else one token by its name. */
 export type TopupAsker = string;

@@ -4,13 +4,14 @@ import { challengeHeader } from "@/lib/l402/challenge.ts";
 import { addInvoice, getInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { invoiceFor, openSession, type SessionDeps } from "./open.ts";
-import { isOpen, offerTopup, type Session, type TokenRef } from "./sessions.machine.ts";
+import { isOpen, offerTopup, type Session } from "./sessions.machine.ts";
 import { getSession, putSession, writeSessionStep } from "./sessions.rows.ts";
 import {
   OWNER,
   pendingTopup,
   STRANGER,
   takeOffer,
+  type TokenRef,
   type TopupAsker,
   topupsFullUntil,
   type TopupWish,
@@ -18,14 +19,14 @@ import {
 } from "./topups.rules.ts";
 import { macaroonFor, type NewToken, newToken, putToken, type VerifiedToken } from "./tokens.ts";
 
-export type Offered =
+type Offered =
   | { outcome: "offered" | "pending"; topup: InvoiceSummary }
   | { outcome: "not_open" }
   | { outcome: "conflict" }
   /** Too many wait to be paid; there is room again at `until` (ms since the epoch). */
   | { outcome: "full"; until: number };
 
-export interface TopupAsk {
+interface TopupAsk {
   sats: number;
   /** The token that asks; null: whoever asks has no more than the session's id. */
   token: VerifiedToken | null;

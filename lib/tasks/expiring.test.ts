@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Key, Versioned } from "@/lib/store/store.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { createQueue } from "./queue.ts";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";

@@ -1,5 +1,4 @@
 import { plan } from "./due.ts";
-import { type ApiError, conflict } from "@/lib/http/errors.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { TaskSpec } from "./queue.ts";
@@ -44,13 +43,6 @@ export async function recall(
   if (!row || row.expiresAt <= now) return { outcome: "new" };
   return row.bodyHash === scope.bodyHash ? { outcome: "known", ref: row.ref } : { outcome: "conflict" };
 }
-
-/** 409 for a key that was used with another body. @param what it was sent for: "job", "session", … */
-export const keyTaken = (what: string): ApiError =>
-  conflict(
-    "idempotency_conflict",
-    `This Idempotency-Key was used with another body. Use a new key for a new ${what}.`,
-  );
 
 /** Remembers, in the transaction that makes the record, which record this key made. */
 export async function remember(tx: Tx, scope: IdempotencyScope, ref: string, now: number): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createQueue, type Queue, type QueueOptions, retryDelayMs, type TaskSpec } from "./queue.ts";
 import { createStore, type Store, StoreError } from "@/lib/store/store.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import { holdsLease, type Lease, plan, type TaskRow } from "./due.ts";
 import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
 import { createMemoryEngine, type MemoryEngine } from "@/tests/harness/memory-engine.ts";

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
-import type { Logger } from "@/lib/http/logger.ts";
+import type { Logger } from "@/lib/logger.ts";
 import { type Store, StoreError, type Versioned } from "@/lib/store/store.ts";
 import { type Lease, releaseLease, renewLease, takeLease, type TaskRow } from "./due.ts";
 import { type Runner, setRunner, type Slot } from "./runner.ts";
@@ -10,7 +10,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
  * What an error may say about itself, whoever threw it. Anything else counts as passing.
  * `permanent`: trying again cannot help. `retryAfterMs`: the backend asked for that much time.
  */
-export interface TaskTrouble {
+interface TaskTrouble {
   permanent?: boolean;
   retryAfterMs?: number | undefined;
 }
@@ -36,7 +36,7 @@ export interface TaskSpec {
   giveUp(lease: Lease, cause: unknown): Promise<void>;
 }
 
-export interface QueueStatus {
+interface QueueStatus {
   /** Tasks whose time has come and that no one runs; counted up to 1,000 a kind. */
   overdue: number;
   oldestOverdueMs: number;

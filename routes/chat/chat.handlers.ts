@@ -1,4 +1,4 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
@@ -15,7 +15,7 @@ import type { LiveText } from "@/lib/metering/live-text.ts";
 import { EMPTY_REQUEST, isBlank } from "@/lib/metering/request-text.rules.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { simulatedParts } from "@/lib/services.ts";
 import { allowModel, isRepeat, notBegun, tokenOr402 } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, isUnset, readMessages, wrongField } from "./chat.body.ts";

@@ -17,7 +17,7 @@ interface Repeating extends FakeWorld {
   together(callers: number): Promise<Response[]>;
   /** The model takes its time with the next answer (ms). */
   slow(ms: number): void;
-  /** What the session's requests were charged and how they ended, the oldest first. */
+  /** What the session's requests were charged and how they ended. */
   history(): Promise<[state: string, sats: number][]>;
 }
 
@@ -93,8 +93,7 @@ test("an answer that was complete when nobody was there is charged its tokens al
   it.slow(5_000);
   await it.impatient(0);
   await it.clock.advance(70_000);
-  const [, [state, sats] = ["", 0]] = await it.history();
-  assert.equal(state, "interrupted");
+  const [, sats = 0] = (await it.history()).find(([state]) => state === "interrupted") ?? [];
   assert.ok(sats > 0 && sats < whole, `${sats} of ${whole}`);
   const again = await it.patient(1);
   assert.deepEqual([again[0], (await it.history()).length], [200, 3], "too late: it is asked anew");
@@ -134,5 +133,5 @@ test("a request that failed is run again by its repeat", async (it) => {
   it.modelFaults.chat?.push({ kind: "passing" });
   assert.equal((await it.patient(0))[0], 503);
   assert.equal((await it.patient(1))[0], 200);
-  assert.deepEqual((await it.history()).map(([state]) => state), ["failed", "complete"]);
+  assert.deepEqual((await it.history()).map(([state]) => state).sort(), ["complete", "failed"]);
 });

@@ -1,9 +1,9 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { type ApiError, badRequest, notFound, tooManyRequests, unavailable } from "@/lib/http/errors.ts";
 import { answerDemo, closeDemo, quoteDemo } from "@/lib/demo/demo.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
-import type { Outcome } from "@/lib/metering/close.rules.ts";
+import type { CostSheet, Outcome } from "@/lib/metering/close.rules.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import type { GetDemoRoute } from "./demo.routes.ts";
 import { type Counted, DEMO_PER_HOUR } from "@/lib/demo/demo.rules.ts";
@@ -14,13 +14,12 @@ const MODEL_AGAIN_S = 30;
 
 export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { store, clock, settings, model } = deps;
+  const { store, clock, model, settings: { demoDailyLimit: dailyLimit, requestMaxChars } } = deps;
   const { request } = c.req.valid("query");
-  const { demoDailyLimit: dailyLimit } = settings;
   if (dailyLimit === 0) {
     throw notFound("This instance gives no free answers. POST /api/jobs asks for a paid one.", "demo_off");
   }
-  const wrong = checkRequest(request, settings.requestMaxChars);
+  const wrong = checkRequest(request, requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
   const quote = await quoteDemo(deps, request);
 
@@ -35,15 +34,13 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
   const { outcome, text } = ran;
   if (outcome.end !== "complete" && outcome.end !== "refused") throw modelFailed(outcome);
 
-  const estimated = [costSheet.evalUsage, costSheet.usage].some((usage) => usage?.source === "estimated");
   c.header("Cache-Control", "no-store");
   return c.json(
     {
       ...(outcome.end === "complete"
         ? { state: "complete" as const, result: text, finishReason: outcome.finish }
         : { state: "rejected" as const, reason: outcome.reason }),
-      costSats: costSheet.actualSats,
-      usageSource: estimated ? "estimated" as const : "api" as const,
+      ...costBody(costSheet),
       remainingThisHour: counted.remainingThisHour,
       remainingToday: counted.remainingToday,
       stubMode: model.simulated,
@@ -53,6 +50,12 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
   );
 };
 
+/** What an answer cost, and whether every token of it was counted by the model's provider. */
+function costBody({ actualSats, evalUsage, usage }: CostSheet) {
+  const estimated = [evalUsage, usage].some((used) => used?.source === "estimated");
+  return { costSats: actualSats, usageSource: estimated ? "estimated" as const : "api" as const };
+}
+
 /** The count is not given back: else whatever makes a model fail could be asked without end, at the operator's cost. */
 function modelFailed(
   { errorMessage, ...outcome }: Extract<Outcome, { end: "left" | "broken" | "failed" }>,
@@ -61,7 +64,7 @@ function modelFailed(
   return unavailable(
     "model_unavailable",
     "The model gave no answer. This try counts as one of your answers of this hour all the same.",
-    typeof retryAfterMs !== "number" ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
+    retryAfterMs === null ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
     { cause: errorMessage },
   );
 }

@@ -1,4 +1,4 @@
-import type { AppDeps, DevTools } from "@/lib/services.ts";
+import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { conflict, notFound, unavailable } from "@/lib/http/errors.ts";
 import { getInvoice } from "@/lib/payments/invoices.rows.ts";

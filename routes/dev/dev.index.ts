@@ -1,4 +1,4 @@
-import type { AppDeps, DevTools } from "@/lib/services.ts";
+import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import { localOnly } from "@/middlewares/local-only.ts";
 import * as handlers from "./dev.handlers.ts";

@@ -1,4 +1,4 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest } from "@/lib/http/errors.ts";
 import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";

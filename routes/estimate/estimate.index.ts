@@ -1,4 +1,4 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { type AppRouter, createRouter } from "@/lib/http/create-app.ts";
 import * as handlers from "./estimate.handlers.ts";
 import * as routes from "./estimate.routes.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
+import { utcDay } from "@/lib/clock.ts";
 import { finalizeEvent, getPublicKey } from "nostr-tools/pure";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "@/tests/harness/keys.ts";

@@ -1,6 +1,7 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { keyTaken } from "@/lib/http/errors.ts";
 import { newHandle } from "@/lib/ids.ts";
 import type { Reader } from "@/lib/store/store.ts";
 import { addInvoice, getInvoice, type Invoice, invoiceBody, newInvoice } from "@/lib/payments/invoices.rows.ts";

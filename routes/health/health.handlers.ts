@@ -4,7 +4,7 @@ import { errorBody } from "@/lib/http/errors.ts";
 import type { GetHealthRoute, GetReadinessRoute } from "./health.routes.ts";
 
 /** One check. What it has besides `ok` and `detail` is shown as `facts` where it is a text, a number or a boolean. */
-export type ReadinessCheck = { ok: boolean; detail?: string } & Record<string, unknown>;
+type ReadinessCheck = { ok: boolean; detail?: string } & Record<string, unknown>;
 
 export interface Readiness {
   ready: boolean;

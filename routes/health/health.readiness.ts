@@ -1,4 +1,4 @@
-import type { Readiness } from "@/lib/services.ts";
+import type { Readiness } from "@/lib/http/app-deps.ts";
 import type { Store } from "@/lib/store/store.ts";
 import type { Queue } from "@/lib/tasks/queue.ts";
 import type { Settlements } from "@/lib/payments/settlements.ts";
@@ -8,7 +8,7 @@ const MIN_FREE_BYTES = 64 * 1024 * 1024;
 /** Work that waited longer than this past its time says that the queue does not drain (ms). */
 const MAX_OVERDUE_MS = 30_000;
 
-export interface ReadinessSources {
+interface ReadinessSources {
   store: Store;
   queue: Queue;
   settlements: Settlements;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { systemClock } from "@/lib/clock.ts";
 import { createApp, mount } from "@/lib/http/create-app.ts";
 import { errorSchema } from "@/lib/http/errors.ts";
-import { collectingLogger } from "@/lib/http/logger.ts";
+import { collectingLogger } from "@/lib/logger.ts";
 import type { HealthDeps, Readiness } from "./health.handlers.ts";
 import { healthRouter } from "./health.index.ts";
 

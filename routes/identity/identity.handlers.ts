@@ -1,9 +1,9 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, unauthorized } from "@/lib/http/errors.ts";
 import { checkChallenge, newChallenge, useOnce } from "@/lib/identity/identity.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
-import { readSignIn } from "@/lib/nostr/sign-in.ts";
+import { readSignIn, type SignInFault } from "@/lib/nostr/sign-in.ts";
 import { dailyBudget, dayEnd } from "@/lib/free-tier/free-tier.rules.ts";
 import { balanceOf, type Counters, NO_COUNTERS } from "@/lib/ledger/ledger.rules.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
@@ -33,8 +33,8 @@ export const verify: AppRouteHandler<VerifyRoute, AppDeps> = async (c) => {
   const now = clock.now();
   const signIn = readSignIn({ ...c.req.valid("json"), publicOrigin: deps.settings.publicOrigin, now });
   if (!signIn.ok) {
-    const { status, code, message: publicMessage } = signIn;
-    throw new ApiError({ status, code, publicMessage });
+    const { code, message: publicMessage } = signIn;
+    throw new ApiError({ status: SIGN_IN_STATUS[code], code, publicMessage });
   }
   const { pubkey, nonce } = signIn;
   const known = checkChallenge(challengeDeps(deps), nonce, now);
@@ -51,6 +51,20 @@ export const verify: AppRouteHandler<VerifyRoute, AppDeps> = async (c) => {
   }
   const { token, expiresAt } = identityTokens.issue(pubkey, now);
   return c.json({ pubkey, nostr_token: token, expiresAt: iso(expiresAt), trust: trustBody(deps, trust, now) }, 200);
+};
+
+/** 400: the request contradicts itself or has no such form, and stays wrong. 401: well formed, but it proves nothing here and now. */
+const SIGN_IN_STATUS: Record<SignInFault, 400 | 401> = {
+  pubkey_malformed: 400,
+  event_malformed: 400,
+  pubkey_mismatch: 400,
+  event_kind: 400,
+  challenge_missing: 400,
+  challenge_mismatch: 400,
+  event_time: 401,
+  event_origin: 401,
+  event_id: 401,
+  event_signature: 401,
 };
 
 const NOT_OURS = {

@@ -1,4 +1,4 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { createEventStreams, type EventSource, type StreamedEvent } from "@/lib/http/event-stream.ts";
 import { jobBody } from "./jobs.body.ts";

@@ -1,14 +1,14 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { claimRefund } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { badRequest, conflict, notFound, unavailable } from "@/lib/http/errors.ts";
-import { type IdempotencyScope, idempotencyScope, keyTaken, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/http/errors.ts";
+import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
 import { failuresExhausted } from "@/lib/http/spending.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
-import { simulatedParts } from "@/lib/http/simulated-parts.ts";
+import { simulatedParts } from "@/lib/services.ts";
 import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
@@ -59,19 +59,8 @@ async function makeJob(
   if (before?.outcome === "conflict") throw keyTaken("job");
   const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
   if (until !== null) throw failuresExhausted(until - clock.now());
-  const amountSats = settings.evalFeeSats;
-  const created = await deps.wallet.createInvoice({
-    amountSats,
-    memo: "Timmy: evaluation",
-    expirySeconds: settings.invoiceExpirySeconds,
-  }).catch((cause) => {
-    if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
-      cause,
-    });
-  });
+  const evalInvoice = await invoiceFor(deps);
   const now = clock.now();
-  const evalInvoice: InvoiceSummary = { ...created, amountSats };
   const { evalModel, workModel } = settings;
   const simulated = simulatedParts(deps);
   const handle = newHandle(deps.random);
@@ -89,6 +78,21 @@ async function makeJob(
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
   throw keyTaken("job");
+}
+
+/** The invoice of an evaluation. @throws {ApiError} 503 */
+async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
+  const amountSats = settings.evalFeeSats;
+  const memo = "Timmy: evaluation";
+  try {
+    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
+    return { ...created, amountSats };
+  } catch (cause) {
+    if (!(cause instanceof WalletError)) throw cause;
+    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
+      cause,
+    });
+  }
 }
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */

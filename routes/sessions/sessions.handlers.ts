@@ -1,9 +1,9 @@
-import type { AppDeps } from "@/lib/services.ts";
+import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { ApiError, badRequest, conflict, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
-import { idempotencyScope, keyTaken } from "@/lib/tasks/idempotency.ts";
+import { badRequest, conflict, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import { callerName } from "@/lib/ids.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
 import { caveatFailed, macaroonFor, type VerifiedToken } from "@/lib/sessions/tokens.ts";
@@ -15,7 +15,7 @@ import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/ses
 import { openSession, rotateTokens } from "@/lib/sessions/open.ts";
 import { quoteRequest } from "@/lib/sessions/requests/begin.ts";
 import { askerOf, offerTopupOf } from "@/lib/sessions/topups.ts";
-import { allowModel, isRepeat, notBegun, tokenOr402, tooManyTopups } from "@/lib/http/spending.ts";
+import { allowModel, isRepeat, notBegun, tokenOr402, tokenRefused, tooManyTopups } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
@@ -221,22 +221,17 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
     await writeSessionStep(tx, session, { ...step, session: ended }, now);
     return { outcome: "over" as const, session: ended };
   });
-  switch (outcome.outcome) {
-    case "over":
-      return outcome.session;
-    case "unpaid":
-      throw conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back.");
-    case "busy":
-      throw conflict("session_busy", "A request of this session is running. Close it when that has ended.");
-    case "used":
-      throw badRequest(
-        "invoice_used",
-        "This invoice's payment hash was used before. Make a new invoice and send that.",
-      );
-    case "changed":
-      throw conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it.");
-  }
+  if (outcome.outcome === "over") return outcome.session;
+  throw NOT_ENDED[outcome.outcome]();
 }
+
+const NOT_ENDED = {
+  unpaid: () => conflict("not_paid", "The deposit of this session was never paid; there is nothing to give back."),
+  busy: () => conflict("session_busy", "A request of this session is running. Close it when that has ended."),
+  used: () =>
+    badRequest("invoice_used", "This invoice's payment hash was used before. Make a new invoice and send that."),
+  changed: () => conflict("balance_changed", "The balance has just changed. Read it again and send an invoice for it."),
+};
 
 export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
@@ -353,8 +348,7 @@ const noSuchSession = () =>
 function ownerOnly(token: VerifiedToken, why: string): void {
   if (token.owner) return;
   const caveat = token.allowances.length > 0 ? "max_sats" : token.models === null ? "timmy_valid_until" : "model";
-  const { status, code, message: publicMessage, details } = caveatFailed(caveat, why);
-  throw new ApiError({ status, code, publicMessage, details });
+  throw tokenRefused(caveatFailed(caveat, why));
 }
 
 function checkDeposit(deps: AppDeps, sats: number): void {

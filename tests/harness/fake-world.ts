@@ -1,6 +1,6 @@
 import { createSimulatedModel, type SimulatedFaults as ModelFaults } from "@/lib/ai/simulated.ts";
 import type { Clock } from "@/lib/clock.ts";
-import type { SimulatedFaults as WalletFaults } from "@/lib/lightning/simulated.ts";
+import type { SimulatedFaults as WalletFaults } from "@/lib/lightning/simulated-faults.ts";
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { createMemoryEngine, type MemoryEngine } from "./memory-engine.ts";
 import { createSeededRandom } from "./seeded-random.ts";

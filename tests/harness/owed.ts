@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { PayFault } from "@/lib/lightning/simulated.ts";
+import type { PayFault } from "@/lib/lightning/simulated-faults.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { getRefund, putRefund } from "@/lib/payments/refunds.rows.ts";

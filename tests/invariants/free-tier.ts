@@ -9,7 +9,7 @@ import type { Model } from "@/lib/ai/port.ts";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
-import { utcDay } from "@/lib/free-tier/free-tier.rules.ts";
+import { utcDay } from "@/lib/clock.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import { type SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";

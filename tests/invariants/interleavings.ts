@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
-import type { Fault, PayFault } from "@/lib/lightning/simulated.ts";
+import type { Fault, PayFault } from "@/lib/lightning/simulated-faults.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { payerInvoice } from "../harness/payer.ts";
 import type { Answer, WorldOptions } from "../harness/world.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { allowedFields } from "@/lib/http/logger.ts";
+import { allowedFields } from "@/lib/logger.ts";
 import { createFakeWorld } from "../harness/fake-world.ts";
 import { assertAudit, claimRefund, createJob, handleOf, paidJob, pay, payerInvoice } from "../harness/payer.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { npubEncode } from "nostr-tools/nip19";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
-import { allowedFields } from "@/lib/http/logger.ts";
+import { allowedFields } from "@/lib/logger.ts";
 import { MALLORY, nostrHeader } from "../fixtures/nostr/sign.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { answerTo, newNonce, requestEvent, signedFor, type SignedIn, signIn } from "../harness/identity.ts";

@@ -1,47 +1,10 @@
 /** The first book: every entry is sound, and the accounts are what their entries add up to. */
 import { classOf, LIGHTNING, mayBeNegative } from "@/lib/ledger/accounts.ts";
 import { type Counters, type Entry, wrongAmount, wrongWay } from "@/lib/ledger/ledger.rules.ts";
-import type { AuditSource, Check } from "./book.ts";
+import type { AuditSource, Check, Ledger, Reservation, SubsidyEntries } from "./book.ts";
 
-/** What the entries say of the reservation of one request (sats). */
-export interface Reservation {
-  /** From the session, and from the pool. */
-  reserved: number;
-  granted: number;
-  charged: number;
-  subsidyUsed: number;
-  released: number;
-  returned: number;
-  /** The account the session's part came from and went back to; SEVERAL when that is not one and the same. */
-  session: string | null;
-}
-export const SEVERAL = "several sessions";
-
-/** What the entries say of one subsidy. */
-export interface SubsidyEntries {
-  given: Entry[];
-  used: Entry[];
-  returned: Entry[];
-}
-
-/** The ledger as its entries tell it. */
-export interface Ledger {
-  balance(account: string): number;
-  accounts(): Iterable<string>;
-  /** What came in, by payment hash (sats). */
-  receipts: ReadonlyMap<string, number>;
-  /** By the id of the request. */
-  reservations: ReadonlyMap<string, Reservation>;
-  /** What left a session's balance itself, by the id of the chat: nothing is set aside for one. */
-  chatCharges: ReadonlyMap<string, Entry>;
-  /** By the id of the subsidy. */
-  subsidies: ReadonlyMap<string, SubsidyEntries>;
-  /** Charges that the pool has its share of, and those shares, by job or request. */
-  charges: ReadonlyMap<string, Entry>;
-  credits: ReadonlyMap<string, Entry>;
-  /** What the pool has set aside and neither used nor taken back: the pool's sats in other accounts. */
-  subsidiesHeld: number;
-}
+/** In place of a session, where a reservation went from and to more than one. */
+const SEVERAL = "several sessions";
 
 const NO_RESERVATION: Reservation = {
   reserved: 0,

@@ -1,8 +1,7 @@
 /** The book of jobs: each holds what its state says, and what came in is what went out. */
 import { type Job, TERMINAL } from "@/lib/jobs/jobs.machine.ts";
 import { jobAccount } from "@/lib/ledger/accounts.ts";
-import type { Book } from "./book.ts";
-import type { Ledger } from "./entries.ts";
+import type { Book, Ledger } from "./book.ts";
 
 export async function auditJobs({ source, ledger, check }: Book): Promise<void> {
   let jobs = 0;

@@ -16,8 +16,7 @@ import { jobAccount, reservedAccount } from "@/lib/ledger/accounts.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { TaskRow } from "@/lib/tasks/due.ts";
-import type { Book } from "./book.ts";
-import type { SubsidyEntries } from "./entries.ts";
+import type { Book, SubsidyEntries } from "./book.ts";
 
 type Subsidies = ReadonlyMap<string, Subsidy>;
 

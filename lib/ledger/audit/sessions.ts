@@ -6,8 +6,7 @@ import type { Versioned } from "@/lib/store/store.ts";
 import { refundAccount, reservedAccount, sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
-import type { Book } from "./book.ts";
-import type { Ledger } from "./entries.ts";
+import type { Book, Ledger } from "./book.ts";
 import type { Refunds } from "./refunds.ts";
 
 export async function auditSessions(book: Book, { sessionOf }: Pick<Refunds, "sessionOf">): Promise<void> {

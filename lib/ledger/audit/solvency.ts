@@ -1,7 +1,7 @@
 /** The last book: the wallet holds what the ledger says, and can pay all that is owed (economy.md §2). */
 import { isLiability, POOL } from "@/lib/ledger/accounts.ts";
-import type { Check } from "./book.ts";
-import { inWallet, type Ledger } from "./entries.ts";
+import type { Check, Ledger } from "./book.ts";
+import { inWallet } from "./entries.ts";
 import type { Refunds } from "./refunds.ts";
 
 /**

@@ -41,7 +41,7 @@ async function quoteText(
 }
 
 /** What a request reserved, ready to be written. */
-export type Begins = { outcome: "begins"; session: Session; request: SessionRequest };
+type Begins = { outcome: "begins"; session: Session; request: SessionRequest };
 
 /**
  * Looks whether the caller's key began it before, and else sets aside what it may cost.

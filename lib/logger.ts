@@ -57,7 +57,7 @@ export interface Logger {
 }
 
 /** The levels a log can be set to; `silent` writes nothing. */
-export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** The longest text of a line, stacks excepted. */
@@ -128,7 +128,7 @@ export function withFields(log: Logger, fields: LogFields): Logger {
 }
 
 /** One line of a {@link collectingLogger}. */
-export interface LoggedLine {
+interface LoggedLine {
   level: keyof Logger;
   message: string;
   fields: Record<string, unknown>;
