@@ -1,4 +1,4 @@
-/** How much a 402 asks for (wire.md §1). Pure. */
+/** How much a 402 asks for (wire.md §2). Pure. */
 import { affordableOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { costInput, evaluationUsd, type Quote } from "@/lib/metering/quote.rules.ts";
 
