@@ -61,6 +61,9 @@ export const feeAttack: Attack = {
   },
 };
 
+const ROUNDS = 200;
+/** FREE_FAILURES_SATS_PER_HOUR, as it is unless set. */
+const HOURLY_SATS = 1_000;
 const HAIKU = { input: 0.0008, output: 0.004 };
 const BTC_USD = 100_000;
 type Usage = NonNullable<Books["requests"][number]["usage"]>;
@@ -75,30 +78,34 @@ const LONG = "What does a routing node earn from a payment that it forwards? ".r
 const uncoveredSats = ({ usage, evalUsage, chargeSats }: Books["requests"][number]): number =>
   Math.max(0, billSats(usage, LOCAL_RATES) + billSats(evalUsage, HAIKU) - chargeSats);
 
+/** How many rounds run at the same time: that many may have begun before the instance bears no more. */
+const AT_ONCE = 8;
+
 function refusalAttack(
   name: string,
   models: FailingModels,
-  { total, callers, mostFree, mostSats }: {
-    total: number;
+  { callers, mostFree, firstIsFree }: {
     callers: (n: number) => string;
+    /** Failures that the operator may bear in all; the sats of an hour bound them too. */
     mostFree: number;
-    mostSats: number;
+    /** Each caller fails once: what the instance no longer bears is refused before, and not charged (economy.md §4a). */
+    firstIsFree: boolean;
   },
 ): Attack {
-  let rejected = 0;
+  let billed = 0;
   return {
     name,
     limitMs: 100_000,
     async run(target) {
-      const statuses: string[] = [];
+      const answers: string[] = [];
       const before = models.tokens();
       const kinds = [...FAILING_MODELS, "[fail-work]", "[fail-eval]"];
-      const done = await rounds(total, 8, 70_000, async (n) => {
+      const done = await rounds(ROUNDS, AT_ONCE, 70_000, async (n) => {
         const from = callers(n);
         const { headers } = await openSession(target, 2_000, from);
         const kind = kinds[n % kinds.length] ?? "[fail-work]";
         const marked = kind.startsWith("[");
-        const { status } = await target.call("POST", CHAT, {
+        const { status, body } = await target.call("POST", CHAT, {
           from,
           headers,
           body: {
@@ -108,42 +115,43 @@ function refusalAttack(
             stream: n % 2 === 0,
           },
         });
-        statuses.push(`${status}`);
-        if (status === 503) rejected++;
+        answers.push(`${status} ${body?.error?.code ?? ""}`.trim());
       });
-      const { asked, inputTokens } = models.tokens();
-      const figures = `${done} rounds (${tally(statuses)}), ${asked - before.asked} of them billed by the provider, ` +
-        `${inputTokens - before.inputTokens} tokens`;
-      return { ok: done >= Math.min(total, 200) && asked > before.asked, figures };
+      const after = models.tokens();
+      billed = after.inputTokens - before.inputTokens;
+      const asked = after.asked - before.asked;
+      const figures = `${done} rounds (${tally(answers)}), ${asked} of them billed by the provider, ${billed} tokens`;
+      return { ok: done === ROUNDS && asked > 0, figures };
     },
     judge(books, { ok, figures }) {
       const free = books.requests.map(uncoveredSats).filter((sats) => sats >= 1);
       const sats = Math.ceil(free.reduce((sum, one) => sum + one, 0));
-      const billed = books.requests.reduce((sum, { usage }) => sum + (usage?.inputTokens ?? 0), 0);
-      const known = billed === models.tokens().inputTokens;
+      const known = books.requests.reduce((sum, { usage }) => sum + (usage?.inputTokens ?? 0), 0);
+      const charged = books.requests.filter(({ state, chargeSats }) => state === "failed" && chargeSats > 0).length;
+      const tooMany = firstIsFree && charged > AT_ONCE;
       return {
-        ok: ok && free.length <= mostFree && sats <= mostSats && known && (mostFree < Infinity || rejected > 0),
-        figures: `${figures}; not covered: ${free.length} requests${mostFree < Infinity ? ` (≤ ${mostFree})` : ""}, ` +
-          `${sats} sats (≤ ${mostSats})${known ? "" : `; THE BOOKS KNOW ${billed} OF THE PROVIDER'S TOKENS`}`,
+        ok: ok && free.length <= mostFree && sats <= HOURLY_SATS && known === billed && !tooMany,
+        figures: `${figures}; not covered: ${free.length} requests${firstIsFree ? "" : ` (≤ ${mostFree})`}, ` +
+          `${sats} sats (≤ ${HOURLY_SATS})` +
+          (firstIsFree ? `; ${charged} callers paid for their first failure (≤ ${AT_ONCE}, in flight)` : "") +
+          (known === billed ? "" : `; THE BOOKS KNOW ${known} TOKENS`),
       };
     },
   };
 }
 
-/** 200 sessions of one address. @param models bills of the provider. */
+/** 200 sessions of one address. @param models the provider, who bills. */
 export const refusalsOfOne = (models: FailingModels): Attack =>
   refusalAttack("refusals: 200 fresh sessions of one address, each failing on purpose", models, {
-    total: 200,
     callers: () => "192.0.2.9",
     mostFree: 5,
-    mostSats: 1_000,
+    firstIsFree: false,
   });
 
 /** As many addresses as sessions: each has its free failures, and the instance bears so much in all. */
 export const refusalsOfMany = (models: FailingModels): Attack =>
   refusalAttack("refusals: 200 fresh sessions of 200 addresses, each failing on purpose", models, {
-    total: 200,
     callers: callerNo,
     mostFree: Infinity,
-    mostSats: 1_000,
+    firstIsFree: true,
   });
