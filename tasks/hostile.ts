@@ -142,6 +142,7 @@ async function attackInstance(group: Group, binary: string | null, tell: (name: 
     if (up === null) throw new Error(`the instance did not start: ${life.stderr.trim() || "no word from it"}`);
     const target = createTarget(port, life, residentMegabytes);
     const judged: [Attack, Outcome][] = [];
+    const fresh = await target.megabytes();
     for (const attack of group.attacks) {
       const idle = attack.keptMegabytes === undefined ? 0 : await target.megabytes();
       let outcome = await carryOut(attack, target);
@@ -153,13 +154,16 @@ async function attackInstance(group: Group, binary: string | null, tell: (name: 
       else tell(attack.name, outcome);
     }
     const ended = life.ended;
+    const memory = ended
+      ? ""
+      : `, memory ${fresh.toFixed(0)} → ${(await target.megabytes()).toFixed(0)} MB from its start to its end`;
     const code = await life.stop(STOP_MS);
     const said = life.errors.map((line) => JSON.parse(line).msg ?? line);
     tell("the instance", {
       ok: ended === null && code === 0 && said.length === 0,
       figures: ended
         ? `it ended by itself (${ended.code})`
-        : `ended with ${code ?? "SIGKILL"}, ${said.length} errors logged` +
+        : `ended with ${code ?? "SIGKILL"}, ${said.length} errors logged${memory}` +
           (said.length === 0 ? "" : `: ${[...new Set(said)].slice(0, 3).join("; ")}`),
     });
     await Deno.mkdir(`${folder}/copy`);

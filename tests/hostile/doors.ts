@@ -38,7 +38,10 @@ async function healthMs(target: Target): Promise<number> {
 const closedOf = (wires: readonly Wire[]): number => wires.filter(({ closed }) => closed).length;
 const statuses = (wires: readonly Wire[]): string => tally(wires.map(({ status }) => status));
 
-/** What is declared and does not come must hold no memory, and what waits must end. */
+/**
+ * What is declared and does not come must hold no memory, and whoever waits is answered at the deadline. The socket of a caller who
+ * then stays silent is closed with his next byte: Deno does not give a read back that waits, and closes no connection under one.
+ */
 const declared: Attack = {
   name: "memory: 300 connections declare 1 MiB and send 11 bytes",
   limitMs: 60_000,
@@ -48,20 +51,23 @@ const declared: Attack = {
     const text = head(`POST ${CHAT}`, { ...JSON_TYPE, "Content-Length": 1_048_576 }) + `{"model":"x`;
     const begun = performance.now();
     const wires = await Promise.all(Array.from({ length: 300 }, () => openWire(target.port, text)));
-    await pause(3_000);
-    const waiting = wires.length - closedOf(wires);
+    const answered = () => wires.filter(({ status, closed }) => status !== 0 || closed).length;
     let peak = 0;
-    while (performance.now() - begun < BODY_MS - 2_000) {
+    while (performance.now() - begun < BODY_MS - 1_000) {
       peak = Math.max(peak, await target.megabytes());
       await pause(1_000);
     }
-    const early = closedOf(wires);
-    const gone = await until(() => Promise.resolve(closedOf(wires) === 300), 2_000 + GRACE_MS);
+    const early = answered();
+    const inTime = await until(() => Promise.resolve(answered() === wires.length), 1_000 + GRACE_MS);
     const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
-    const figures = `${waiting} waited, ${megabytes(peak - idle)} (≤ 20) meanwhile over ${idle.toFixed(0)} MB; ` +
-      `${closedOf(wires)} gone after ${seconds} s (${statuses(wires)}), ${early} of them before`;
+    const silent = wires.length - closedOf(wires);
+    await Promise.all(wires.map((wire) => wire.send(" ")));
+    const gone = await until(() => Promise.resolve(closedOf(wires) === wires.length), GRACE_MS);
+    const figures = `${megabytes(peak - idle)} (≤ 20) over ${idle.toFixed(0)} MB while they waited; ` +
+      `${answered()} answered after ${seconds} s (${statuses(wires)}), ${early} of them before the deadline; ` +
+      `${silent} sockets stayed until their next byte, then ${closedOf(wires)} were closed`;
     wires.forEach(({ close }) => close());
-    return { ok: gone && waiting + early >= 300 && peak - idle <= 20, figures };
+    return { ok: inTime && gone && peak - idle <= 20, figures };
   },
 };
 
@@ -146,13 +152,10 @@ const afterFlood: Attack = {
   limitMs: 90_000,
   async run(target) {
     const begun = performance.now();
+    const body = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "Hello" }] };
     let last = 0;
     const room = await until(
-      async () => {
-        const body = { request: "What is a hold invoice?" };
-        last = (await target.call("POST", "/api/jobs", { body, from: HONEST })).status;
-        return last === 201;
-      },
+      async () => (last = (await target.call("POST", CHAT, { body, from: HONEST })).status) === 402,
       FLOOD_SETTINGS.invoiceExpiryMs + 20_000,
       500,
     );

@@ -112,7 +112,7 @@ function refusalAttack(
             model: marked ? "claude-sonnet-4-6" : kind,
             max_tokens: 100,
             messages: [{ role: "user", content: `${LONG}${marked ? kind : ""}` }],
-            stream: n % 2 === 0,
+            stream: Math.floor(n / kinds.length) % 2 === 0,
           },
         });
         answers.push(`${status} ${body?.error?.code ?? ""}`.trim());
