@@ -163,13 +163,11 @@ export const moneyInASecondCommit: Naive = (services) => {
       let entries: Entry[] = [];
       const result = await store.transact((tx) => {
         entries = [];
-        return fn({
-          ...tx,
-          set(key, value) {
-            if (key[0] === "entry") entries.push(value as unknown as Entry);
-            else if (key[0] !== "account") tx.set(key, value);
-          },
-        });
+        const withoutMoney = (write: Tx["set"]): Tx["set"] => (key, value) => {
+          if (key[0] === "entry") entries.push(value as unknown as Entry);
+          else if (key[0] !== "account") write(key, value);
+        };
+        return fn({ ...tx, set: withoutMoney(tx.set), insert: withoutMoney(tx.insert) });
       });
       for (const entry of entries) await store.transact((tx) => post(tx, [entry], clock.now()));
       return result;

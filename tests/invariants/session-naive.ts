@@ -17,10 +17,11 @@ const beginningIn = (storeOf: (store: Store, session: string) => Promise<Store> 
 
 /** Looks whether the balance would do and sets nothing aside: everybody who asks at once is answered from the same sats. */
 const reservesNothing: Naive = beginningIn((store) =>
-  changedStore(store, (tx) => ({
-    ...tx,
-    set: (key, value) => key[0] === "entry" || key[0] === "account" ? undefined : tx.set(key, value),
-  }))
+  changedStore(store, (tx) => {
+    const withoutMoney = (write: Tx["set"]): Tx["set"] => (key, value) =>
+      key[0] === "entry" || key[0] === "account" ? undefined : write(key, value);
+    return { ...tx, set: withoutMoney(tx.set), insert: withoutMoney(tx.insert) };
+  })
 );
 
 /** Reads the balance, decides, and writes what it makes of it afterwards: of two at once, one is lost. */
@@ -42,6 +43,9 @@ export const losesUpdates: Naive = beginningIn(async (store, session) => {
 /** The answer is only for whoever waits for it: nothing keeps it. */
 const forgetsAnswers: Naive = over(writes("session_result", () => null));
 
+/** Nothing keeps what an Idempotency-Key began: a repeat is another request, charged again. */
+const forgetsKeys: Naive = over(writes("idempotency", () => null));
+
 /** Each with the rules of which one must be the first to break. */
 export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [
   {
@@ -57,6 +61,7 @@ export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks:
       "every request was charged from its reservation and the rest released",
       "a request is answered",
       "a request comes to its end",
+      "an answered chat says what it cost",
     ],
   },
   {
@@ -68,6 +73,11 @@ export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks:
     name: "a failed request that keeps its reservation",
     background: dropsFailed("session-request"),
     breaks: ["a running request has its task, and no other has"],
+  },
+  {
+    name: "an Idempotency-Key that nothing keeps",
+    background: forgetsKeys,
+    breaks: ["the same key is the same request"],
   },
   {
     name: "an answer that nothing keeps",
