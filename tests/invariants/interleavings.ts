@@ -68,6 +68,11 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   fc.integer({ min: 1, max: SLOWEST_CALL_MS }).map((ms): Fault => ({ kind: "delay", ms })),
 );
 
+const modelFault: fc.Arbitrary<ModelFault> = fc.oneof(
+  fc.constantFrom<ModelFault>({ kind: "passing" }, { kind: "permanent" }, { kind: "hang" }, { kind: "none" }),
+  fc.integer({ min: 1, max: 4_000 }).map((ms): ModelFault => ({ kind: "delay", ms })),
+);
+
 const act: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 3,
@@ -117,11 +122,8 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       act: fc.constant("model fault"),
-      call: fc.constantFrom("evaluate", "work", "chat"),
-      fault: fc.oneof(
-        fc.constantFrom<ModelFault>({ kind: "passing" }, { kind: "permanent" }, { kind: "hang" }, { kind: "none" }),
-        fc.integer({ min: 1, max: 4_000 }).map((ms): ModelFault => ({ kind: "delay", ms })),
-      ),
+      call: fc.constantFrom("evaluate", "work"),
+      fault: modelFault,
     }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("wallet works again") }) },
@@ -196,6 +198,10 @@ const payoutAct: fc.Arbitrary<Act> = fc.oneof(
 const aroundSession: fc.Arbitrary<Act> = fc.oneof(
   { weight: 20, arbitrary: sessionAct },
   { weight: 4, arbitrary: act },
+  {
+    weight: 1,
+    arbitrary: fc.record({ act: fc.constant("model fault"), call: fc.constant("chat"), fault: modelFault }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
