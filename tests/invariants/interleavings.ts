@@ -199,8 +199,12 @@ const aroundSession: fc.Arbitrary<Act> = fc.oneof(
   { weight: 20, arbitrary: sessionAct },
   { weight: 4, arbitrary: act },
   {
-    weight: 1,
-    arbitrary: fc.record({ act: fc.constant("model fault"), call: fc.constant("chat"), fault: modelFault }),
+    weight: 2,
+    arbitrary: fc.record({
+      act: fc.constant("model fault"),
+      call: fc.constantFrom("work", "chat"),
+      fault: modelFault,
+    }),
   },
   {
     weight: 2,

@@ -69,7 +69,7 @@ export const sessionAct: fc.Arbitrary<SessionAct> = fc.oneof(
       session: fc.constantFrom(0, 0, 0, 1),
       text,
       with: fc.constantFrom<TokenChoice>("bearer", "bearer", "narrowed", "narrowed twice", "paid for", "unproven"),
-      as: fc.constantFrom(...WAYS),
+      as: fc.constantFrom("request", ...WAYS),
       times: fc.constantFrom(1, 2, 3, 8),
       key: fc.constantFrom("same", "own", "none"),
     }),
