@@ -16,6 +16,8 @@ interface FailuresRow {
   v: 1;
   /** Those of the last hour, oldest first. */
   failures: readonly Failure[];
+  /** Of all payers: when one that did not fit may fit again (ms since the epoch). */
+  fullUntil?: number;
 }
 
 /** Whose failures are counted together. `caller` is a client address under a name that tells nobody the address. */
@@ -38,14 +40,18 @@ async function recent(reader: Reader, key: Key, now: number): Promise<readonly F
 
 const sum = (failures: readonly Failure[]): number => failures.reduce((sats, [, cost]) => sats + cost, 0);
 
+/** When the oldest of them is an hour old (ms since the epoch); null without any. */
+const firstEnds = ([first]: readonly Failure[]): number | null => first === undefined ? null : first[0] + HOUR_MS;
+
 /**
  * When the instance bears failures again (ms since the epoch); null while it does.
  * @param satsPerHour FREE_FAILURES_SATS_PER_HOUR
  */
 export async function failuresBorneAgainAt(reader: Reader, satsPerHour: number, now: number): Promise<number | null> {
-  const failures = await recent(reader, IN_ALL, now);
-  if (sum(failures) < satsPerHour || failures.length === 0) return null;
-  return (failures[0] as Failure)[0] + HOUR_MS;
+  const row = await reader.get<FailuresRow>(IN_ALL);
+  if (row?.fullUntil !== undefined && row.fullUntil > now) return row.fullUntil;
+  const failures = row?.failures.filter(([at]) => at > now - HOUR_MS) ?? [];
+  return sum(failures) < satsPerHour ? null : firstEnds(failures);
 }
 
 /**
@@ -60,10 +66,17 @@ export async function bearFailure(
 ): Promise<boolean> {
   const keys = keysOf(payers);
   if (sats === 0 || keys.length === 0) return true; // nobody in particular: the operator pays himself
-  const inAll = await recent(tx, IN_ALL, now);
-  if (sum(inAll) + sats > satsPerHour) return false;
   const counts = await Promise.all(keys.map(async (key) => ({ key, failures: await recent(tx, key, now) })));
   if (counts.some(({ failures }) => failures.length >= FREE_FAILURES_PER_HOUR)) return false;
+  const inAll = await recent(tx, IN_ALL, now);
+  if (sum(inAll) + sats > satsPerHour) {
+    // From now on nothing begins that might fail at somebody's cost: only what was under way is charged.
+    const fullUntil = firstEnds(inAll);
+    if (fullUntil !== null) {
+      await setExpiring<FailuresRow>(tx, IN_ALL, { v: 1, failures: inAll, fullUntil }, now + HOUR_MS);
+    }
+    return false;
+  }
   for (const { key, failures } of [...counts, { key: IN_ALL, failures: inAll }]) {
     await setExpiring<FailuresRow>(tx, key, { v: 1, failures: [...failures, [now, sats]] }, now + HOUR_MS);
   }

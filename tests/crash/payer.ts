@@ -51,9 +51,8 @@ export function drawMood(dice: Dice, token: string): Mood {
   return {
     token,
     request: `${token} ${mark} ${"What is a hold invoice? ".repeat(dice.between(1, 6))}`.trim(),
-    // A request that makes its model fail is refused by it: before the work that is a rejection, whose fee stays earned.
-    outcome: kind === "refuse" || kind === "fail-eval" ? "rejected" : kind === "fail-work" ? "failed" : "complete",
-    failsAt: kind === "fail-work" ? "work" : null,
+    outcome: kind === "refuse" ? "rejected" : kind.startsWith("fail") ? "failed" : "complete",
+    failsAt: kind === "fail-work" ? "work" : kind === "fail-eval" ? "eval" : null,
     leavesAt: dice.chance(0.3) ? dice.pick(["created", "eval-paid", "quoted", "work-paid", "owed"]) : null,
     double: dice.chance(0.15),
     givesUp: dice.chance(0.05),

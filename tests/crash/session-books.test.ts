@@ -4,7 +4,7 @@ import { refundDust } from "@/lib/ledger/postings.ts";
 import type { Books } from "../books/books.ts";
 import { CLOSING, HANDLE, REQUEST, settledSession } from "../books/settled.ts";
 import { compareSessions } from "./session-books.ts";
-import { createSessionWitness, type SessionRecord } from "./session-witness.ts";
+import { type AskRecord, createSessionWitness, type SessionRecord } from "./session-witness.ts";
 import type { ViolationKind } from "./witness.ts";
 
 /** A session that was paid and topped up, asked once, closed and paid out, as its holder and its books have it. */
@@ -83,6 +83,26 @@ Deno.test("compareSessions: a request whose answer nobody heard is in order, one
   all.record.asks[0]!.answer = null;
   deepStrictEqual(kinds(all), []);
   all.record.asks.pop();
+  deepStrictEqual(kinds(all), ["contradiction"]);
+});
+
+Deno.test("compareSessions: a chat that was killed is not there; kept beside another of its key it was charged twice", () => {
+  const killed = (mode: "chat" | "request", spoil: (ask: AskRecord) => void) => {
+    const all = settled();
+    const ask = all.record.asks[0]!;
+    all.record.asks.push({ ...ask, plan: { ...ask.plan, mode }, requestId: "r0", answer: null, killed: [] });
+    spoil(all.record.asks[1]!);
+    return kinds(all);
+  };
+  deepStrictEqual(killed("chat", () => {}), []);
+  deepStrictEqual(killed("request", () => {}), ["lost"]);
+  deepStrictEqual(killed("chat", (ask) => void ask.killed.push("r-1")), []);
+  deepStrictEqual(
+    killed("chat", (ask) => void (ask.answer = { state: "complete", debitedSats: 1, text: null })),
+    ["lost"],
+  );
+  const all = settled();
+  all.record.asks[0] = { ...all.record.asks[0]!, requestId: null, answer: null, killed: [REQUEST] };
   deepStrictEqual(kinds(all), ["contradiction"]);
 });
 

@@ -1,6 +1,6 @@
 import { LIGHTNING, sessionAccount } from "@/lib/ledger/accounts.ts";
 import { balancesOf, type Books, isSent } from "../books/books.ts";
-import { handleOf, type ReportViolation, type SessionRecord } from "./session-witness.ts";
+import { handleOf, mayBeGone, type ReportViolation, type SessionRecord } from "./session-witness.ts";
 
 /** Compares, after the end, what holders of sessions were told with the store, the ledger and the wallet. */
 export function compareSessions(books: Books, records: readonly SessionRecord[], report: ReportViolation): void {
@@ -59,13 +59,20 @@ function compareDeposits(
   }
 }
 
-/** One request for each key, charged what its answer said; the rest are calls that nobody heard the answer of. */
+/**
+ * One request for each key, charged what its answer said; the rest are calls that nobody heard the answer of. A chat that was killed
+ * is not there, nor charged.
+ */
 function compareAsks(record: SessionRecord, own: Books["requests"], report: ReportViolation): void {
   const stored = new Map(own.map((request) => [request.id, request]));
   let unnamed = 0;
-  for (const { plan, requestId, answer } of record.asks) {
+  for (const ask of record.asks) {
+    const { plan, requestId, answer, killed } = ask;
     if (plan.key !== null && own.filter(({ text }) => text?.startsWith(`${plan.token} `)).length > 1) {
       report("contradiction", `${plan.token}: one Idempotency-Key was served twice`);
+    }
+    for (const id of killed) {
+      if (stored.delete(id)) report("contradiction", `${plan.token}: a chat was kept, and its key began another`);
     }
     if (requestId === null) {
       unnamed++;
@@ -73,8 +80,8 @@ function compareAsks(record: SessionRecord, own: Books["requests"], report: Repo
     }
     const request = stored.get(requestId);
     stored.delete(requestId);
-    if (!request) report("lost", `${plan.token}: the request that was answered is not in the store`);
-    else if (answer && (answer.state !== request.state || answer.debitedSats !== request.chargeSats)) {
+    if (!request && !mayBeGone(ask)) report("lost", `${plan.token}: the request that was answered is not in the store`);
+    else if (request && answer && (answer.state !== request.state || answer.debitedSats !== request.chargeSats)) {
       const kept = `${request.state} for ${request.chargeSats}`;
       report("contradiction", `${plan.token}: said ${answer.state} for ${answer.debitedSats} sats, the store ${kept}`);
     }

@@ -1,7 +1,7 @@
 import type { Dice } from "./dice.ts";
 import type { Answer, Calls, PayerCounts } from "./payer.ts";
 import { RunOver } from "./payer.ts";
-import type { AskPlan, AskRecord, SessionRecord, SessionWitness } from "./session-witness.ts";
+import { type AskPlan, type AskRecord, mayBeGone, type SessionRecord, type SessionWitness } from "./session-witness.ts";
 
 /** What a stream told until it ended, broke or was hung up. */
 export interface Streamed {
@@ -64,7 +64,7 @@ function drawAsk(dice: Dice, token: string): AskPlan {
   const chat = dice.chance(0.6);
   const streamed = chat && dice.chance(0.6);
   const hangsUp = streamed && kind !== "refuse" && kind !== "fail" && dice.chance(0.4);
-  const end = kind === "refuse" || kind === "fail" ? "rejected" : "complete";
+  const end = kind === "refuse" ? "rejected" : kind === "fail" ? "failed" : "complete";
   return {
     token,
     mode: chat ? "chat" : "request",
@@ -73,8 +73,8 @@ function drawAsk(dice: Dice, token: string): AskPlan {
     key: hangsUp || dice.chance(0.2) ? null : token,
     text: `${token} ${mark} ${"What is a hold invoice? ".repeat(dice.between(1, 6))}`.trim(),
     model: streamed && kind !== "fail" && dice.chance(0.7) ? SLOW_MODEL : HOSTED_MODEL,
-    // A chat ends with the process that was asked; its money goes back then. Without a key a lost connection ends it too.
-    ends: [end, ...(chat ? ["failed" as const] : []), ...(hangsUp ? ["interrupted" as const] : [])],
+    // A chat that is killed has no end: it leaves nothing, and its key begins another.
+    ends: hangsUp ? [end, "interrupted"] : [end],
     hangUpAfter: hangsUp ? dice.between(1, 12) : null,
   };
 }
@@ -112,7 +112,7 @@ export async function oneSession(
   ): Promise<Answer> {
     for (;;) {
       const answer = await once(method, path, body, headers);
-      if (answer && (answer.status < 500 || isFinal(answer))) return answer;
+      if (answer && (answer.status < 500 || isEnd(answer))) return answer;
       if (answer?.status === 503) counts.refusedForNow++;
       else if (answer) unexpected(`${method} ${path.split("/").at(-1)}`, answer);
       if (!answer && mood.givesUp) throw new RunOver();
@@ -210,14 +210,14 @@ export async function oneSession(
     return null;
   }
 
-  /** Answers that are errors: no money, or a failure that cost nothing. */
+  /** Answers that are errors: no money, or a failure and what it cost. */
   function refused(ask: AskRecord, answer: Answer): number | null {
     const { code, details } = answer.body?.error ?? {};
     if (code === "insufficient_balance" || code === "session_paused") return details.priceSats;
-    if (code === "upstream_failed" || code === "upstream_refused") {
-      witness.answered(ask, details?.requestId ?? answer.requestId ?? null, {
-        state: "failed",
-        debitedSats: 0,
+    if (isEnd(answer)) {
+      witness.answered(ask, details?.requestId ?? null, {
+        state: code === "upstream_refused" ? "rejected" : "failed",
+        debitedSats: details?.debitedSats ?? 0,
         text: null,
       });
       return null;
@@ -238,13 +238,13 @@ export async function oneSession(
       if (told && told.status !== 200) {
         const { status, requestId, body } = told;
         const answer = { status, requestId, body };
-        if (status !== 503 || isFinal(answer) || plan.key === null) return refused(ask, answer);
+        if (status !== 503 || isEnd(answer) || plan.key === null) return refused(ask, answer);
         counts.refusedForNow++;
       } else if (told) {
         if (told.text.length > ask.heard.length) ask.heard = told.text;
         if (told.timmy) {
           const { requestId, state, debitedSats } = told.timmy;
-          // A failed chat told something that nobody pays and nobody keeps.
+          // What failed has no text that anybody keeps.
           const text = state === "complete" || state === "interrupted" ? told.text : null;
           witness.answered(ask, requestId, { state, debitedSats, text });
         }
@@ -326,7 +326,8 @@ export async function oneSession(
 }
 
 /** An error that says how a request ended, whatever its status. */
-const isFinal = ({ status, body }: Answer): boolean => status === 503 && body?.error?.code === "upstream_failed";
+const isEnd = ({ body }: Answer): boolean =>
+  ["upstream_failed", "upstream_refused", "upstream_misconfigured"].includes(body?.error?.code);
 
 const chatBody = ({ model, text }: AskPlan) => ({ model, messages: [{ role: "user", content: text }] });
 
@@ -353,8 +354,9 @@ export async function readHistory(calls: Calls, witness: SessionWitness, record:
     for (const { requestId } of page.body.requests) ids.push(requestId);
     after = page.body.next;
   } while (after);
-  for (const { requestId, plan, answer } of record.asks) {
-    if (requestId !== null && !ids.includes(requestId)) {
+  for (const ask of record.asks) {
+    const { requestId, plan, answer } = ask;
+    if (requestId !== null && !mayBeGone(ask) && !ids.includes(requestId)) {
       witness.report(
         "lost",
         `${plan.token}: ${answer ? "it was answered" : "it began"}, and the history does not have it`,

@@ -128,14 +128,32 @@ Deno.test("createSessionWitness: each answer to a request that cannot be right i
   deepStrictEqual(kinds(), ["contradiction"], "one key that made two requests");
 });
 
-Deno.test("createSessionWitness: what failed costs nothing, and a stream told the beginning of what is kept", () => {
-  const failed = (debitedSats: number) => {
+Deno.test("createSessionWitness: a chat that had no end may be killed, and its key begins another", () => {
+  const begunTwice = (mode: AskPlan["mode"], answer: Ended | null) => {
     const { witness, record, kinds } = opened();
-    const ask = witness.asking(record, { ...ASK, mode: "chat", ends: ["failed"] });
+    const ask = witness.asking(record, { ...ASK, mode });
+    witness.named(ask, "r1");
+    ask.heard = "payer1-0-ask0 so far";
+    if (answer) witness.answered(ask, "r1", { ...answer, text: null });
+    witness.named(ask, "r2");
+    return { found: kinds(), killed: ask.killed, heard: ask.heard };
+  };
+  deepStrictEqual(begunTwice("chat", null), { found: [], killed: ["r1"], heard: "" });
+  const complete: Ended = { state: "complete", debitedSats: 126, text: null };
+  for (const [mode, answer] of [["chat", complete], ["request", null], ["request", complete]] as const) {
+    deepStrictEqual(begunTwice(mode, answer).found, ["contradiction"], `${mode} ${answer?.state}`);
+  }
+});
+
+Deno.test("createSessionWitness: what failed costs nothing unless on purpose, and a stream told the beginning of what is kept", () => {
+  const failed = (debitedSats: number, ends: AskPlan["ends"]) => {
+    const { witness, record, kinds } = opened();
+    const ask = witness.asking(record, { ...ASK, mode: "chat", ends });
     witness.answered(ask, "r1", { state: "failed", debitedSats, text: null });
     return kinds();
   };
-  deepStrictEqual([failed(0), failed(1)], [[], ["lost"]]);
+  deepStrictEqual([failed(0, ["failed"]), failed(1, ["failed"])], [[], []]);
+  deepStrictEqual([failed(0, ["complete"]), failed(1, ["complete"])], [["lost"], ["lost"]]);
   const told = (heard: string) => {
     const { witness, record, kinds } = opened();
     const ask = witness.asking(record, ASK);

@@ -13,7 +13,7 @@ export interface AskPlan {
   key: string | null;
   text: string;
   model: string;
-  /** Every end that would be right, whenever the server was killed. */
+  /** Every end that would be right, whenever the server was killed. `failed`: on purpose, which may cost its tokens. */
   ends: readonly RequestState[];
   /** Hangs up after so many frames; null: reads to the end. */
   hangUpAfter: number | null;
@@ -34,6 +34,8 @@ export interface AskRecord {
   /** The longest text that a stream told before it broke. */
   heard: string;
   answer: Ended | null;
+  /** Chats of this call that were named and then killed: nothing of them may be kept, or charged. */
+  killed: string[];
   repeats: number;
 }
 
@@ -78,7 +80,7 @@ export interface SessionWitness {
   /** @param before `record.seen` when the call was sent: an answer is never older than that. */
   read(record: SessionRecord, before: SessionSeen | null, body: SessionBody): void;
   asking(record: SessionRecord, plan: AskPlan): AskRecord;
-  /** An answer named the request; one key must always name the same. */
+  /** An answer named the request; one key must always name the same, unless a kill took a chat along that had no end yet. */
   named(ask: AskRecord, requestId: string): void;
   /** An answer said how it ended. */
   answered(ask: AskRecord, requestId: string | null, ended: Ended): void;
@@ -94,12 +96,21 @@ export const handleOf = (sessionId: string): string => sessionId.split("-")[0] ?
 export const awaitsBooking = ({ paid, seen }: SessionRecord): boolean =>
   seen?.openInvoice !== null && seen?.openInvoice !== undefined && paid.has(seen.openInvoice);
 
+/** A chat ends with its process: until an answer has told its end, a kill leaves nothing of it. */
+export const mayBeGone = ({ plan, answer }: Pick<AskRecord, "plan" | "answer">): boolean =>
+  plan.mode === "chat" && answer === null;
+
+const failsOnPurpose = ({ plan }: AskRecord): boolean => plan.ends.includes("failed");
+
 export function createSessionWitness(report: ReportViolation): SessionWitness {
   const records = new Map<string, SessionRecord>();
 
   function named(ask: AskRecord, requestId: string): void {
     if (ask.requestId !== null && ask.requestId !== requestId) {
-      report("contradiction", `${ask.plan.token}: one Idempotency-Key made two requests`);
+      if (mayBeGone(ask)) {
+        ask.killed.push(ask.requestId);
+        ask.heard = "";
+      } else report("contradiction", `${ask.plan.token}: one Idempotency-Key made two requests`);
     }
     ask.requestId = requestId;
   }
@@ -116,7 +127,7 @@ export function createSessionWitness(report: ReportViolation): SessionWitness {
     }
     ask.answer = { ...ended, text: ended.text ?? before?.text ?? null };
     if (!plan.ends.includes(ended.state)) return report("lost", `${plan.token}: ended ${ended.state}`);
-    judge(plan.token, ended);
+    judge(plan.token, ended, failsOnPurpose(ask));
     if (ended.text === null) return;
     if (ended.state === "complete" && !ended.text.includes(plan.token)) {
       report("lost", `${plan.token}: complete without its own answer`);
@@ -127,8 +138,8 @@ export function createSessionWitness(report: ReportViolation): SessionWitness {
   }
 
   /** What is charged must have been delivered, and what was delivered whole is charged. */
-  function judge(name: string, { state, debitedSats }: Ended): void {
-    if (state === "failed" && debitedSats !== 0) {
+  function judge(name: string, { state, debitedSats }: Ended, mayCost: boolean): void {
+    if (state === "failed" && debitedSats !== 0 && !mayCost) {
       report("lost", `${name}: failed, and ${debitedSats} sats were charged`);
     }
     if ((state === "complete" || state === "rejected") && debitedSats <= 0) {
@@ -206,7 +217,7 @@ export function createSessionWitness(report: ReportViolation): SessionWitness {
       record.seen = now;
     },
     asking(record, plan) {
-      const ask: AskRecord = { plan, requestId: null, heard: "", answer: null, repeats: 0 };
+      const ask: AskRecord = { plan, requestId: null, heard: "", answer: null, killed: [], repeats: 0 };
       record.asks.push(ask);
       return ask;
     },
@@ -221,7 +232,7 @@ export function createSessionWitness(report: ReportViolation): SessionWitness {
       }
       if (state === "rejected" && reason === undefined) report("lost", `${record.token}: rejected without a reason`);
       if (ask) return answered(ask, requestId, ended);
-      judge(record.token, ended);
+      judge(record.token, ended, record.asks.some(failsOnPurpose));
       record.found.set(requestId, ended);
     },
   };

@@ -30,7 +30,7 @@ function numberFrom(name: string, otherwise: number): number {
 Deno.test(`invariants: ${RUNS} random interleavings from seed ${SEED} break none of economy.md's rules`, async () => {
   const replay = Deno.env.get("TIMMY_CASE");
   if (replay) return void await play(JSON.parse(replay) as Case);
-  const total: Outcome = { jobs: 0, complete: 0, refundsPaid: 0, deaths: 0, asked: 0, answered: 0 };
+  const total: Outcome = { jobs: 0, complete: 0, refundsPaid: 0, deaths: 0, asked: 0, answered: 0, chats: 0 };
   const property = fc.asyncProperty(cases, async (one) => {
     const outcome = await play(one);
     for (const figure of Object.keys(total) as (keyof Outcome)[]) total[figure] += outcome[figure];

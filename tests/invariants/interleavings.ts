@@ -47,7 +47,7 @@ export type Act =
   | { act: "held payments" | "lost hints" | "double hints"; times: number }
   | { act: "release"; how: "good" | "bad" }
   | { act: "lying hint"; job: number }
-  | { act: "model fault"; call: "evaluate" | "work"; fault: ModelFault }
+  | { act: "model fault"; call: "evaluate" | "work" | "chat"; fault: ModelFault }
   | { act: "wallet works again" }
   | { act: "wait"; ms: number }
   | { act: "leap"; to: Leap }
@@ -66,6 +66,11 @@ const times = fc.integer({ min: 1, max: 3 });
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   fc.constantFrom<Fault>({ kind: "refuse" }, { kind: "lose" }, { kind: "drop" }),
   fc.integer({ min: 1, max: SLOWEST_CALL_MS }).map((ms): Fault => ({ kind: "delay", ms })),
+);
+
+const modelFault: fc.Arbitrary<ModelFault> = fc.oneof(
+  fc.constantFrom<ModelFault>({ kind: "passing" }, { kind: "permanent" }, { kind: "hang" }, { kind: "none" }),
+  fc.integer({ min: 1, max: 4_000 }).map((ms): ModelFault => ({ kind: "delay", ms })),
 );
 
 const act: fc.Arbitrary<Act> = fc.oneof(
@@ -118,10 +123,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     arbitrary: fc.record({
       act: fc.constant("model fault"),
       call: fc.constantFrom("evaluate", "work"),
-      fault: fc.oneof(
-        fc.constantFrom<ModelFault>({ kind: "passing" }, { kind: "permanent" }, { kind: "hang" }, { kind: "none" }),
-        fc.integer({ min: 1, max: 4_000 }).map((ms): ModelFault => ({ kind: "delay", ms })),
-      ),
+      fault: modelFault,
     }),
   },
   { weight: 1, arbitrary: fc.record({ act: fc.constant("wallet works again") }) },
@@ -199,6 +201,14 @@ const aroundSession: fc.Arbitrary<Act> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
+      act: fc.constant("model fault"),
+      call: fc.constantFrom("work", "chat"),
+      fault: modelFault,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
       act: fc.constant("leap"),
       to: fc.constantFrom<Leap>("invoice expiry", "next day", "next day", "session expiry"),
     }),
@@ -249,6 +259,8 @@ export interface Outcome {
   /** Requests of sessions: begun in all, and those that were answered. */
   asked: number;
   answered: number;
+  /** Chats that were answered whole. */
+  chats: number;
 }
 
 /** Plays a case. @throws {Violation} for the first rule that did not hold. */
@@ -402,7 +414,7 @@ class Player {
         return;
       }
       case "model fault":
-        return void fake.modelFaults[one.call].push(one.fault);
+        return void (fake.modelFaults[one.call] ??= []).push(one.fault);
       case "wallet works again":
         return this.#clearFaults();
       case "wait":
@@ -516,7 +528,7 @@ class Player {
   async outcome(): Promise<Outcome> {
     const states = await this.fake.world.rows<{ v: 1; state: string }>(["job"]);
     const refunds = await this.fake.world.rows<{ v: 1; state: string }>(["refund"]);
-    const requests = await this.fake.world.rows<{ v: 1; state: string }>(["session_request"]);
+    const requests = await this.fake.world.rows<{ v: 1; state: string; mode: string }>(["session_request"]);
     return {
       jobs: states.length,
       complete: states.filter(({ value }) => value.state === "complete").length,
@@ -524,6 +536,7 @@ class Player {
       deaths: this.#deaths,
       asked: requests.length,
       answered: requests.filter(({ value }) => value.state === "complete").length,
+      chats: requests.filter(({ value }) => value.state === "complete" && value.mode === "chat").length,
     };
   }
 }

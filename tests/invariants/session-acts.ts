@@ -20,6 +20,10 @@ const AMOUNTS = [100, 300, 800, 3_000] as const;
 const DAY_MS = 24 * 3_600_000;
 
 /** `unproven`: the macaroon of a challenge, paid by somebody or not, without its preimage. */
+/** How it is asked: a request that survives a crash, or a chat, whole or streamed, which does not. */
+const WAYS = ["request", "chat", "stream"] as const;
+const CHAT = "/api/v1/chat/completions";
+
 type TokenChoice = "bearer" | Narrowed | "paid for" | "unproven";
 
 export type SessionAct =
@@ -28,7 +32,16 @@ export type SessionAct =
   | { act: "use"; session: number }
   /** Pays one of the invoices the session was ever shown, in time or not. */
   | { act: "pay session"; session: number; invoice: number; times: number }
-  | { act: "ask"; session: number; text: number; with: TokenChoice; times: number; sameKey: boolean }
+  | {
+    act: "ask";
+    session: number;
+    text: number;
+    as: (typeof WAYS)[number];
+    with: TokenChoice;
+    times: number;
+    /** `own`: each call one of its own; a chat can do without. */
+    key: "same" | "own" | "none";
+  }
   /** A call that was made before, again, with its Idempotency-Key. */
   | { act: "ask again"; session: number; ask: number }
   /** Comes without a token: a challenge. */
@@ -56,8 +69,9 @@ export const sessionAct: fc.Arbitrary<SessionAct> = fc.oneof(
       session: fc.constantFrom(0, 0, 0, 1),
       text,
       with: fc.constantFrom<TokenChoice>("bearer", "bearer", "narrowed", "narrowed twice", "paid for", "unproven"),
+      as: fc.constantFrom("request", ...WAYS),
       times: fc.constantFrom(1, 2, 3, 8),
-      sameKey: fc.boolean(),
+      key: fc.constantFrom("same", "own", "none"),
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("ask again"), session: small, ask: fc.nat({ max: 5 }) }) },
@@ -78,7 +92,7 @@ export const sessionAct: fc.Arbitrary<SessionAct> = fc.oneof(
 export const OPENED: SessionAct[][] = [
   [{ act: "open", amount: 2, keyed: false }],
   [{ act: "pay session", session: 0, invoice: 0, times: 1 }],
-  [{ act: "ask", session: 0, text: 0, with: "bearer", times: 1, sameKey: false }],
+  [{ act: "ask", session: 0, text: 0, as: "request", with: "bearer", times: 1, key: "own" }],
 ];
 
 /** Clients of sessions, over HTTP. Whatever they are told goes into the history. */
@@ -106,13 +120,15 @@ export class SessionClients {
           const authorization = await this.#credential(session, one.with);
           if (authorization === null) return;
           if (one.with === "unproven") return await this.#askUnproven(session, authorization);
-          const same = one.sameKey ? session.asks.find((ask) => ask.key === key) : undefined;
-          const own = one.sameKey ? key : this.#newKey();
+          const same = one.key === "same" ? session.asks.find((ask) => ask.key === key) : undefined;
+          const keyless = one.key === "none" && one.as !== "request";
+          const own = one.key === "same" ? key : keyless ? null : this.#newKey();
           await this.#ask(session, same ?? this.#newAsk(session, { ...one, key: own, authorization }));
         });
       }
       case "ask again": {
-        const ask = session.asks[one.ask % Math.max(1, session.asks.length)];
+        const keyed = session.asks.filter(({ key }) => key !== null);
+        const ask = keyed[one.ask % Math.max(1, keyed.length)];
         return ask ? [() => this.#ask(session, ask)] : [];
       }
       case "knock":
@@ -143,7 +159,8 @@ export class SessionClients {
     if (body.state === "expired" || body.state === "closed") return await this.#close(session, "right");
     const authorization = await this.#credential(session, "bearer");
     if (authorization === null) return;
-    const ask = { text: 0, with: "bearer", key: this.#newKey(), authorization } as const;
+    const as = WAYS[this.#key % WAYS.length] ?? "request";
+    const ask = { text: 0, as, with: "bearer", key: this.#newKey(), authorization } as const;
     await this.#ask(session, this.#newAsk(session, ask));
   }
 
@@ -159,12 +176,13 @@ export class SessionClients {
 
   #newAsk(
     session: KnownSession,
-    one: { text: number; with: TokenChoice; key: string; authorization: string },
+    one: { text: number; as: KnownAsk["as"]; with: TokenChoice; key: string | null; authorization: string },
   ): KnownAsk {
-    const { key, authorization } = one;
+    const { key, as, authorization } = one;
     const goodUntil = this.fake.clock.now() + DAY_MS - 3_600_000;
     const narrowed = one.with in NARROWINGS ? one.with as Narrowed : null;
-    const ask = { key, goodUntil, text: TEXTS[one.text] ?? "hello", authorization, narrowed, requestId: null };
+    const text = TEXTS[one.text] ?? "hello";
+    const ask: KnownAsk = { key, as, goodUntil, text, authorization, narrowed, requestId: null };
     session.asks.push(ask);
     return ask;
   }
@@ -190,7 +208,12 @@ export class SessionClients {
 
   async #ask(session: KnownSession, ask: KnownAsk): Promise<void> {
     if (this.fake.clock.now() > ask.goodUntil) return;
-    const headers = { authorization: ask.authorization, "idempotency-key": ask.key };
+    const headers = { authorization: ask.authorization, ...(ask.key !== null && { "idempotency-key": ask.key }) };
+    if (ask.as !== "request") {
+      const messages = [{ role: "user", content: ask.text }];
+      const chat = { model: "claude-sonnet-4-6", messages, stream: ask.as === "stream" };
+      return this.history.chatted(session, ask, await this.#call("POST", CHAT, chat, headers));
+    }
     const answer = await this.#call("POST", `/api/sessions/${session.id}/request`, { request: ask.text }, headers);
     this.history.asked(session, ask, answer);
   }

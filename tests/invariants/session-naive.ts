@@ -43,6 +43,9 @@ export const losesUpdates: Naive = beginningIn(async (store, session) => {
 /** The answer is only for whoever waits for it: nothing keeps it. */
 const forgetsAnswers: Naive = over(writes("session_result", () => null));
 
+/** Nothing keeps what an Idempotency-Key began: a repeat is another request, charged again. */
+const forgetsKeys: Naive = over(writes("idempotency", () => null));
+
 /** Each with the rules of which one must be the first to break. */
 export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks: readonly string[] }[] = [
   {
@@ -58,6 +61,7 @@ export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks:
       "every request was charged from its reservation and the rest released",
       "a request is answered",
       "a request comes to its end",
+      "an answered chat says what it cost",
     ],
   },
   {
@@ -69,6 +73,11 @@ export const NAIVE_SESSIONS: readonly { name: string; background: Naive; breaks:
     name: "a failed request that keeps its reservation",
     background: dropsFailed("session-request"),
     breaks: ["a running request has its task, and no other has"],
+  },
+  {
+    name: "an Idempotency-Key that nothing keeps",
+    background: forgetsKeys,
+    breaks: ["the same key is the same request"],
   },
   {
     name: "an answer that nothing keeps",

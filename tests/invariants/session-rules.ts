@@ -24,8 +24,10 @@ export type Narrowed = keyof typeof NARROWINGS;
 
 /** A request as a client sends it, to be sent again. */
 export interface KnownAsk {
-  /** Idempotency-Key, good until `goodUntil` (ms since the epoch). */
-  key: string;
+  /** Idempotency-Key, good until `goodUntil` (ms since the epoch); null: without one. */
+  key: string | null;
+  /** A request, or a chat: whole or streamed. */
+  as: "request" | "chat" | "stream";
   goodUntil: number;
   text: string;
   authorization: string;
@@ -54,6 +56,38 @@ export interface KnownSession {
   claims: string[];
   paidTo: Set<string>;
 }
+
+/** A chat that has ended, as its answer tells it, in the words of a session's history. */
+interface EndedChat {
+  requestId: string;
+  state: string;
+  debitedSats: number;
+  result?: string;
+}
+
+function whole({ timmy, choices }: Answer["body"]): EndedChat {
+  return chatOf(timmy, choices[0].message.content ?? "");
+}
+
+function failed({ error }: Answer["body"]): EndedChat | null {
+  const { requestId, debitedSats } = error.details ?? {};
+  return debitedSats === undefined ? null : { requestId, state: "failed", debitedSats };
+}
+
+/** The account stands in the last chunk, or in the frame of an error. */
+function streamed(text: string): EndedChat | null {
+  const frames = text.split("\n\n").filter((frame) => frame.startsWith("data: {"))
+    .map((frame) => JSON.parse(frame.slice("data: ".length)));
+  const { timmy } = frames.findLast((frame) => frame.timmy) ?? {};
+  return timmy ? chatOf(timmy, frames.map(({ choices }) => choices?.[0]?.delta?.content ?? "").join("")) : null;
+}
+
+const chatOf = ({ requestId, state, debitedSats }: EndedChat, text: string): EndedChat => ({
+  requestId,
+  state,
+  debitedSats,
+  ...(state === "complete" && { result: text }),
+});
 
 /** What clients of sessions did and were told. */
 export class SessionHistory {
@@ -145,6 +179,21 @@ export class SessionHistory {
     this.#withinLimits(session);
   }
 
+  /** How a chat was answered. Whatever tells no end may have been cut off: nothing is known of it then. */
+  chatted(session: KnownSession, ask: KnownAsk, { status, body }: Answer): void {
+    const said = `${status} ${JSON.stringify(body).slice(-400)}`;
+    must([200, 401, 402, 403, 409, 502, 503].includes(status), "a chat is answered", said);
+    const ended = typeof body === "string" ? streamed(body) : status === 200 ? whole(body) : failed(body);
+    must(status !== 200 || ended !== null, "an answered chat says what it cost", said);
+    if (ended === null) return;
+    session.used = true;
+    const { requestId } = ended;
+    must(ask.requestId === null || ask.requestId === requestId, "the same key is the same request", said);
+    ask.requestId = requestId;
+    this.told(session, ended);
+    this.#withinLimits(session);
+  }
+
   /** What requests under a narrowed token were debited, by what their answers said. */
   #withinLimits(session: KnownSession): void {
     const debited = { narrowed: 0, "narrowed twice": 0 };
@@ -167,7 +216,6 @@ export class SessionHistory {
       said,
     );
     must(now.state !== "complete" || Boolean(now.result), "an answer that was charged can be fetched", said);
-    must(now.state !== "failed" || now.chargeSats === 0, "a failure costs nothing", said);
     session.told.set(body.requestId, now);
   }
 
@@ -188,7 +236,23 @@ export async function assertSessions({ world }: FakeWorld, history: SessionHisto
     const isLow = sats < TEST_SETTINGS.sessions.minBalanceSats;
     must(!lives || (state === "paused") === isLow, "a session is paused while it has too little", `${state}, ${sats}`);
   }
+  assertFailures(requests);
   await assertTold(world, history, new Map(requests.map((request) => [request.id, request])));
+}
+
+/** Failures that a caller has free in an hour; all clients here are one address. */
+const FREE_FAILURES = 5;
+
+/** A failure costs nothing, unless so many before it took tokens for nothing (economy.md §4a). */
+function assertFailures(requests: readonly SessionRequest[]): void {
+  const failed = requests.filter(({ state }) => state === "failed");
+  const free = failed.filter(({ chargeSats, usage, evalUsage }) => chargeSats === 0 && (usage ?? evalUsage) !== null);
+  const charged = failed.length - failed.filter(({ chargeSats }) => chargeSats === 0).length;
+  must(
+    charged === 0 || free.length >= FREE_FAILURES,
+    "a failure costs nothing",
+    `${charged}, after ${free.length} free`,
+  );
 }
 
 /** Nothing that clients were told has gone, or become something else. */
@@ -249,6 +313,8 @@ export async function assertSessionsAtRest({ world, clock }: FakeWorld, history:
     const [deposit = ""] = session.invoices.keys();
     const isPaid = session.paid || (await world.wallet.lookupInvoice(deposit)).state === "settled";
     must(!isPaid || sessions.has(session.handle), "a session that was paid is never forgotten", session.handle);
+    const { status, body } = await world.call("GET", `/api/sessions/${session.id}`);
+    must(status !== 200 || body.heldSats === 0, "nothing stays set aside", JSON.stringify(body));
     if (!session.bearer) continue;
     for (const { id } of complete.filter((request) => request.session === session.handle)) {
       const headers = { authorization: `Bearer ${session.bearer}` };
