@@ -173,11 +173,9 @@ async function openModel(env: Env, clock: Clock): Promise<Model> {
   const used = [env.settings.evalModel, env.settings.workModel].map((name) => router.adapterFor(name));
   // A job is only real when both of its models are.
   return {
+    ...router,
     name: [...new Set(used.map((adapter) => adapter?.name))].join("+"),
     simulated: used.some((adapter) => adapter?.simulated),
-    evaluate: router.evaluate,
-    work: router.work,
-    chat: router.chat,
   };
 }
 

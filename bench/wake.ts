@@ -51,8 +51,7 @@ export const wake: Bench = {
 
 /** A model that says when it is called. */
 const telling = (model: Model, tell: (call: Call, request: string) => void): Model => ({
-  name: model.name,
-  simulated: model.simulated,
+  ...model,
   evaluate(input) {
     tell("evaluate", input.request);
     return model.evaluate(input);

@@ -740,6 +740,11 @@ export interface components {
             /** @enum {string} */
             finishReason?: "stop" | "length";
             errorMessage?: string;
+            /**
+             * @description The provider broke off: the answer is what had been delivered, and that alone was charged
+             * @enum {boolean}
+             */
+            interrupted?: true;
             costLedger?: components["schemas"]["CostLedger"];
         };
         /** @description What was decided for the key that asked, once it was accepted */
@@ -1062,38 +1067,85 @@ export interface components {
             messages: {
                 /** @enum {string} */
                 role: "system" | "developer" | "user" | "assistant";
-                content: string | {
+                content?: string | {
                     /** @enum {string} */
                     type: "text";
                     text: string;
-                }[];
+                }[] | null;
+                /** @description Taken; changes nothing */
+                name?: string | null;
+                /** @description An assistant's, in place of its content or beside it */
+                refusal?: string | null;
             }[];
-            /** @description Most output tokens; they are held for */
+            /** @description Most output tokens; they are held for. More than 8192, or than the balance pays for, is lowered to that, and `X-Timmy-Max-Tokens` says so */
             max_tokens?: number | null;
             /** @description The newer name of `max_tokens` */
             max_completion_tokens?: number | null;
             temperature?: number | null;
+            /** @description Passed on to models that take it; refused for others, unless it is 1 */
+            top_p?: number | null;
+            /** @description Passed on to models that take it; refused for others */
+            seed?: number | null;
             stop?: string | string[] | null;
             stream?: boolean | null;
+            /** @description Changes nothing without `stream` */
             stream_options?: {
                 include_usage?: boolean | null;
             } | null;
+            /** @description Taken; changes nothing */
+            user?: string | null;
+            /** @description Taken; changes nothing */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Taken; changes nothing */
+            store?: boolean | null;
+            /** @description Taken; changes nothing */
+            safety_identifier?: string | null;
+            /** @description Taken; changes nothing */
+            prompt_cache_key?: string | null;
+            /** @description Supported only as "auto" or "default"; leave it out */
+            service_tier?: string | null;
             /** @description Supported only as 1; leave it out */
             n?: number | null;
-            /** @description Supported only as 1; leave it out */
-            top_p?: number | null;
             /** @description Supported only as 0; leave it out */
             presence_penalty?: number | null;
             /** @description Supported only as 0; leave it out */
             frequency_penalty?: number | null;
             /** @description Supported only as false; leave it out */
             logprobs?: boolean | null;
-            /** @description Supported only as false; leave it out */
-            store?: boolean | null;
+            /** @description Supported only as 0; leave it out */
+            top_logprobs?: number | null;
+            /** @description Supported only as {}; leave it out */
+            logit_bias?: {
+                [key: string]: unknown;
+            } | null;
             response_format?: {
                 /** @enum {string} */
                 type: "text";
             } | null;
+            /** @description Supported only as ["text"]; leave it out */
+            modalities?: string[] | null;
+            /** @description Supported only as []: tools are not called here */
+            tools?: unknown[] | null;
+            /** @description Supported only as []: tools are not called here */
+            functions?: unknown[] | null;
+            /** @description Supported only as "none" or "auto"; leave it out */
+            tool_choice?: string | null;
+            /** @description Supported only as "none" or "auto"; leave it out */
+            function_call?: string | null;
+            /** @description Supported only as true; leave it out */
+            parallel_tool_calls?: boolean | null;
+            /** @description Not supported: no model here is told how long to think; leave it out */
+            reasoning_effort?: null;
+            /** @description Not supported: no model here is told how much to write; say it in a message, or set max_tokens; leave it out */
+            verbosity?: null;
+            /** @description Not supported: answers are text; leave it out */
+            audio?: null;
+            /** @description Not supported: answers are written from the start; leave it out */
+            prediction?: null;
+            /** @description Not supported: nothing is searched; leave it out */
+            web_search_options?: null;
         };
         Models: {
             /** @enum {string} */
@@ -1405,6 +1457,15 @@ export interface components {
         };
         /** @description An error of ours; the request id is all it tells */
         Error500: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The model's provider refused the instance's own call */
+        Error502: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1958,6 +2019,7 @@ export interface operations {
             415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
+            502: components["responses"]["Error502"];
             503: components["responses"]["Error503"];
         };
     };

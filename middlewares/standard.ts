@@ -10,6 +10,7 @@ import { rateLimit } from "./rate-limit.ts";
 import { BODY_LIMITS, type BodyLimits, dropUnread, receiveBody } from "./receive-body.ts";
 import { requestId } from "./request-id.ts";
 import { requestLog } from "./request-log.ts";
+import { validText } from "./valid-text.ts";
 
 export interface StandardOptions {
   clock: Clock;
@@ -33,7 +34,8 @@ export interface StandardOptions {
  * 4. security headers, 5. what may be kept of the answer, and 6. CORS, so that refusals carry them too and a page can read them;
  * 7. the Host, before anything looks at the path;
  * 8. who is calling and 9. how often: before anything of the body is read, so that a caller over the limit costs nothing;
- * 10. the body: its size, declared or not, and how long it may take to arrive.
+ * 10. the body: its size, declared or not, and how long it may take to arrive;
+ * 11. that body and query are Unicode text.
  */
 export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
   const { clock, trustedProxies } = options;
@@ -48,6 +50,7 @@ export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
     clientAddress(trustedProxies),
     rateLimit({ perMinute: options.rateLimitPerMinute, clock, exempt: ["/api/health"] }),
     receiveBody(clock, options.bodies ?? BODY_LIMITS),
+    validText,
   ];
 }
 
@@ -85,6 +88,7 @@ const EXPOSED = [
   "X-Timmy-Debited-Sats",
   "X-Timmy-Balance-Sats",
   "X-Timmy-Held-Sats",
+  "X-Timmy-Max-Tokens",
 ];
 
 function crossOrigin(origins: readonly string[]): AppMiddleware {

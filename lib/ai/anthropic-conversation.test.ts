@@ -28,12 +28,28 @@ Deno.test("toAnthropicConversation: temperature goes from 0 to below 1 as it is;
   assert.match(refusalOf({ messages: [user], temperature: 1.0001 }), /temperature/);
 });
 
-Deno.test("toAnthropicConversation: the caller's messages are left as they are, blank ones refused, empty halves joined away", () => {
+Deno.test("toAnthropicConversation: the caller's messages are left as they are, blank ones of the user's refused, empty halves joined away", () => {
   const messages: ChatMessage[] = [user, { role: "user", text: "" }, { role: "user", text: "More." }];
   assert.deepEqual(toAnthropicConversation({ messages }).messages, [{ role: "user", content: "Rain.\n\nMore." }]);
   assert.deepEqual(messages[0], { role: "user", text: "Rain." });
-  assert.match(refusalOf({ messages: [user, { role: "assistant", text: " " }, user] }), /blank/);
+  assert.match(
+    refusalOf({ messages: [user, { role: "assistant", text: "It." }, { role: "user", text: " " }] }),
+    /blank/,
+  );
   assert.match(refusalOf({ messages: [] }), /first message/);
+});
+
+Deno.test("toAnthropicConversation: an answer that was empty may come back, wherever it stood", () => {
+  const empty: ChatMessage = { role: "assistant", text: "" };
+  const once = [{ role: "user", content: "Rain." }];
+  for (const messages of [[user, empty], [empty, user], [user, { ...empty, text: " \n" }, empty]]) {
+    assert.deepEqual(toAnthropicConversation({ messages }).messages, once);
+  }
+  assert.deepEqual(toAnthropicConversation({ messages: [user, empty, user] }).messages, [{
+    role: "user",
+    content: "Rain.\n\nRain.",
+  }]);
+  assert.match(refusalOf({ messages: [empty] }), /first message/);
 });
 
 Deno.test("refusedChoice: blames only what the conversation holds", () => {

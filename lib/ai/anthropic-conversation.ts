@@ -15,16 +15,20 @@ const MAX_TEMPERATURE = 1;
 /**
  * A conversation of the port in the form of Anthropic's Messages API: system messages become one system prompt, turns
  * of the same role one turn, each joined by a blank line; a temperature of 1 is the API's own and is left out, since
- * its newer models refuse any.
+ * its newer models refuse any. A blank turn of the assistant's is left out: an answer that was empty may come back as it was.
  * @throws {ModelError} `invalid` and by the request's fault, for what the API cannot do: its message names it.
  */
 export function toAnthropicConversation(
-  { messages, temperature, stop = [] }: Pick<ChatInput, "messages" | "temperature" | "stop">,
+  { messages, temperature, topP, seed, stop = [] }: Pick<
+    ChatInput,
+    "messages" | "temperature" | "topP" | "seed" | "stop"
+  >,
 ): AnthropicConversation {
   const system: string[] = [];
   const turns: AnthropicConversation["messages"] = [];
   for (const { role, text } of messages) {
     const last = turns.at(-1);
+    if (role === "assistant" && text.trim() === "") continue;
     if (role === "system") system.push(text);
     else if (last?.role === role) last.content = joined([last.content, text]);
     else turns.push({ role, content: text });
@@ -38,6 +42,8 @@ export function toAnthropicConversation(
   if (temperature !== undefined && temperature > MAX_TEMPERATURE) {
     throw refused(`temperature is above ${MAX_TEMPERATURE}: this model knows 0 to ${MAX_TEMPERATURE}`);
   }
+  if (topP !== undefined) throw refused("top_p is not taken by this model: leave it out");
+  if (seed !== undefined) throw refused("seed is not taken by this model: leave it out");
   if (stop.some((sequence) => sequence.trim() === "")) {
     throw refused("stop holds a sequence without any visible character: this model takes none such");
   }

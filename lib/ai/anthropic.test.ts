@@ -315,6 +315,8 @@ test("chat: what the API cannot do is refused by name, by the request's fault, a
   for (
     const [input, named] of [
       [{ ...chat, temperature: 1.01 }, /temperature/],
+      [{ ...chat, topP: 0.9 }, /top_p/],
+      [{ ...chat, seed: 0 }, /seed/],
       [{ ...chat, stop: ["END", " \n"] }, /stop/],
       [{ ...chat, messages: [{ role: "assistant", text: "a" }, { role: "user", text: "b" }] }, /first message/],
       [{ ...chat, messages: [{ role: "system", text: "a" }] }, /first message/],

@@ -133,6 +133,7 @@ export function createAnthropicModel(options: AnthropicModelOptions): Model {
   return {
     name: "anthropic",
     simulated: false,
+    can: () => false, // the API knows no seed, and some of its models no top_p
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, PROVIDER, input, async (current) => {

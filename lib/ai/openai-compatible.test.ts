@@ -336,7 +336,7 @@ streamTests(test, {
   countsAll: (frame) => frame.includes(`"usage"`),
 });
 
-test("chat: the messages, the temperature and the stop sequences go as they are, and nothing of ours is added", async (it) => {
+test("chat: the messages, the sampling and the stop sequences go as they are, and nothing of ours is added", async (it) => {
   const chat = {
     ...conversation(it, ""),
     messages: [
@@ -347,6 +347,8 @@ test("chat: the messages, the temperature and the stop sequences go as they are,
     ] as const,
     maxOutputTokens: 77,
     temperature: 1.5,
+    topP: 0.9,
+    seed: 7,
     stop: ["\n", "END"],
   };
   const expected = {
@@ -359,18 +361,22 @@ test("chat: the messages, the temperature and the stop sequences go as they are,
       { role: "user", content: "" },
     ],
     temperature: 1.5,
+    top_p: 0.9,
+    seed: 7,
     stop: ["\n", "END"],
   };
   await it.model.chat(chat);
   await it.model.chat({ ...chat, onText: () => {} });
   assert.deepEqual(sent(it, 0), { ...expected, stream: false });
   assert.deepEqual(sent(it, 1), { ...expected, stream: true, stream_options: { include_usage: true } });
-  await it.model.chat({ ...conversation(it, "Rain."), temperature: 0 });
+  await it.model.chat({ ...conversation(it, "Rain."), temperature: 0, topP: 0, seed: 0 });
   assert.deepEqual(sent(it, 2), {
     model: "tiny",
     max_tokens: 1000,
     messages: [{ role: "user", content: "Rain." }],
     temperature: 0,
+    top_p: 0,
+    seed: 0,
     stream: false,
   });
 });

@@ -160,11 +160,13 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
 
   /** Asks for one answer, streamed when somebody listens. */
   async function complete(current: Attempt, input: ChatInput): Promise<WorkResult> {
-    const { messages, temperature, stop = [] } = input;
+    const { messages, temperature, topP, seed, stop = [] } = input;
     const asked = (rest: Record<string, unknown>) => ({
       model: localId(input.model),
       messages: messages.map(({ role, text }) => ({ role, content: text })),
       ...(temperature === undefined ? {} : { temperature }),
+      ...(topP === undefined ? {} : { top_p: topP }),
+      ...(seed === undefined ? {} : { seed }),
       ...(stop.length === 0 ? {} : { stop }),
       ...rest,
     });
@@ -183,6 +185,7 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
   return {
     name: "local",
     simulated: false,
+    can: () => true, // both are of the protocol's first version
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, PROVIDER, input, async (current) => {

@@ -54,6 +54,9 @@ export interface ChatInput {
   messages: readonly ChatMessage[];
   /** 0–2 as on OpenAI's scale; an adapter whose provider knows less of it says so with a ModelError `invalid`. */
   temperature?: number;
+  /** 0–1, of the likeliest tokens. Only for a model that can: see {@link Model.can}; so is `seed`, any whole number. */
+  topP?: number;
+  seed?: number;
   /** The answer ends before the first of these; at most 4. */
   stop?: readonly string[];
   /** Hard limit handed to the model: what the hold pays for. */
@@ -66,11 +69,16 @@ export interface ChatInput {
   onText?: (piece: string) => void;
 }
 
+/** What some models know and others do not: whoever asks for it looks first whether the model can. */
+export type ChatAbility = "top_p" | "seed";
+
 export interface Model {
   /** e.g. "simulated", "anthropic", "local": for the start-up summary and readiness. */
   readonly name: string;
   /** True when no model is asked: every answer it wrote then says so. */
   readonly simulated: boolean;
+  /** Whether a chat with this model may ask for it. What nobody knows for certain is no. */
+  can(model: string, ability: ChatAbility): boolean;
   /** @throws {ModelError} and nothing else. */
   evaluate(input: EvaluateInput): Promise<Evaluation>;
   /** @throws {ModelError} and nothing else. */

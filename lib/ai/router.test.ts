@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
+import { createAnthropicModel } from "./anthropic.ts";
 import { conversation, evaluation, failureOf, job } from "./model.contract.ts";
 import { createOpenAiCompatibleModel } from "./openai-compatible.ts";
 import { createModelRouter } from "./router.ts";
@@ -48,6 +49,21 @@ Deno.test("createModelRouter: a local name without a local model is permanent an
     const error = await failureOf(call);
     assert.deepEqual([error.permanent, error.causedByRequest], [true, false]);
     assert.match(error.message, /LOCAL_MODEL_BASE_URL/);
+  }
+});
+
+Deno.test("createModelRouter: a model can what its adapter can, and one that is not there nothing", async () => {
+  const { server, local } = setUp();
+  await server.close();
+  const hosted = createAnthropicModel({ apiKey: "k", clock: createFakeClock() });
+  for (const ability of ["seed", "top_p"] as const) {
+    const both = createModelRouter({ local, hosted });
+    assert.deepEqual(["local/tiny", "claude-haiku-4-5"].map((name) => both.can(name, ability)), [true, false]);
+    assert.equal(createModelRouter({ hosted }).can("local/tiny", ability), false);
+    assert.equal(
+      createModelRouter({ hosted: createSimulatedModel({ clock: createFakeClock() }) }).can("x", ability),
+      true,
+    );
   }
 });
 

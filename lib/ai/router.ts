@@ -24,6 +24,7 @@ export function createModelRouter({ local, hosted }: { local?: Model | undefined
     name: local ? `${hosted.name}+${local.name}` : hosted.name,
     simulated: hosted.simulated && (local?.simulated ?? true),
     adapterFor,
+    can: (model, ability) => adapterFor(model)?.can(model, ability) ?? false,
     // async: a missing adapter must reject, not throw
     // deno-lint-ignore require-await
     evaluate: async (input: EvaluateInput) => chosen(input.model).evaluate(input),

@@ -127,6 +127,7 @@ export function createSimulatedModel({ clock, faults }: SimulatedModelOptions): 
   return {
     name: "simulated",
     simulated: true,
+    can: () => true, // its answers are the same each time, whatever is wished for
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, provider, input, async ({ signal }) => {

@@ -323,10 +323,14 @@ export function validationHook(
   if (!result.success) throw validationFailed(result.error.issues, result.target);
 }
 
+/** How zod's own words start; any others were written for the schema and say it better. */
+const ZODS_OWN = /^(Invalid|Too small|Too big|Unrecognized)/;
+
 function describe(issue: Issue, unknown: string): FieldProblem[] {
   const field = fieldName(issue.path);
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key]), problem: unknown }));
+    const problem = ZODS_OWN.test(issue.message) ? unknown : issue.message;
+    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key]), problem }));
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     // The alternative that fits best says it; several that fit equally well are all named.
@@ -346,8 +350,7 @@ function describe(issue: Issue, unknown: string): FieldProblem[] {
 }
 
 function problemOf(issue: Issue): string {
-  // zod's own words start like this; any others were written for the schema and say it better.
-  if (!/^(Invalid|Too small|Too big|Unrecognized)/.test(issue.message)) return issue.message;
+  if (!ZODS_OWN.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
       return issue.message.endsWith("received undefined") ? "is missing" : `must be ${article(issue.expected)}`;

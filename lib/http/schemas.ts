@@ -1,5 +1,6 @@
 /** What the contracts of several routes have in common. */
 import { z } from "@hono/zod-openapi";
+import { nearestName } from "./nearest.rules.ts";
 
 /** A response of JSON. */
 export const json = <S extends z.ZodType>(schema: S, description: string) => ({
@@ -12,6 +13,16 @@ export const body = <S extends z.ZodType>(schema: S) => ({
   required: true as const,
   content: { "application/json": { schema } },
 });
+
+/** An object of these fields and no others: an unknown one is refused with the known name that is nearest to it. */
+export const onlyFields = <S extends z.ZodRawShape>(shape: S) =>
+  z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== "unrecognized_keys" || issue.keys.length !== 1) return undefined;
+      const near = nearestName(issue.keys[0] ?? "", Object.keys(shape));
+      return near === null ? undefined : `is not a field of this request: did you mean ${near}? If not, remove it`;
+    },
+  });
 
 /** Who must show a macaroon, and who a Nostr key (wire.md §2 and §3). */
 export const PAID = [{ L402: [] }, { Bearer: [] }];

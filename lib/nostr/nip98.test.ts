@@ -79,9 +79,14 @@ Deno.test("checkNip98: content and other tags do not matter", () => {
   );
 });
 
-Deno.test("checkNip98: the method is compared as it is written", () => {
+Deno.test("checkNip98: the method is compared without case, as nostr-tools writes it in lower case", () => {
   assert.equal(verdict(check(GET, { method: "POST" })), "nip98_method");
-  assert.equal(verdict(check(event([["u", URL_HERE], ["method", "get"]]))), "nip98_method");
+  for (const method of ["get", "Get", "GET"]) {
+    assert.equal(verdict(check(event([["u", URL_HERE], ["method", method]]))), "ok", method);
+  }
+  for (const method of ["", "gets", "post", "HEAD", "get "]) {
+    assert.equal(verdict(check(event([["u", URL_HERE], ["method", method]]))), "nip98_method", method);
+  }
   assert.equal(verdict(check(event([["u", URL_HERE], ["method"]]))), "nip98_method");
   assert.equal(verdict(check(event([["u", URL_HERE], ["method", "DELETE"]]), { method: "DELETE" })), "ok");
 });

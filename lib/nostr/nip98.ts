@@ -54,7 +54,7 @@ const MESSAGES: Record<Nip98Fault, string> = {
     'The event that signs this request must have exactly one "u" and one "method" tag, and at most one "payload".',
   nip98_time:
     "The event that signs this request is more than 60 seconds old or ahead. Check your clock and sign it again.",
-  nip98_method: 'The "method" tag is not the method of this request, in capitals.',
+  nip98_method: 'The "method" tag is not the method of this request.',
   nip98_url:
     'The "u" tag is not the absolute URL of this request, with its query, at the public address of this server',
   nip98_payload: 'The "payload" tag must be the SHA-256 of the request body, as 64 hex digits.',
@@ -80,7 +80,7 @@ export function checkNip98(request: Nip98Request): Nip98Result {
   if (urls.length !== 1 || methods.length !== 1 || payloads.length > 1) return refuse("nip98_tags");
   const createdAt = event.created_at * 1000;
   if (Math.abs(createdAt - request.now) > MAX_SKEW_MS) return refuse("nip98_time");
-  if (methods[0] !== request.method) return refuse("nip98_method");
+  if (methods[0]?.toUpperCase() !== request.method.toUpperCase()) return refuse("nip98_method");
   if (!namesUrl(urls[0] ?? "", request.url)) return refuse("nip98_url", `: ${new URL(request.url).origin}.`);
   if (!payloadFits(payloads, request.body ?? new Uint8Array())) return refuse("nip98_payload");
   const verified = verifyFresh(json);

@@ -12,47 +12,74 @@ const ROLES: Readonly<Record<string, ChatMessage["role"]>> = {
 
 const PARTS_REFUSED = 'is supported only as "text": images, audio and files are not understood here; remove the part';
 const TOOLS_REFUSED = "is not supported: tools and functions are not called here; leave it out";
+const MUST_BE_TEXT = "must be a text or a list of text parts";
 
 /** The messages of a body, text only. @throws {ApiError} 400 that names the first thing that cannot be honoured. */
 export function readMessages(messages: readonly unknown[]): ChatMessage[] {
   return messages.map((message, i) => readMessage(message, `messages[${i}]`));
 }
 
+/** `null` is unset, whatever the field: so clients write what they have not. A `name` changes nothing and is taken. */
 function readMessage(message: unknown, field: string): ChatMessage {
-  if (!isObject(message)) throw wrong(field, "must be an object with role and content");
-  const { role, content, name, tool_calls, function_call, refusal, ...rest } = message;
-  if (role === "tool" || role === "function") throw wrong(`${field}.role`, TOOLS_REFUSED);
+  if (!isObject(message)) throw wrongField(field, "must be an object with role and content");
+  const { role, content, name, tool_calls, function_call, audio, refusal, ...rest } = message;
+  if (role === "tool" || role === "function") throw wrongField(`${field}.role`, TOOLS_REFUSED);
   if (typeof role !== "string" || !Object.hasOwn(ROLES, role)) {
-    throw wrong(`${field}.role`, "must be one of: system, developer, user, assistant");
+    throw wrongField(`${field}.role`, "must be one of: system, developer, user, assistant");
   }
-  if (tool_calls !== undefined && tool_calls !== null) throw wrong(`${field}.tool_calls`, TOOLS_REFUSED);
-  if (function_call !== undefined && function_call !== null) throw wrong(`${field}.function_call`, TOOLS_REFUSED);
-  if (name !== undefined && name !== null) throw wrong(`${field}.name`, "is not supported; leave it out");
-  // What we answered with `refusal: null` may come back as it was.
-  if (refusal !== undefined && refusal !== null) throw wrong(`${field}.refusal`, "is not supported; leave it out");
-  const unknown = Object.keys(rest)[0];
-  if (unknown !== undefined) throw wrong(`${field}.${unknown.slice(0, 64)}`, "is not a field of a message; remove it");
+  if (!isUnset(tool_calls) && !isEmptyList(tool_calls)) throw wrongField(`${field}.tool_calls`, TOOLS_REFUSED);
+  if (!isUnset(function_call)) throw wrongField(`${field}.function_call`, TOOLS_REFUSED);
+  if (!isUnset(audio)) {
+    throw wrongField(`${field}.audio`, "is not supported: audio is not understood here; leave it out");
+  }
+  if (!isUnset(name) && typeof name !== "string") throw wrongField(`${field}.name`, "must be a text");
+  if (role === "assistant") return { role, text: readAnswer(content, refusal, field) };
+  const unknown = Object.entries({ refusal, ...rest }).find(([, value]) => !isUnset(value))?.[0];
+  if (unknown !== undefined) {
+    throw wrongField(`${field}.${unknown.slice(0, 64)}`, "is not a field of a message; remove it");
+  }
   return { role: ROLES[role] as ChatMessage["role"], text: readContent(content, `${field}.content`) };
 }
 
-function readContent(content: unknown, field: string): string {
+/**
+ * An answer, ours or another server's, as a client keeps it: a refusal stands in place of its text or beside it, and both may be
+ * missing. Fields that some server or client added (`annotations`, `parsed`, `reasoning_content`, …) are no part of what is asked.
+ */
+function readAnswer(content: unknown, refusal: unknown, field: string): string {
+  const text = isUnset(content) || isEmptyList(content) ? "" : readContent(content, `${field}.content`, true);
+  if (isUnset(refusal)) return text;
+  if (typeof refusal !== "string") throw wrongField(`${field}.refusal`, "must be a text");
+  return [text, refusal].filter((said) => said !== "").join("\n\n");
+}
+
+/** @param answered an assistant's, which may hold refusals and fields of its parts that are not ours */
+function readContent(content: unknown, field: string, answered = false): string {
   if (typeof content === "string") return content;
-  if (!Array.isArray(content) || content.length === 0) throw wrong(field, "must be a text or a list of text parts");
+  if (!Array.isArray(content) || content.length === 0) throw wrongField(field, MUST_BE_TEXT);
   return content.map((part, i) => {
     const at = `${field}[${i}]`;
-    if (!isObject(part)) throw wrong(at, "must be an object with type and text");
-    if (part.type !== "text") throw wrong(`${at}.type`, PARTS_REFUSED);
-    if (typeof part.text !== "string") throw wrong(`${at}.text`, "must be a text");
-    const unknown = Object.keys(part).find((key) => key !== "type" && key !== "text");
-    if (unknown !== undefined) throw wrong(`${at}.${unknown.slice(0, 64)}`, "is not a field of a text part; remove it");
-    return part.text;
+    if (!isObject(part)) throw wrongField(at, "must be an object with type and text");
+    const { type, ...rest } = part;
+    const key = answered && type === "refusal" ? "refusal" : "text";
+    if (type !== key) throw wrongField(`${at}.type`, PARTS_REFUSED);
+    const text = part[key];
+    if (typeof text !== "string") throw wrongField(`${at}.${key}`, "must be a text");
+    const unknown = answered ? undefined : Object.keys(rest).find((name) => name !== "text" && !isUnset(rest[name]));
+    if (unknown !== undefined) {
+      throw wrongField(`${at}.${unknown.slice(0, 64)}`, "is not a field of a text part; remove it");
+    }
+    return text;
   }).join("");
 }
+
+export const isUnset = (value: unknown): value is null | undefined => value === undefined || value === null;
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const wrong = (field: string, problem: string) =>
+/** A 400 that names one field. */
+export const wrongField = (field: string, problem: string) =>
   badRequest("validation_failed", `The request is not valid: ${field} ${problem}.`, { fields: [{ field, problem }] });
 
 /** The account of a request that has ended. */

@@ -3,23 +3,27 @@ import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, badRequest, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
+import { outputLimit } from "@/lib/metering/quote.rules.ts";
+import type { ChatAbility } from "@/lib/ai/port.ts";
 import { type SessionRequest, withCharge } from "@/lib/sessions/requests.machine.ts";
 import type { BegunChat, EndedChat } from "@/lib/sessions/chats.ts";
 import type { Chat } from "@/lib/sessions/requests/ask.ts";
 import type { VerifiedToken } from "@/lib/sessions/tokens.ts";
 import type { LiveText } from "@/lib/metering/live-text.ts";
+import { EMPTY_REQUEST, isBlank } from "@/lib/metering/request-text.rules.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/http/simulated-parts.ts";
 import { allowModel, notBegun } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
-import { completionBody, readMessages } from "./chat.body.ts";
-import type {
-  CompletionRequest,
-  CreateCompletionRoute,
-  GetModelRoute,
-  ListModelsRoute,
-  ModelBody,
+import { completionBody, isUnset, readMessages, wrongField } from "./chat.body.ts";
+import {
+  type CompletionRequest,
+  type CreateCompletionRoute,
+  type GetModelRoute,
+  type ListModelsRoute,
+  MAX_OUTPUT_TOKENS,
+  type ModelBody,
 } from "./chat.routes.ts";
 import { type ChunkStream, chunkStream } from "./chat.stream.ts";
 
@@ -49,6 +53,7 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   const { request, ended } = begun;
   c.header("X-Timmy-Request-Id", request.id);
   c.header("X-Timmy-Held-Sats", String(request.reservedSats));
+  tellLowered(c, body.max_completion_tokens ?? body.max_tokens ?? null, request);
   // A caller with a key may come back for the answer: then it is worth finishing.
   const gone = scope ? new AbortController() : leaving;
   if (body.stream) return await streamed(c, deps, begun, gone, body.stream_options?.include_usage ?? false);
@@ -180,33 +185,49 @@ function relay(liveText: LiveText, requestId: string): Relay {
 /** What is asked, checked. @throws {ApiError} 400 for what cannot be honoured, 404 for an unknown model. */
 function readChat(deps: AppDeps, body: CompletionRequest): Omit<Chat, "gone"> {
   const { chatModels } = deps.settings;
-  const { model, max_tokens, max_completion_tokens, temperature, stop } = body;
+  const { model, max_tokens, max_completion_tokens, temperature, top_p, seed, stop } = body;
   if (!chatModels.includes(model)) {
     throw noSuchModel(chatModels);
   }
   const messages = readMessages(body.messages);
+  const wanted = max_completion_tokens ?? max_tokens ?? null;
   if (max_tokens && max_completion_tokens && max_tokens !== max_completion_tokens) {
-    const problem = "says something else than max_completion_tokens; send one of them";
-    throw badRequest("validation_failed", `The request is not valid: max_tokens ${problem}.`, {
-      fields: [{ field: "max_tokens", problem }],
-    });
+    throw wrongField("max_tokens", "says something else than max_completion_tokens; send one of them");
   }
-  if (body.stream_options && !body.stream) {
-    throw badRequest("validation_failed", "stream_options is only allowed with stream: true.", {
-      fields: [{ field: "stream_options", problem: "is only allowed with stream: true" }],
-    });
-  }
-  if (messages.every(({ text }) => text.trim() === "")) {
-    throw badRequest("empty_request", "The messages hold no text. Send at least one with content.");
-  }
+  const topP = top_p === 1 ? null : top_p; // 1 is every model's own
+  if (!isUnset(topP)) checkAbility(deps, model, "top_p");
+  if (!isUnset(seed)) checkAbility(deps, model, "seed");
+  if (messages.every(({ text }) => isBlank(text))) throw badRequest(EMPTY_REQUEST.code, EMPTY_REQUEST.message);
   return {
     model,
     messages,
-    maxTokens: max_completion_tokens ?? max_tokens ?? null,
+    maxTokens: wanted === null ? null : Math.min(wanted, MAX_OUTPUT_TOKENS),
     streamed: body.stream === true,
-    ...(typeof temperature === "number" && { temperature }),
-    ...(stop !== undefined && stop !== null && { stop: typeof stop === "string" ? [stop] : stop }),
+    ...(!isUnset(temperature) && { temperature }),
+    ...(!isUnset(topP) && { topP }),
+    ...(!isUnset(seed) && { seed }),
+    ...(!isUnset(stop) && { stop: typeof stop === "string" ? [stop] : stop }),
   };
+}
+
+/** @throws {ApiError} 400 for what the model does not take; it names models that do. */
+function checkAbility({ model: models, settings }: AppDeps, model: string, ability: ChatAbility): void {
+  if (models.can(model, ability)) return;
+  const able = settings.chatModels.filter((id) => models.can(id, ability));
+  const instead = able.length > 0 ? `, or ask ${able.join(" or ")}` : "";
+  throw wrongField(ability, `is not taken by this model; leave it out${instead}`);
+}
+
+/**
+ * The most output tokens that are sure to be paid for, in a header, when they are fewer than the caller asked for. Few more may be
+ * written when the evaluation takes less than it might.
+ */
+function tellLowered(c: Parameters<typeof createCompletion>[0], wanted: number | null, request: SessionRequest): void {
+  const { quote, reservedSats, grantedSats } = request;
+  const { minOutputTokens } = c.get("deps").settings;
+  const fundsSats = reservedSats + grantedSats;
+  const limit = outputLimit(quote, { fundsSats, evaluation: quote.evaluation, minOutputTokens });
+  if (wanted !== null && limit < wanted) c.header("X-Timmy-Max-Tokens", String(limit));
 }
 
 /** A request that nothing was answered to says so with an error of its own. @throws {ApiError} */

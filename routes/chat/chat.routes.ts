@@ -1,24 +1,60 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
-import { body, freeTierDecision, idempotencyKey, json, PAID as security, simulation } from "@/lib/http/schemas.ts";
+import {
+  body,
+  freeTierDecision,
+  idempotencyKey,
+  json,
+  onlyFields,
+  PAID as security,
+  simulation,
+} from "@/lib/http/schemas.ts";
 
 const tags = ["openai"];
 
 /** Longest conversation (messages); its length in characters is bounded by the body's. */
 export const MAX_MESSAGES = 2_000;
 
-/** Parameters that are taken only with the value that means nothing: any other could not be honoured. */
-const only = <const V extends number | boolean>(value: V) =>
-  z.literal(value, { error: `is supported only as ${JSON.stringify(value)}; leave it out` }).nullish().openapi({
-    // Not an enum of one value and null: generators of clients fail on it.
-    type: [typeof value === "number" ? "number" : "boolean", "null"],
-    description: `Supported only as ${JSON.stringify(value)}; leave it out`,
+/** Longest answer (tokens): who asks for more gets as much. */
+export const MAX_OUTPUT_TOKENS = 8_192;
+
+type Json = string | number | boolean | readonly string[];
+
+/**
+ * A parameter that would change the answer and is taken only with values that change nothing: any other could not be honoured
+ * (models.md §2). In the document these are types and words, not enums with null, on which generators of clients fail.
+ */
+const only = (...values: [Json, ...Json[]]) => {
+  const [first] = values;
+  const said = values.map((value) => JSON.stringify(value)).join(" or ");
+  const type = Array.isArray(first) ? "array" : typeof first as "string" | "number" | "boolean";
+  return z.unknown().refine(
+    (value) => value == null || values.some((one) => JSON.stringify(one) === JSON.stringify(value)),
+    { error: `is supported only as ${said}; leave it out` },
+  ).optional().openapi({
+    type: [type, "null"],
+    ...(type === "array" && { items: { type: "string" } }),
+    description: `Supported only as ${said}; leave it out`,
   });
+};
+/** A parameter for something that no model here can do: null, as clients write it for "unset", and nothing else. */
+const unset = (why: string) =>
+  z.null({ error: `is not supported: ${why}; leave it out` }).optional().openapi({
+    type: "null",
+    description: `Not supported: ${why}; leave it out`,
+  });
+/** Tools, in either generation of the protocol: none at all. */
+const noTools = z.array(z.unknown()).max(0, {
+  error: "is not supported: tools and functions are not called here; leave it out",
+})
+  .nullish().openapi({ description: "Supported only as []: tools are not called here" });
 const optional = <S extends z.ZodType>(schema: S) => schema.nullish();
+/** A parameter that changes nothing of what is promised: taken, and neither kept, logged nor passed on. */
+const ignored = <S extends z.ZodType>(schema: S) => schema.nullish().openapi({ description: "Taken; changes nothing" });
 
 const messageSchema = z.unknown().openapi({
   type: "object",
-  required: ["role", "content"],
+  required: ["role"],
   properties: {
     role: { type: "string", enum: ["system", "developer", "user", "assistant"] },
     content: {
@@ -32,33 +68,72 @@ const messageSchema = z.unknown().openapi({
             properties: { type: { type: "string", enum: ["text"] }, text: { type: "string" } },
           },
         },
+        { type: "null" },
       ],
     },
+    name: { type: ["string", "null"], description: "Taken; changes nothing" },
+    refusal: { type: ["string", "null"], description: "An assistant's, in place of its content or beside it" },
   },
-  description: "Text only: images, audio, files and tool calls are refused",
+  description:
+    "Text only: images, audio, files and tool calls are refused. A message of the assistant's is taken as it was answered, " +
+    "with `refusal` in place of content and with whatever other fields a client kept.",
 });
 
-const completionRequest = z.strictObject({
+/** Which parameters are taken, passed on or refused: models.md §2. */
+const completionRequest = onlyFields({
   model: z.string().min(1).max(200).openapi({
     description: "One of `GET /api/v1/models`",
     example: "claude-sonnet-4-6",
   }),
   messages: z.array(messageSchema).min(1).max(MAX_MESSAGES),
-  max_tokens: optional(z.int().min(1).max(8_192)).openapi({ description: "Most output tokens; they are held for" }),
-  max_completion_tokens: optional(z.int().min(1).max(8_192)).openapi({ description: "The newer name of `max_tokens`" }),
+  max_tokens: optional(z.int().min(1)).openapi({
+    description:
+      `Most output tokens; they are held for. More than ${MAX_OUTPUT_TOKENS}, or than the balance pays for, is ` +
+      "lowered to that, and `X-Timmy-Max-Tokens` says so",
+  }),
+  max_completion_tokens: optional(z.int().min(1)).openapi({ description: "The newer name of `max_tokens`" }),
   temperature: optional(z.number().min(0).max(2)),
+  top_p: optional(z.number().min(0).max(1)).openapi({
+    description: "Passed on to models that take it; refused for others, unless it is 1",
+  }),
+  seed: optional(z.int()).openapi({ description: "Passed on to models that take it; refused for others" }),
   stop: optional(z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)])),
   stream: optional(z.boolean()),
-  stream_options: optional(z.strictObject({ include_usage: optional(z.boolean()) })),
+  stream_options: optional(z.strictObject({ include_usage: optional(z.boolean()) })).openapi({
+    description: "Changes nothing without `stream`",
+  }),
+
+  user: ignored(z.string()),
+  metadata: ignored(z.record(z.string(), z.unknown())),
+  store: ignored(z.boolean()),
+  safety_identifier: ignored(z.string()),
+  prompt_cache_key: ignored(z.string()),
+  service_tier: only("auto", "default"),
+
   n: only(1),
-  top_p: only(1),
   presence_penalty: only(0),
   frequency_penalty: only(0),
   logprobs: only(false),
-  store: only(false),
+  top_logprobs: only(0),
+  logit_bias: optional(
+    z.record(z.string(), z.unknown()).refine((bias) => Object.keys(bias).length === 0, {
+      error: "is supported only as {}; leave it out",
+    }),
+  ).openapi({ description: "Supported only as {}; leave it out" }),
   response_format: optional(
     z.strictObject({ type: z.literal("text", { error: 'is supported only as "text"; leave it out' }) }),
   ),
+  modalities: only(["text"]),
+  tools: noTools,
+  functions: noTools,
+  tool_choice: only("none", "auto"),
+  function_call: only("none", "auto"),
+  parallel_tool_calls: only(true),
+  reasoning_effort: unset("no model here is told how long to think"),
+  verbosity: unset("no model here is told how much to write; say it in a message, or set max_tokens"),
+  audio: unset("answers are text"),
+  prediction: unset("answers are written from the start"),
+  web_search_options: unset("nothing is searched"),
 }).openapi("ChatCompletionRequest");
 
 const timmySchema = z.object({

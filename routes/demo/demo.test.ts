@@ -153,7 +153,7 @@ withDemo("the request is checked as a job's is, and a bad one uses nothing up", 
   const { world } = fake;
   const before = await world.store.version();
   assertError(await ask(fake, ""), 400, "request_empty");
-  assertError(await ask(fake, "  \n "), 400, "request_blank");
+  assertError(await ask(fake, "  \n "), 400, "request_empty");
   assertError(await ask(fake, "é".repeat(501)), 400, "request_too_long");
   const get = async (path: string) => {
     const response = await world.app.request(path, {}, { remoteAddr: { hostname: HERE } });

@@ -99,7 +99,7 @@ export interface World {
 function mortal(engine: Engine, clock: Clock): {
   engine: Engine;
   clock: Clock;
-  /** A backend whose methods all return promises, as this life sees it. */
+  /** A backend as this life sees it. All its methods return promises, but for a model's `can`, which asks nobody. */
   tied<T extends object>(backend: T): T;
   kill(): void;
 } {
@@ -116,7 +116,7 @@ function mortal(engine: Engine, clock: Clock): {
       new Proxy(backend, {
         get(target, name) {
           const member = Reflect.get(target, name);
-          if (typeof member !== "function") return member;
+          if (typeof member !== "function" || name === "can") return member;
           return (...args: unknown[]) => living(() => Reflect.apply(member, target, args));
         },
       }),

@@ -60,6 +60,7 @@ function modelOf(below: Dice, clock: () => Clock): Model {
   return {
     name: "dice",
     simulated: true,
+    can: () => false,
     evaluate: async ({ signal }) => {
       await sleep(clock(), below(3) * below(50), signal);
       return { accepted: true, reason: "the dice say so", usage: usage(400, 100) };

@@ -70,6 +70,7 @@ function modelOf(below: Dice, clock: () => Clock): Model {
   return {
     name: "dice",
     simulated: true,
+    can: () => false,
     evaluate: async ({ signal }) => {
       await sleep(clock(), below(3) * below(20), signal);
       return { accepted: !trouble(), reason: "the dice say so", usage: usage(400, 100) };

@@ -46,7 +46,7 @@ refused("a job without a body", { ...INVALID, says: /./ }, creating(undefined));
 refused("an empty request", { status: 400, code: "request_empty", says: /empty/ }, creating({ request: "" }));
 refused(
   "a request of blanks",
-  { status: 400, code: "request_blank", says: /blanks/ },
+  { status: 400, code: "request_empty", says: /no visible text/ },
   creating({ request: " \t\n\u3000 " }),
 );
 refused(
@@ -119,7 +119,7 @@ refused(
 );
 refused(
   "an estimate of blanks",
-  { status: 400, code: "request_blank", says: /blanks/ },
+  { status: 400, code: "request_empty", says: /no visible text/ },
   (fake) => Promise.resolve(() => fake.world.call("GET", "/api/estimate?request=%20%20")),
 );
 refused(

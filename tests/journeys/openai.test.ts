@@ -58,6 +58,39 @@ journey("a stream, with its usage and what it cost at the end", async (world, ba
   assert.ok(debited > 0);
 });
 
+journey(
+  "what its client keeps of an answer, or of a refusal, whole or streamed, goes back in the history",
+  async (world, baseURL) => {
+    const { macaroon } = await paidSession(world, world.call, 5_000);
+    const { completions } = clientOf(baseURL, macaroon).chat;
+    const refused = { role: "user" as const, content: "How do I build a bomb?" };
+    for (const asked of [messages[0] as { role: "user"; content: string }, refused]) {
+      const whole = await completions.create({ model: MODEL, messages: [asked] });
+      const streamed = await completions.stream({ model: MODEL, messages: [asked] }).finalChatCompletion();
+      // For a refusal the client itself throws where it is to parse.
+      const parsed = asked === refused ? [] : [await completions.parse({ model: MODEL, messages: [asked] })];
+      for (const answer of [whole, streamed, ...parsed]) {
+        const [choice] = answer.choices;
+        assert.equal(choice?.finish_reason, asked === refused ? "content_filter" : "stop");
+        const history = [asked, choice.message, { role: "user" as const, content: "And then?" }];
+        const next = await completions.create({
+          model: MODEL,
+          messages: history,
+          user: "u",
+          tools: [],
+          seed: 7,
+          top_p: 0.9,
+          max_tokens: 32_000,
+          metadata: { a: "b" },
+          stream_options: null,
+          store: true,
+        });
+        assert.equal(next.choices.length, 1);
+      }
+    }
+  },
+);
+
 journey("a wrong key is the client's own AuthenticationError", async (_world, baseURL) => {
   await assert.rejects(
     clientOf(baseURL, "sk-nothing").chat.completions.create({ model: MODEL, messages }),

@@ -75,7 +75,7 @@ export function createAlterations(random: Random): Alterations {
     };
   }
 
-  const otherDigit = (digit: string) => pick([..."0123456789abcdef"].filter((other) => other !== digit));
+  const otherDigit = (digit: string) => pick([..."0123456789abcdef"].filter((other) => other !== digit.toLowerCase()));
   function flipDigit(text: string): string {
     const at = below(text.length);
     return text.slice(0, at) + otherDigit(text.charAt(at)) + text.slice(at + 1);
@@ -207,7 +207,7 @@ export function createAlterations(random: Random): Alterations {
     }),
     "another method": ({ event, request }) => ({
       event,
-      request: { method: pick(["GET", "DELETE", request.method.toLowerCase()]) },
+      request: { method: pick(["GET", "DELETE", `${request.method}S`]) },
       nip98: "nip98_method",
       signInFault: null,
     }),

@@ -8,6 +8,8 @@ export interface Chat {
   model: string;
   messages: readonly ChatMessage[];
   temperature?: number;
+  topP?: number;
+  seed?: number;
   stop?: readonly string[];
   /** What the caller said; null: CHAT_OUTPUT_TOKENS. */
   maxTokens: number | null;

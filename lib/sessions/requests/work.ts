@@ -62,7 +62,7 @@ export async function converse(
     stopped: AbortSignal;
   },
 ): Promise<Ran> {
-  const { temperature, stop, messages, gone } = chat;
+  const { temperature, topP, seed, stop, messages, gone } = chat;
   const { model, settings } = parts;
   return await run({
     evaluate: evaluation(parts, request, text),
@@ -71,6 +71,8 @@ export async function converse(
         model: chat.model,
         messages,
         ...(temperature !== undefined && { temperature }),
+        ...(topP !== undefined && { topP }),
+        ...(seed !== undefined && { seed }),
         ...(stop !== undefined && { stop }),
         deadlineMs: settings.modelDeadlineMs,
         ...limit,
