@@ -49,7 +49,11 @@ export function faultsOf(exchanges: readonly Exchange[], sends: readonly string[
       : bodies.every((body) => (body[name] ?? null) !== null);
     if (!there) faults.push(`${name} was not sent`);
   }
-  const debited = pieces.flat().reduce((sum, { timmy }) => sum + (timmy?.debitedSats ?? 0), 0);
+  // Asked for usage, the chunk that has it says again what the last one said.
+  const debited = pieces.reduce(
+    (sum, answer) => sum + (answer.findLast(({ timmy }) => timmy)?.timmy?.debitedSats ?? 0),
+    0,
+  );
   if (debited === 0 || debited !== spentSats) {
     faults.push(`the answers say ${debited} sats, the session paid ${spentSats}`);
   }
