@@ -740,11 +740,8 @@ export interface components {
             /** @enum {string} */
             finishReason?: "stop" | "length";
             errorMessage?: string;
-            /**
-             * @description The provider broke off: the answer is what had been delivered, and that alone was charged
-             * @enum {boolean}
-             */
-            interrupted?: true;
+            /** @description The provider broke off: the answer is what had been delivered, and that alone was charged */
+            interrupted?: boolean;
             costLedger?: components["schemas"]["CostLedger"];
         };
         /** @description What was decided for the key that asked, once it was accepted */

@@ -185,7 +185,7 @@ export function createOpenAiCompatibleModel(options: OpenAiCompatibleModelOption
   return {
     name: "local",
     simulated: false,
-    can: () => true, // both are of the protocol's first version
+    can: () => true, // llama.cpp, Ollama and vLLM take both
 
     evaluate(input: EvaluateInput) {
       return attempt(clock, PROVIDER, input, async (current) => {

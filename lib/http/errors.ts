@@ -407,8 +407,8 @@ function fieldName(path: readonly PropertyKey[]): string {
   return name;
 }
 
-/** A name the caller chose, safe to show: control characters gone, cut to {@link MAX_NAME}. */
-function printable(name: string): string {
+/** A name the caller chose, safe to show: control characters gone, no half characters, cut to {@link MAX_NAME}. */
+export function printable(name: string): string {
   const clean = name.replace(/[\p{C}\p{Z}]+/gu, " ");
-  return clean.length > MAX_NAME ? clean.slice(0, MAX_NAME) + "…" : clean;
+  return clean.length > MAX_NAME ? clean.slice(0, MAX_NAME).toWellFormed() + "…" : clean;
 }

@@ -30,9 +30,11 @@ Deno.test("checkNip98: a request signed for here and now says whose it is and ho
 
 Deno.test("checkNip98: what nostr-tools makes for a request passes", async () => {
   const payload = { request: "hello" };
-  const header = await getToken(URL_HERE, "POST", (template) => finalizeEvent(template, ALICE), true, payload);
   const body = new TextEncoder().encode(JSON.stringify(payload));
-  assert.equal(verdict(checkNip98({ header, method: "POST", url: URL_HERE, body, now: Date.now() })), "ok");
+  for (const method of ["POST", "post"]) {
+    const header = await getToken(URL_HERE, method, (template) => finalizeEvent(template, ALICE), true, payload);
+    assert.equal(verdict(checkNip98({ header, method: "POST", url: URL_HERE, body, now: Date.now() })), "ok", method);
+  }
 });
 
 Deno.test("checkNip98: the example of NIP-98 does not pass: its tag was renamed after it was signed", () => {

@@ -1,5 +1,5 @@
 import type { ChatMessage } from "@/lib/ai/port.ts";
-import { badRequest } from "@/lib/http/errors.ts";
+import { badRequest, printable } from "@/lib/http/errors.ts";
 import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { CompletionBody, TimmyBody } from "./chat.routes.ts";
 
@@ -36,7 +36,7 @@ function readMessage(message: unknown, field: string): ChatMessage {
   if (role === "assistant") return { role, text: readAnswer(content, refusal, field) };
   const unknown = Object.entries({ refusal, ...rest }).find(([, value]) => !isUnset(value))?.[0];
   if (unknown !== undefined) {
-    throw wrongField(`${field}.${unknown.slice(0, 64)}`, "is not a field of a message; remove it");
+    throw wrongField(`${field}.${printable(unknown)}`, "is not a field of a message; remove it");
   }
   return { role: ROLES[role] as ChatMessage["role"], text: readContent(content, `${field}.content`) };
 }
@@ -66,7 +66,7 @@ function readContent(content: unknown, field: string, answered = false): string 
     if (typeof text !== "string") throw wrongField(`${at}.${key}`, "must be a text");
     const unknown = answered ? undefined : Object.keys(rest).find((name) => name !== "text" && !isUnset(rest[name]));
     if (unknown !== undefined) {
-      throw wrongField(`${at}.${unknown.slice(0, 64)}`, "is not a field of a text part; remove it");
+      throw wrongField(`${at}.${printable(unknown)}`, "is not a field of a text part; remove it");
     }
     return text;
   }).join("");

@@ -29,7 +29,7 @@ const only = (...values: [Json, ...Json[]]) => {
   const said = values.map((value) => JSON.stringify(value)).join(" or ");
   const type = Array.isArray(first) ? "array" : typeof first as "string" | "number" | "boolean";
   return z.unknown().refine(
-    (value) => value == null || values.some((one) => JSON.stringify(one) === JSON.stringify(value)),
+    (value) => [...values, null].some((one) => JSON.stringify(one) === JSON.stringify(value ?? null)),
     { error: `is supported only as ${said}; leave it out` },
   ).optional().openapi({
     type: [type, "null"],

@@ -57,11 +57,11 @@ export const getDemo: AppRouteHandler<GetDemoRoute, AppDeps> = async (c) => {
 function modelFailed(
   { errorMessage, ...outcome }: Extract<Outcome, { end: "left" | "broken" | "failed" }>,
 ): ApiError {
-  const retryAfterMs = "failure" in outcome ? outcome.failure?.retryAfterMs : null;
+  const retryAfterMs = ("failure" in outcome ? outcome.failure?.retryAfterMs : null) ?? null;
   return unavailable(
     "model_unavailable",
     "The model gave no answer. This try counts as one of your answers of this hour all the same.",
-    retryAfterMs == null ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
+    retryAfterMs === null ? MODEL_AGAIN_S : Math.ceil(retryAfterMs / 1_000),
     { cause: errorMessage },
   );
 }

@@ -50,6 +50,20 @@ Deno.test("readiness: a wallet that did not answer when it was last called is sa
   faults.createInvoice = undefined;
   await createJob(call, "hello");
   assert.deepEqual(await notReady(), []);
+  for (
+    const [path, body] of [
+      ["/api/sessions", { amount_sats: 500 }],
+      ["/api/free-tier/donate", { amount_sats: 500 }],
+      ["/api/v1/chat/completions", { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "hello" }] }],
+    ] as const
+  ) {
+    faults.createInvoice = { kind: "lose" };
+    assert.equal((await call("POST", path, body)).status, 503, path);
+    assert.deepEqual(await notReady(), ["lightning"], path);
+    faults.createInvoice = undefined;
+    assert.ok([201, 402].includes((await call("POST", path, body)).status), path);
+    assert.deepEqual(await notReady(), [], path);
+  }
 
   faults.pay = { kind: "drop" };
   faults.lookupPayment = { kind: "lose" };

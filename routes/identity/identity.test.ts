@@ -341,6 +341,19 @@ test("without a key the key's own routes are 401 and say how to sign in", async 
 
 // ---- NIP-98 --------------------------------------------------------------------------------------------------------
 
+test("NIP-98: the method may be written in any case, on every route", async ({ world, call }) => {
+  const asked: [method: string, path: string, body?: Record<string, unknown>][] = [
+    ["get", "/api/identity/me"],
+    ["Get", "/api/estimate?request=hello"],
+    ["post", "/api/jobs", { request: "hello" }],
+    ["Post", "/api/sessions", { amount_sats: 500 }],
+  ];
+  for (const [method, path, body] of asked) {
+    const { status } = await call(method.toUpperCase(), path, body, signedFor(world, method, path, { body }));
+    assert.ok([200, 201].includes(status), `${method} ${path}: ${status}`);
+  }
+});
+
 test("NIP-98: an event for another request, or of another time, is 401 with its reason and creates nothing", async (fake) => {
   const { world, call, clock } = fake;
   const body = { request: "hello" };

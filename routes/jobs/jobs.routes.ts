@@ -72,6 +72,7 @@ const jobSchema = z.object({
   finishReason: z.enum(["stop", "length"]).optional(),
   errorMessage: z.string().optional(),
   interrupted: z.literal(true).optional().openapi({
+    type: "boolean", // an enum of `true` alone makes generators of clients fail
     description: "The provider broke off: the answer is what had been delivered, and that alone was charged",
   }),
   costLedger: costLedgerSchema.optional(),

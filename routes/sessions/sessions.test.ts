@@ -304,6 +304,9 @@ withSession("closing with an invoice that will not be paid moves nothing", async
   const fresh = async (sats: number | null) => (await payerInvoice(world, sats)).paymentRequest;
   const wrong: [invoice: string, status: number, code: string][] = [
     ["lnbcrt-please", 400, "invoice_malformed"],
+    ["lno1qgsqvgnwgcg35z6ee2h3yczraddm72xrfua9uve2rlrm9deu7xyfzr", 400, "invoice_is_offer"],
+    ["LNURL1DP68GURN8GHJ7UM9WFMXJCM99E3K7MF0V9CXJ0M385EKVCENXC6R2C35", 400, "invoice_is_lnurl"],
+    ["payer@example.com", 400, "invoice_is_lightning_address"],
     [elsewhere, 400, "invoice_wrong_network"],
     [expired, 400, "invoice_expired"],
     [await fresh(949), 400, "invoice_wrong_amount"],

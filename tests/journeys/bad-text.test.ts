@@ -58,6 +58,27 @@ Deno.test("bad text: what is not valid Unicode is 400 on every route that takes 
   discard();
 });
 
+Deno.test("bad text: a refusal that names a long field holds no half of a character either", async () => {
+  const { world, call, discard } = await createFakeWorld(1);
+  const { path: session, auth } = await paidSession(world, call, 500);
+  const name = `${"x".repeat(63)}😀😀`;
+  const model = "claude-sonnet-4-6";
+  for (
+    const [path, body] of [
+      ["/api/jobs", { request: "hello", [name]: 1 }],
+      [`${session}/request`, { request: "hello", [name]: 1 }],
+      [CHAT, { model, messages: [{ role: "user", content: "hello", [name]: 1 }] }],
+      [CHAT, { model, messages: [{ role: "user", content: [{ type: "text", text: "hello", [name]: 1 }] }] }],
+    ] as const
+  ) {
+    const answer = await call("POST", path, body, auth);
+    const [{ field }] = answer.body.error.details.fields;
+    assert.ok(answer.status === 400 && field.includes("xxx") && field.isWellFormed(), `${path}: ${field}`);
+    assert.ok(answer.body.error.message.isWellFormed());
+  }
+  discard();
+});
+
 Deno.test("bad text: a byte order mark, whole pairs as escapes and escaped backslashes are taken as they are", async () => {
   const { world, call, discard } = await createFakeWorld(1);
   const { auth } = await paidSession(world, call, 500);

@@ -60,6 +60,13 @@ inWorld("an unknown path below /api/v1 or /v1 is 404 in OpenAI's shape, and name
       assert.ok(body.error.message.includes(route), `${path}: ${body.error.message}`);
     }
   }
+  for (const path of ["/v1/embeddings", "/v1/completions", "/api/v1/responses", "/v1/audio/speech"]) {
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      const { status, body } = await world.call(method, path, { model: "x", input: "hello" });
+      assert.deepEqual([status, body.error.type], [404, "invalid_request_error"], `${method} ${path}`);
+      assert.match(body.error.message, /There is: POST \/api\/v1\/chat\/completions, /);
+    }
+  }
   assert.equal((await world.call("GET", "/v10/models")).body.error.type, undefined);
 });
 
@@ -134,11 +141,22 @@ inWorld("what is private is not stored on its way; what is public may be", async
   assert.equal(await kept("GET", "/api/reference/init.js"), "public, max-age=86400");
 });
 
-inWorld("a job's events say that no proxy is to collect them first", async (world) => {
+inWorld("every stream of events says that no proxy is to collect it first, and no other answer does", async (world) => {
   const job = await createJob(world.call, "What is a hold invoice?");
-  const response = await world.app.request(`/api/jobs/${job.jobId}/events`);
-  assert.equal(response.headers.get("x-accel-buffering"), "no");
-  await response.body?.cancel();
+  const { macaroon } = await paidSession(world, world.call, 1_000);
+  const answered = async (path: string, body?: unknown) => {
+    const headers = { "content-type": "application/json", ...bearer(macaroon) };
+    const response = await world.app.request(path, body ? { method: "POST", headers, body: JSON.stringify(body) } : {});
+    await response.body?.cancel();
+    return [response.status, response.headers.get("x-accel-buffering")];
+  };
+  const stream = { ...CHAT, stream: true };
+  assert.deepEqual(await answered(`/api/jobs/${job.jobId}/events`), [200, "no"]);
+  assert.deepEqual(await answered("/api/v1/chat/completions", stream), [200, "no"]);
+  assert.deepEqual(await answered("/v1/chat/completions", { ...stream, max_tokens: 5 }), [200, "no"]);
+  assert.deepEqual(await answered("/api/v1/chat/completions", CHAT), [200, null]);
+  assert.deepEqual(await answered("/api/v1/chat/completions", { ...stream, n: 2 }), [400, null]);
+  assert.deepEqual(await answered(`/api/jobs/${job.jobId}`), [200, null]);
 });
 
 inWorld("job events: five streams on a job are enough; its payer still reads it", async (world) => {
