@@ -11,8 +11,8 @@ import { instanceUrl, openPaidSession } from "./dev-wallet.ts";
 
 const url = instanceUrl();
 const apiKey = Deno.env.get("TIMMY_API_KEY") ?? (await openPaidSession(url, 1_000)).macaroon;
-// No retries of its own: a request whose answer was lost may have been paid. Send an Idempotency-Key to retry safely.
-const openai = new OpenAI({ baseURL: `${url}/api/v1`, apiKey, maxRetries: 0 });
+// Its own retries are safe: a repeat gets the answer of the request that it repeats, paid once.
+const openai = new OpenAI({ baseURL: `${url}/api/v1`, apiKey });
 
 const { data: models } = await openai.models.list();
 console.log(`Models: ${models.map(({ id }) => id).join(", ")}`);

@@ -22,7 +22,7 @@ type Json = string | number | boolean | readonly string[];
 
 /**
  * A parameter that would change the answer and is taken only with values that change nothing: any other could not be honoured
- * (models.md §2). In the document these are types and words, not enums with null, on which generators of clients fail.
+ * (docs/spec/wire.md §4). In the document these are types and words, not enums with null, on which generators of clients fail.
  */
 const only = (...values: [Json, ...Json[]]) => {
   const [first] = values;
@@ -79,7 +79,7 @@ const messageSchema = z.unknown().openapi({
     "with `refusal` in place of content and with whatever other fields a client kept.",
 });
 
-/** Which parameters are taken, passed on or refused: models.md §2. */
+/** Which parameters are taken, passed on or refused: docs/spec/wire.md §4. */
 const completionRequest = onlyFields({
   model: z.string().min(1).max(200).openapi({
     description: "One of `GET /api/v1/models`",

@@ -582,7 +582,7 @@ Deno.test("l402: fetchWithL402 of @getalby/lightning-tools pays once, uses it up
     }
     assert.deepEqual(bought, [500, 500]);
     // What is refused anyway is not paid for.
-    for (const body of [{}, { ...COMPLETION, model: "gpt-unknown" }, { ...COMPLETION, max_tokens: 20_000 }]) {
+    for (const body of [{}, { ...COMPLETION, model: "gpt-unknown" }, { ...COMPLETION, max_tokens: 0 }]) {
       const refused = await fetchWithL402(url, { ...request(), body: JSON.stringify(body) }, { wallet });
       assert.ok(refused.status === 400 || refused.status === 404);
       await refused.body?.cancel();

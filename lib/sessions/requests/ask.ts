@@ -45,7 +45,7 @@ export type NotBegun =
   | { outcome: "capped"; leftSats: number; priceSats: number }
   | { outcome: "exhausted"; until: number };
 
-/** `known`: what the caller's Idempotency-Key began before. */
+/** `known`: what the caller's Idempotency-Key, or the call that this one repeats, began before. */
 export type Begun =
   | { outcome: "begun"; request: SessionRequest }
   | { outcome: "known"; request: SessionRequest }
