@@ -32,7 +32,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   });
   app.use("/api/*", refuseBadTokens);
   mount(app, healthRouter());
-  mount(app, jobsRouter());
+  mount(app, jobsRouter(challenges));
   mount(app, sessionsRouter(challenges));
   mount(app, chatRouter(challenges));
   mount(app, identityRouter());

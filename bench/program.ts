@@ -34,6 +34,8 @@ export async function startTimmy(
       PORT: String(port),
       DATA_DIR: dataDir,
       RATE_LIMIT_PER_MINUTE: "0",
+      RATE_LIMIT_CHALLENGES_PER_MINUTE: "0",
+      MAX_OPEN_CHALLENGES: "0",
       BTC_PRICE_URL: "http://127.0.0.1:9/",
       BTC_PRICE_SECOND_URL: "http://127.0.0.1:9/",
       BTC_PRICE_THIRD_URL: "http://127.0.0.1:9/",

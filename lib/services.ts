@@ -37,7 +37,7 @@ export interface Settings {
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
   /** The least that a 402 challenge asks for (sats). */
   l402DepositSats: number;
-  /** Sessions that may wait for their deposit at once; 0: any number. */
+  /** Sessions and jobs that may wait for their first payment at once; 0: any number. */
   maxOpenChallenges: number;
   /** No request starts that could not pay for so many output tokens. */
   minOutputTokens: number;

@@ -109,10 +109,8 @@ async function made402(
 
 function notMade(made: Exclude<Challenge, Made>, token: VerifiedToken | null, now: number): ApiError {
   switch (made.outcome) {
-    case "no_room": {
-      const message = "Too many payment challenges wait to be paid. Try again when some of them have expired.";
-      return unavailable("too_many_open_challenges", message, 60);
-    }
+    case "no_room":
+      return tooManyOpenChallenges();
     case "full":
       return tooManyTopups(made.until - now);
     case "ended":
@@ -122,6 +120,14 @@ function notMade(made: Exclude<Challenge, Made>, token: VerifiedToken | null, no
       return unauthorized("token_required", "This session needs its macaroon: Authorization: Bearer <macaroon>.");
   }
 }
+
+/** 503: MAX_OPEN_CHALLENGES sessions and jobs wait to be paid. */
+export const tooManyOpenChallenges = (): ApiError =>
+  unavailable(
+    "too_many_open_challenges",
+    "Too many payment challenges wait to be paid. Try again when some of them have expired.",
+    60,
+  );
 
 /** 429: too many top-ups of a session wait to be paid. @param waitMs until there is room again */
 export const tooManyTopups = (waitMs: number): ApiError =>

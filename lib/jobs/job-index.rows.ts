@@ -29,7 +29,17 @@ export const jobKey = (handle: string): Key => ["job", handle];
 /** Index of a key's jobs, oldest first. */
 export const identityJobs = (pubkey: string): Key => ["identity_job", pubkey];
 
-/** Gives a new job its place among those of its key; one that nobody in particular asked for has none. */
+/** A job's place among those of its key; one that nobody in particular asked for has none. */
+const placeOf = ({ pubkey, createdAt, handle }: JobHead): Key | null =>
+  pubkey === null ? null : [...identityJobs(pubkey), createdAt, handle];
+
+/** Gives a new job its place among those of its key. */
 export function addToIdentity(tx: Tx, job: JobHead): void {
-  if (job.pubkey !== null) tx.set([...identityJobs(job.pubkey), job.createdAt, job.handle], { v: 1 });
+  const place = placeOf(job);
+  if (place) tx.set(place, { v: 1 });
+}
+/** Takes a job that is forgotten from its key's list. */
+export function removeFromIdentity(tx: Tx, job: JobHead): void {
+  const place = placeOf(job);
+  if (place) tx.delete(place);
 }

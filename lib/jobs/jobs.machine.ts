@@ -29,6 +29,9 @@ export type { JobState };
 
 export const TERMINAL: ReadonlySet<JobState> = new Set(["complete", "rejected", "failed", "expired"]);
 
+/** Whether nobody has paid anything for it yet, and still may: such a job counts as a challenge. */
+export const isChallenge = (job: Pick<Job, "state">): boolean => job.state === "awaiting_eval_payment";
+
 export interface Job {
   v: 1;
   handle: string;

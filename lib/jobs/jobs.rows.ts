@@ -1,12 +1,13 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { addToIdentity, jobKey } from "./job-index.rows.ts";
+import { addToIdentity, jobKey, removeFromIdentity } from "./job-index.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { countAdvice, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
+import { countChallenge } from "@/lib/payments/open-challenges.rows.ts";
 import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
-import type { Job, NoStep, Step } from "./jobs.machine.ts";
+import { isChallenge, type Job, type NoStep, type Step } from "./jobs.machine.ts";
 
 export { jobKey };
 const resultKey = (handle: string): Key => ["job_result", handle];
@@ -37,23 +38,39 @@ export function putResult(tx: Tx, handle: string, result: Omit<JobResult, "v">):
   tx.set(resultKey(handle), { v: 1, ...result });
 }
 
-/** A job that is new: the row, and its place among the jobs of its key. */
-export function putNewJob(tx: Tx, job: Job): void {
+/** A job that is new: the row, its place among the jobs of its key, and its count among the challenges. */
+export async function putNewJob(tx: Tx, job: Job): Promise<void> {
   putJob(tx, job);
   addToIdentity(tx, job);
+  await countChallenge(tx, false, isChallenge(job));
+}
+
+/** Forgets a job that nobody paid. */
+export async function dropJob(tx: Tx, job: Job): Promise<void> {
+  if (job.evalPaid) throw new Error("a job that was paid is not dropped");
+  await countChallenge(tx, isChallenge(job), false);
+  tx.delete(jobKey(job.handle));
+  removeFromIdentity(tx, job);
 }
 
 /**
- * Writes everything one transition brings: the job, its postings, what it owes, the key's advice and trust, its next task, its
- * event.
+ * Writes everything one transition brings: the job and its count, its postings, what it owes, the key's advice and trust, its
+ * next task, its event.
  */
-export async function writeStep(tx: Tx, step: Step | NoStep, rules: FreeTier, now: number): Promise<boolean> {
+export async function writeStep(
+  tx: Tx,
+  before: Job,
+  step: Step | NoStep,
+  rules: FreeTier,
+  now: number,
+): Promise<boolean> {
   if (step.outcome === "replayed") return false;
   const { pubkey } = step.job;
   await post(tx, step.postings, now);
   if (step.adviceSats !== 0 && pubkey !== null) await countAdvice(tx, pubkey, step.adviceSats);
   await recordTrust(tx, pubkey, step.trust, rules.trust, now);
   putJob(tx, step.job);
+  await countChallenge(tx, isChallenge(before), isChallenge(step.job));
   if (step.refund) await putRefund(tx, step.refund, true);
   for (const task of step.tasks) await plan(tx, task);
   tx.event({ type: "job_state", handle: step.job.handle, state: step.job.state });

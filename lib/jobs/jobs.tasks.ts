@@ -4,7 +4,8 @@ import type { Decision } from "@/lib/free-tier/free-tier.rules.ts";
 import { decideAndReserve, decideDryRun, type Recipient, takeSubsidy } from "@/lib/free-tier/pool.rows.ts";
 import { sha256Hex } from "@/lib/ids.ts";
 import { jobAccount, REVENUE } from "@/lib/ledger/accounts.ts";
-import { charge } from "@/lib/ledger/postings.ts";
+import { post } from "@/lib/ledger/ledger.rows.ts";
+import { charge, lateUnclaimed } from "@/lib/ledger/postings.ts";
 import { type CreatedInvoice, WalletError } from "@/lib/lightning/port.ts";
 import { borneSats, type Outcome } from "@/lib/metering/close.rules.ts";
 import { bearFailure } from "@/lib/metering/free-failures.ts";
@@ -12,7 +13,7 @@ import { type Books, close as closeMetered } from "@/lib/metering/metering.ts";
 import { satsOf, usdOfTokens } from "@/lib/metering/pricing.rules.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
 import { failedBy, type Ran, run } from "@/lib/metering/run.ts";
-import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { addInvoice, dropInvoiceLater, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
@@ -38,7 +39,7 @@ import {
   workEnded,
   workPaid,
 } from "./jobs.machine.ts";
-import { getJob, putResult, writeStep } from "./jobs.rows.ts";
+import { dropJob, getJob, putResult, writeStep } from "./jobs.rows.ts";
 
 /** One try and three more (economy.md §4). */
 const MODEL_ATTEMPTS = 4;
@@ -85,7 +86,7 @@ export function jobTasks(services: Services): {
     await store.transact(async (tx) => {
       if (!(await holdsLease(tx, lease))) return;
       const job = await getJob(tx, lease.id);
-      const written = job !== null && await writeStep(tx, await transition(job, tx, now), rules, now);
+      const written = job !== null && await writeStep(tx, job, await transition(job, tx, now), rules, now);
       if (!written) await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
     });
   }
@@ -205,7 +206,7 @@ export function jobTasks(services: Services): {
         account: jobAccount(job.handle),
         now,
       });
-      if (decision.serve === "free") await writeStep(tx, step, rules, now);
+      if (decision.serve === "free") await writeStep(tx, job, step, rules, now);
       return decision;
     });
   }
@@ -273,25 +274,35 @@ export function jobTasks(services: Services): {
   }
 
   const settled =
-    (transition: typeof workPaid): InvoiceHandler["settled"] => async (tx, { paymentHash, ref }, paidSats, now) => {
+    (transition: typeof workPaid): InvoiceHandler["settled"] =>
+    async (tx, { paymentHash, ref, purpose }, paidSats, now) => {
       const job = await getJob(tx, ref);
+      // Forgotten long ago, unpaid: nobody can be given the money, and it must not be missing in the books either.
+      if (!job && purpose === "job-eval") return await post(tx, [lateUnclaimed({ paymentHash, sats: paidSats })], now);
       if (!job) throw new Error("a settled invoice belongs to no job");
       const grantedSats = await takeAdvised(tx, job, paymentHash, now);
       const step = transition(job, { paymentHash, paidSats, grantedSats, now });
-      const written = await writeStep(tx, step, rules, now);
+      const written = await writeStep(tx, job, step, rules, now);
       if (!written) throw new Error(`a settlement arrived for a job that is ${job.state}: refusing to lose it`);
       tx.event({ type: "invoice_settled", handle: ref, amountSats: paidSats });
     };
 
   const expired: InvoiceHandler["expired"] = async (tx, { paymentHash, ref }, now) => {
     const job = await getJob(tx, ref);
-    if (job) await writeStep(tx, invoiceExpired(job, { paymentHash }), rules, now);
+    if (job) await writeStep(tx, job, invoiceExpired(job, { paymentHash }), rules, now);
+  };
+
+  const forgotten: InvoiceHandler["forgotten"] = async (tx, { paymentHash, ref }, now) => {
+    const job = await getJob(tx, ref);
+    if (!job) return;
+    await dropJob(tx, job);
+    await dropInvoiceLater(tx, paymentHash, now);
   };
 
   /** A subsidy whose time is over ends its job: nothing may keep the pool's sats for ever. */
   async function subsidyExpired(tx: Tx, handle: string, now: number): Promise<void> {
     const job = await getJob(tx, handle);
-    if (job) await writeStep(tx, await concludeWork(tx, job, TOO_LONG, now), rules, now);
+    if (job) await writeStep(tx, job, await concludeWork(tx, job, TOO_LONG, now), rules, now);
   }
 
   const base = { leaseMs: LEASE_MS, maxAttempts: MODEL_ATTEMPTS, maxDelayMs: 60_000 };
@@ -315,7 +326,7 @@ export function jobTasks(services: Services): {
     modelError: () => modelError,
     subsidyExpired,
     handlers: {
-      "job-eval": { settled: settled(evalPaid), expired },
+      "job-eval": { settled: settled(evalPaid), expired, forgotten },
       "job-work": { settled: settled(workPaid), expired },
     },
   };

@@ -56,7 +56,7 @@ export const KINDS = {
   "pool-credit": { from: ["revenue:work", "revenue:session"], to: ["pool"], means: "the pool's share of a charge" },
   "pool-seed": { from: ["operator"], to: ["pool"], means: "what the pool begins with" },
   "pool-donation": { from: ["lightning"], to: ["pool"], means: "a gift to the pool" },
-  "late-unclaimed": { from: ["lightning"], to: ["pool"], means: "paid for a session that was forgotten long ago" },
+  "late-unclaimed": { from: ["lightning"], to: ["pool"], means: "paid for a session or job that was forgotten" },
   "refund-owed": { from: ["job", "session"], to: ["refund"], means: "what a payer may take back" },
   "refund-dust": { from: ["job", "session"], to: ["pool"], means: "too little to be a refund" },
   "refund-unclaimed": { from: ["refund"], to: ["pool"], means: "nobody took it back in time" },

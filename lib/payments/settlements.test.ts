@@ -197,9 +197,78 @@ test("settlements: an invoice that is expired for more than a day is asked about
   assert.equal(row?.value.settled, null, "the invoice itself is kept");
 });
 
-test("settlements: a hint revives even what is asked about no more", async (watched) => {
+test("settlements: a hint finds even what is asked about no more; its job is forgotten, so it feeds the pool", async (watched) => {
   await watched.hours(60);
+  const pool = await balance(watched.world.store, "pool");
   await watched.world.wallet.payInvoice(watched.paymentHash, { late: true });
+  await watched.clock.settle();
+  assert.deepEqual([await fee(watched), await balance(watched.world.store, "pool")], [0, pool + 10]);
+});
+
+// ---- what anybody says ---------------------------------------------------------------------------------------------
+
+/** Posts what a webhook would, and lets what follows from it happen. */
+async function post({ world, clock }: Watched, ...hashes: string[]): Promise<void> {
+  for (const payment_hash of hashes) {
+    const { status } = await clock.drive(world.call("POST", "/api/lightning/webhook", { payment_hash }));
+    assert.equal(status, 204);
+  }
+  await clock.settle();
+}
+/** Hashes of jobs that wait. */
+async function unpaid({ call }: Watched, count: number): Promise<string[]> {
+  const hashes: string[] = [];
+  for (let i = 0; i < count; i++) hashes.push((await createJob(call, "hello")).evalInvoice.paymentHash);
+  return hashes;
+}
+
+test("settlements: 250 webhooks of one hash are one question a second, in any spelling, and the last is not lost", async (watched) => {
+  const before = watched.asked();
+  const same = (count: number) =>
+    Array.from({ length: count }, (_, i) => i % 2 ? watched.paymentHash : watched.paymentHash.toUpperCase());
+  await post(watched, ...same(250));
+  assert.equal(watched.asked() - before, 1);
+  await watched.clock.advance(2_100);
+  assert.equal(watched.asked() - before, 2, "what came meanwhile is one more question");
+  watched.walletFaults.hints = { kind: "lose" };
+  await post(watched, watched.paymentHash);
+  await watched.world.wallet.payInvoice(watched.paymentHash);
+  await post(watched, watched.paymentHash);
+  assert.equal(await fee(watched), 0);
+  await watched.clock.advance(2_100);
+  assert.equal(await fee(watched), 10);
+});
+
+test("settlements: webhooks of many hashes are 20 questions a second in all; the others have their turn after it", async (watched) => {
+  const hashes = await unpaid(watched, 50);
+  const before = watched.asked();
+  await post(watched, ...hashes, ...hashes);
+  assert.equal(watched.asked() - before, 20);
+  let last = watched.asked();
+  for (let second = 0; second < 4; second++) {
+    await watched.clock.advance(1_000);
+    assert.ok(watched.asked() - last <= 20, `${watched.asked() - last} questions in a second`);
+    last = watched.asked();
+  }
+  assert.ok(last - before >= 50, `${last - before} of 50 were asked about`);
+});
+
+test("settlements: webhooks of hashes that are unknown or settled cost no question, and take none from others", async (watched) => {
+  const [settled = ""] = await unpaid(watched, 1);
+  await watched.world.wallet.payInvoice(settled);
+  await watched.clock.settle();
+  const before = watched.asked();
+  await post(watched, ...Array.from({ length: 30 }, (_, i) => `${i}`.padStart(64, "0")), settled, settled);
+  assert.equal(watched.asked(), before);
+  watched.walletFaults.hints = { kind: "lose" };
+  await watched.world.wallet.payInvoice(watched.paymentHash);
+  await post(watched, watched.paymentHash);
+  assert.equal(await fee(watched), 20);
+});
+
+test("settlements: what the wallet itself says waits for no webhook", async (watched) => {
+  await post(watched, ...await unpaid(watched, 30), watched.paymentHash);
+  await watched.world.wallet.payInvoice(watched.paymentHash);
   await watched.clock.settle();
   assert.equal(await fee(watched), 10);
 });

@@ -27,7 +27,10 @@ export interface Settlements {
   /** Watches the wallet's push channel and runs the reconciler. */
   start(): void;
   stop(): Promise<void>;
-  /** Somebody says that this was paid: the wallet is asked soon. A hash that is none of ours is ignored. Never throws. */
+  /**
+   * Anybody says that this was paid: the wallet is asked soon, but no more than once a second about one hash and
+   * {@link TOLD_PER_SECOND} times in all; the rest waits. A hash that is none of ours is ignored. Never throws.
+   */
   hint(paymentHash: string): void;
   /** Asks the wallet about one invoice now and records what it says. @throws {WalletError} when it does not answer. */
   check(paymentHash: string): Promise<InvoiceState["state"]>;
@@ -57,7 +60,10 @@ const PACE = { pushed: { first: 20_000, longest: 600_000 }, asked: { first: 2_00
 const ASKS_AT_ONCE = 8;
 const ASKS_PER_ROUND = 500;
 const PAGE = 500;
+/** Hints of the wallet that wait, and of anybody else. */
 const HINTS_WAITING = 10_000;
+/** Questions to the wallet in any second that come of what anybody says, each about another invoice. */
+const TOLD_PER_SECOND = 20;
 /** More open invoices than this are not asked about one by one: the push and the look at their expiry must do. */
 const MAX_TRACKED = 100_000;
 /** Rows are in the order of their expiry, so new ones come last, but for what the clocks' seconds make of it (ms). */
@@ -84,7 +90,12 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   let readUpTo = 0;
   let readAllAt = 0;
   let started = false;
-  const hints = new Set<string>();
+  /** Hashes to ask about next, each with its question: that of the wallet's own hints has no limit. */
+  const hints = new Map<string, (paymentHash: string) => Promise<unknown>>();
+  /** Hashes of ours that anybody named when no question was left, oldest first. */
+  const waiting = new Set<string>();
+  /** When the wallet was asked on anybody's word in the last second (monotonic ms), oldest first. */
+  const told = new Map<string, number>();
   let pumping: Promise<void> = Promise.resolve();
   let rounds: Promise<void> = Promise.resolve();
   let watching: Promise<void> = Promise.resolve();
@@ -133,18 +144,45 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   }
 
   function hint(paymentHash: string): void {
+    // Half of the places are kept for the wallet's own hints.
+    if (hints.size < HINTS_WAITING / 2 && !hints.has(paymentHash)) askNext(paymentHash, checkTold);
+  }
+
+  function askNext(paymentHash: string, question: typeof checkTold | typeof check): void {
     if (stopper.signal.aborted || hints.size >= HINTS_WAITING) return; // the reconciler comes by later
-    hints.add(paymentHash);
+    hints.set(paymentHash, question);
     if (hints.size === 1) pumping = pumping.then(pump);
+  }
+
+  /** Asks on anybody's word: our own books are looked at first, since only the wallet's answer costs something. */
+  async function checkTold(paymentHash: string): Promise<void> {
+    const invoice = await getInvoice(store, paymentHash);
+    if (!invoice || invoice.settled) return;
+    const now = clock.monotonic();
+    for (const [hash, at] of told) if (now - at >= 1_000) told.delete(hash);
+    if (told.has(paymentHash) || told.size >= TOLD_PER_SECOND) {
+      if (waiting.size < HINTS_WAITING) waiting.add(paymentHash);
+      return;
+    }
+    told.set(paymentHash, now);
+    await check(paymentHash);
+  }
+
+  /** Those that found no question left have their turn, as many as a second has. */
+  function tellAgain(): void {
+    for (const paymentHash of [...waiting].slice(0, TOLD_PER_SECOND)) {
+      waiting.delete(paymentHash);
+      hint(paymentHash);
+    }
   }
 
   async function pump(): Promise<void> {
     while (hints.size > 0 && !stopper.signal.aborted) {
       const some = [...hints].slice(0, ASKS_AT_ONCE * 4);
       // Off the list before the question: a hint that comes while it is asked is about what happened since.
-      for (const hash of some) hints.delete(hash);
-      const answers = await Promise.allSettled(some.map(check));
-      answers.forEach((answer, i) => answer.status === "rejected" && askSoon(some[i] as string, answer.reason));
+      for (const [hash] of some) hints.delete(hash);
+      const asked = some.map(([hash, question]) => question(hash).catch((error) => askSoon(hash, error)));
+      await Promise.all(asked);
     }
   }
 
@@ -230,6 +268,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   async function reconcile(): Promise<void> {
     while (!stopper.signal.aborted) {
+      tellAgain();
       await round().catch((error) => log.warn({ error }, "a round of the reconciler failed; the next one repeats it"));
       await sleep(clock, reconcileMs, stopper.signal);
     }
@@ -267,7 +306,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   return {
     start() {
-      watching = wallet.watch(hint, stopper.signal, (connected) => {
+      watching = wallet.watch((hash) => askNext(hash, check), stopper.signal, (connected) => {
         if (connected === pushConnected) return;
         pushConnected = connected;
         // Connected again: ask about all of them once, for what was missed. Cut off: asking is all there is, so be quick.

@@ -6,7 +6,8 @@ import { getToken, macaroonFor, newToken, putToken, renewedToken, revokeToken } 
 import { createSession, type Session } from "./sessions.machine.ts";
 import { OWNER, STRANGER, type TokenRef, type Topup } from "./topups.rules.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { getSession, openChallenges, putSession } from "./sessions.rows.ts";
+import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
+import { getSession, putSession } from "./sessions.rows.ts";
 
 export type SessionDeps = Pick<
   Services,
@@ -16,7 +17,7 @@ export type SessionDeps = Pick<
 type Opened =
   | { outcome: "opened" | "known"; session: Session }
   | { outcome: "conflict" }
-  /** MAX_OPEN_CHALLENGES wait for their deposit: a paid or expired one makes room. */
+  /** MAX_OPEN_CHALLENGES wait to be paid: a paid or expired one makes room. */
   | { outcome: "full" };
 
 /**
@@ -40,8 +41,7 @@ export async function openSession(
   const before = scope && await recall(store, scope, clock.now());
   if (before?.outcome === "known") return await known(deps, before.ref);
   if (before?.outcome === "conflict") return { outcome: "conflict" };
-  const full = (open: number) => settings.maxOpenChallenges > 0 && open >= settings.maxOpenChallenges;
-  if (full(await openChallenges(store))) return { outcome: "full" };
+  if (await challengesFull(store, settings.maxOpenChallenges)) return { outcome: "full" };
 
   const deposit = await invoiceFor(deps, amountSats, "Timmy: session");
   const now = clock.now();
@@ -65,7 +65,7 @@ export async function openSession(
     const taken = scope && await recall(tx, scope, now);
     if (taken?.outcome === "known") return taken;
     if (taken?.outcome === "conflict") return { outcome: "conflict" as const };
-    if (full(await openChallenges(tx))) return { outcome: "full" as const };
+    if (await challengesFull(tx, settings.maxOpenChallenges)) return { outcome: "full" as const };
     await putSession(tx, session, null);
     putToken(tx, challenge);
     putToken(tx, bearer);

@@ -4,6 +4,7 @@ import type { SessionRequest } from "./requests.machine.ts";
 import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { NoStep, Session, SessionStep } from "./sessions.machine.ts";
 import { accountKey, balance, post } from "@/lib/ledger/ledger.rows.ts";
+import { countChallenge } from "@/lib/payments/open-challenges.rows.ts";
 import { putRefund } from "@/lib/payments/refunds.rows.ts";
 
 export const sessionKey = (handle: string): Key => ["session", handle];
@@ -12,7 +13,6 @@ export const requestKey = (handle: string, requestId: string): Key => [...sessio
 const resultKey = (requestId: string): Key => ["session_result", requestId];
 /** What was charged and is held under one narrowing of a token. */
 const allowanceKey = (name: string): Key => ["allowance", name];
-const OPEN_CHALLENGES: Key = ["open_challenges"];
 
 /** The answer, beside its request, so that a history never reads long texts. */
 interface RequestResult {
@@ -78,11 +78,6 @@ export async function countChat(
 const allowanceChatsKey = (name: string): Key => ["allowance_chats", name];
 export const balanceKey = (handle: string): Key => accountKey(sessionAccount(handle));
 
-/** How many sessions wait for their deposit: each is an invoice and rows that nobody has paid for. */
-export async function openChallenges(reader: Reader): Promise<number> {
-  return (await reader.get<{ v: 1; count: number }>(OPEN_CHALLENGES))?.count ?? 0;
-}
-
 /** Index of a key's sessions, oldest first. */
 export const identitySessions = (pubkey: string): Key => ["identity_session", pubkey];
 const indexKey = (session: Session & { pubkey: string }): Key => [
@@ -97,9 +92,7 @@ export async function putSession(tx: Tx, session: Session, before: Session | nul
   if (before) tx.set(sessionKey(session.handle), session);
   else tx.insert(sessionKey(session.handle), session); // its handle is random
   if (before === null && isOwned(session)) tx.set(indexKey(session), { v: 1 });
-  const waits = (s: Session | null) => s?.state === "awaiting_payment" ? 1 : 0;
-  const change = waits(session) - waits(before);
-  if (change !== 0) tx.set(OPEN_CHALLENGES, { v: 1, count: (await openChallenges(tx)) + change });
+  await countChallenge(tx, before?.state === "awaiting_payment", session.state === "awaiting_payment");
 }
 
 /** Writes everything one transition of a session brings. */

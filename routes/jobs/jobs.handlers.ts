@@ -5,11 +5,12 @@ import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/htt
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
-import { failuresExhausted } from "@/lib/http/spending.ts";
+import { failuresExhausted, tooManyOpenChallenges } from "@/lib/http/spending.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import { simulatedParts } from "@/lib/services.ts";
 import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
@@ -59,6 +60,7 @@ async function makeJob(
   if (before?.outcome === "conflict") throw keyTaken("job");
   const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
   if (until !== null) throw failuresExhausted(until - clock.now());
+  if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
   const evalInvoice = await invoiceFor(deps);
   const now = clock.now();
   const { evalModel, workModel } = settings;
@@ -69,7 +71,8 @@ async function makeJob(
     const taken = scope && await recall(tx, scope, now);
     if (taken && taken.outcome !== "new") return taken;
     if (await tx.get(jobKey(job.handle))) throw new Error("two jobs drew the same handle");
-    putNewJob(tx, job);
+    if (await challengesFull(tx, settings.maxOpenChallenges)) return { outcome: "full" as const };
+    await putNewJob(tx, job);
     await addInvoice(tx, newInvoice("job-eval", job.handle, evalInvoice, now));
     if (scope) await remember(tx, scope, job.handle, now);
     tx.event({ type: "job_state", handle: job.handle, state: job.state });
@@ -77,6 +80,7 @@ async function makeJob(
   });
   if (outcome.outcome === "created") return job;
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
+  if (outcome.outcome === "full") throw tooManyOpenChallenges();
   throw keyTaken("job");
 }
 

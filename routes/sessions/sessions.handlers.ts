@@ -2,7 +2,7 @@ import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { badRequest, conflict, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { badRequest, conflict, keyTaken, notFound, unauthorized } from "@/lib/http/errors.ts";
 import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import { callerName } from "@/lib/ids.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
@@ -15,7 +15,15 @@ import { closeSession as close, type Session, sessionFeeCredit } from "@/lib/ses
 import { openSession, rotateTokens } from "@/lib/sessions/open.ts";
 import { quoteRequest } from "@/lib/sessions/requests/begin.ts";
 import { askerOf, offerTopupOf } from "@/lib/sessions/topups.ts";
-import { allowModel, isRepeat, notBegun, tokenOr402, tokenRefused, tooManyTopups } from "@/lib/http/spending.ts";
+import {
+  allowModel,
+  isRepeat,
+  notBegun,
+  tokenOr402,
+  tokenRefused,
+  tooManyOpenChallenges,
+  tooManyTopups,
+} from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
@@ -66,9 +74,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
     )
     : await openSession(deps, amountSats, { pubkey });
   if (opened.outcome === "conflict") throw keyTaken("session");
-  if (opened.outcome === "full") {
-    throw unavailable("too_many_open_challenges", "Too many sessions wait to be paid. Try again in a minute.", 60);
-  }
+  if (opened.outcome === "full") throw tooManyOpenChallenges();
   const { session } = opened;
   return c.json({
     sessionId: deps.recordIds.idOf("session", session.handle),

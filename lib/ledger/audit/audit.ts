@@ -8,7 +8,7 @@ import { auditInvoices } from "./invoices.ts";
 import { auditJobs } from "./jobs.ts";
 import { auditPool } from "./pool.ts";
 import { auditRefunds } from "./refunds.ts";
-import { auditSessions } from "./sessions.ts";
+import { auditChallenges, auditSessions } from "./sessions.ts";
 import { auditSolvency } from "./solvency.ts";
 
 export type { AuditCheck, AuditSource } from "./book.ts";
@@ -21,10 +21,11 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
   const checks: AuditCheck[] = [];
   const check: Check = (name, wrong, right) => void checks.push({ name, ok: wrong === null, detail: wrong ?? right });
   const book = { source, check, ledger: await auditEntries(source, check) };
-  await auditJobs(book);
+  const jobs = await auditJobs(book);
   const refunds = await auditRefunds(book);
   await auditInvoices(book);
-  await auditSessions(book, refunds);
+  const sessions = await auditSessions(book, refunds);
+  await auditChallenges(book, { jobs: jobs.waiting, sessions: sessions.waiting });
   await auditPool(book);
   auditSolvency(book, refunds, walletSats);
   return checks;

@@ -1,16 +1,20 @@
 /** The book of jobs: each holds what its state says, and what came in is what went out. */
-import { type Job, TERMINAL } from "@/lib/jobs/jobs.machine.ts";
+import { isChallenge, type Job, TERMINAL } from "@/lib/jobs/jobs.machine.ts";
 import { jobAccount } from "@/lib/ledger/accounts.ts";
 import type { Book, Ledger } from "./book.ts";
 
-export async function auditJobs({ source, ledger, check }: Book): Promise<void> {
+/** @returns how many jobs wait for their first payment. */
+export async function auditJobs({ source, ledger, check }: Book): Promise<{ waiting: number }> {
   let jobs = 0;
+  let waiting = 0;
   let wrong: string | null = null;
   for await (const { value: job } of source.rows<Job>(["job"])) {
     jobs++;
+    if (isChallenge(job)) waiting++;
     wrong ??= wrongInJob(job, ledger);
   }
   check("every job holds what its state says", wrong, `${jobs} jobs`);
+  return { waiting };
 }
 
 function wrongInJob({ handle, state, paidSats, grantedSats, costSheet }: Job, ledger: Ledger): string | null {

@@ -9,7 +9,7 @@ const SPENT = "every session spent what its requests were debited";
 const EMPTY = "every session that is not open is empty";
 const REFUNDS = "every refund of a session is named by it";
 const ALLOWANCES = "every narrowed token counts what was drawn under it";
-const WAITING = "sessions that await payment are counted";
+const WAITING = "jobs and sessions that await payment are counted";
 
 const session = (rows: Rows, handle: string) => row(rows, "session", (value) => value.handle === handle);
 /** One that the pool gave nothing for. */
@@ -146,15 +146,18 @@ caught("a count that nothing was drawn under", ALLOWANCES, /^allowance other cou
   rows.get("allowance")?.push({ key: ["allowance", "other"], value: { v: 1, reservedSats: 1, spentSats: 0 } });
 });
 
-caught("a challenge that is counted twice", WAITING, /counts 2, 1 sessions await/, (rows) => {
+caught("a challenge that is counted twice", WAITING, /counts 3, 1 jobs and 1 sessions await/, (rows) => {
   add(row(rows, "open_challenges", () => true), "count", 1);
 });
 caught(
   "challenges that nobody counts",
   WAITING,
-  /counts 0, 1 sessions await/,
+  /counts 0, 1 jobs and 1 sessions await/,
   (rows) => rows.set("open_challenges", []),
 );
-caught("a session that waits and is gone", WAITING, /counts 1, 0 sessions await/, (rows, books) => {
+caught("a session that waits and is gone", WAITING, /counts 2, 1 jobs and 0 sessions await/, (rows, books) => {
   without(rows, "session", ({ handle }) => handle === books.unpaid);
+});
+caught("a job that waits and is gone", WAITING, /counts 2, 0 jobs and 1 sessions await/, (rows) => {
+  without(rows, "job", ({ state }) => state === "awaiting_eval_payment");
 });

@@ -9,15 +9,26 @@ import type { Session } from "@/lib/sessions/sessions.machine.ts";
 import type { Book, Ledger } from "./book.ts";
 import type { Refunds } from "./refunds.ts";
 
-export async function auditSessions(book: Book, { sessionOf }: Pick<Refunds, "sessionOf">): Promise<void> {
+/** @returns how many sessions wait for their deposit. */
+export async function auditSessions(
+  book: Book,
+  { sessionOf }: Pick<Refunds, "sessionOf">,
+): Promise<{ waiting: number }> {
   const { bySession, byAllowance } = await auditRequests(book);
   const { waiting } = await auditSessionRows(book, bySession, sessionOf);
   await auditAllowances(book, byAllowance);
+  return { waiting };
+}
+
+/** The count that `MAX_OPEN_CHALLENGES` is held against is that of the jobs and sessions that wait. */
+export async function auditChallenges(book: Book, waiting: { jobs: number; sessions: number }): Promise<void> {
   const counted = (await book.source.row<{ v: 1; count: number }>(["open_challenges"]))?.count ?? 0;
   book.check(
-    "sessions that await payment are counted",
-    counted === waiting ? null : `open_challenges counts ${counted}, ${waiting} sessions await payment`,
-    `${waiting} sessions`,
+    "jobs and sessions that await payment are counted",
+    counted === waiting.jobs + waiting.sessions
+      ? null
+      : `open_challenges counts ${counted}, ${waiting.jobs} jobs and ${waiting.sessions} sessions await payment`,
+    `${waiting.jobs} jobs, ${waiting.sessions} sessions`,
   );
 }
 
