@@ -51,7 +51,7 @@ async function checksOf(store: Store, env: Env): Promise<AuditCheck[]> {
 
 /** A remote database cannot be copied: what was read is consistent only when nothing was written meanwhile. */
 async function remoteChecks(url: string, env: Env): Promise<AuditCheck[]> {
-  const store = await openStore(openRemoteEngine(url));
+  const store = await openStore(openRemoteEngine(url), "the database of KV_URL");
   try {
     const before = await store.version();
     const checks = await checksOf(store, env);
@@ -72,8 +72,8 @@ async function walletSats(env: Env): Promise<number | null> {
   );
 }
 
-const openStore = async (engine: Promise<Engine>): Promise<Store> =>
-  await createStore({ engine: await engine, clock: systemClock, random: systemRandom });
+const openStore = async (engine: Promise<Engine>, name: string): Promise<Store> =>
+  await createStore({ engine: await engine, name, clock: systemClock, random: systemRandom });
 
 /** Backs a live database file up, reads the copy, and removes it. */
 async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Promise<T> {
@@ -89,7 +89,7 @@ async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Pr
     live.close();
   }
   try {
-    const store = await openStore(openDenoEngine(copy, { exclusive: true }));
+    const store = await openStore(openDenoEngine(copy, { exclusive: true }), file);
     try {
       return await read(store);
     } finally {

@@ -52,7 +52,14 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
-  const store = await createStore({ engine, clock, random, eventLogSize: env.eventLogSize, gatherMs: env.gatherMs });
+  const store = await createStore({
+    engine,
+    clock,
+    random,
+    name: env.kvUrl ? "the database of KV_URL" : `${env.dataDir}/${STORE_FILE}`,
+    eventLogSize: env.eventLogSize,
+    gatherMs: env.gatherMs,
+  });
   const lightning = await openWallet(env, { dir, clock, random, log });
   const btcPrice = createBtcPriceFeed({
     sources: [
@@ -127,7 +134,13 @@ async function openWallet(
     return { wallet, dev: lnbitsDevTools(payer, env.settings.payoutTimeoutMs) };
   }
   const seed = await dir.secret(WALLET_SEED, SEED_BYTES);
-  const store = await createStore({ engine: await dir.openEngine(WALLET_FILE), clock, random, gatherMs: env.gatherMs });
+  const store = await createStore({
+    engine: await dir.openEngine(WALLET_FILE),
+    clock,
+    random,
+    name: `${env.dataDir}/${WALLET_FILE}`,
+    gatherMs: env.gatherMs,
+  });
   const wallet = createSimulatedWallet({ store, seed, clock, random });
   const dev: OpenedWallet["dev"] = {
     async pay({ paymentHash }) {

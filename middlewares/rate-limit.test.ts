@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Clock } from "@/lib/clock.ts";
+import { createFakeWorld } from "@/tests/harness/fake-world.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 
 /** A clock whose monotonic time the test sets; its wall clock, which no limit may follow, runs wild. */
@@ -81,3 +82,39 @@ Deno.test("createRateLimiter: refuses a limit that is not a positive whole numbe
     assert.throws(() => createRateLimiter({ perMinute, clock: clockAt(0) }));
   }
 });
+
+const MONTH_MS = 31 * 86_400_000;
+for (const [direction, jumps] of [["ahead", [1, 1]], ["back", [-1, -1]], ["ahead and back", [1, -2]]] as const) {
+  Deno.test(`limits: a wall clock that leaps 31 days ${direction} lets nobody in early and locks nobody out`, async () => {
+    const { call, clock, discard } = await createFakeWorld(9, { rateLimitPerMinute: 3, challengesPerMinute: 2 });
+    const ask = () => call("POST", "/api/estimate", { request: "hello" });
+    const challenge = () => call("POST", "/api/sessions", { amount_sats: 500 });
+    const statuses = async (limited: typeof ask, times: number) => {
+      const found: number[] = [];
+      for (let i = 0; i < times; i++) found.push((await limited()).status);
+      return found;
+    };
+    const leap = (months: number) => clock.jump(months * MONTH_MS);
+    try {
+      leap(jumps[0]);
+      const first = await statuses(ask, 4);
+      assert.equal(first.at(-1), 429, `${first}: the limit is reached`);
+      leap(jumps[1]);
+      const refused = await ask();
+      assert.equal(refused.status, 429, "a leap does not let in");
+      const waitS = Number(refused.headers.get("retry-after"));
+      assert.ok(waitS > 0 && waitS <= 66, `a wait of ${waitS} s`);
+      await clock.advance(waitS * 1_000);
+      assert.notEqual((await ask()).status, 429, "nor does it lock out: whoever waits as told is let in");
+      await clock.advance(120_000);
+      const challenged = await statuses(challenge, 3);
+      assert.equal(challenged.at(-1), 429, `${challenged}: the limit of challenges is reached`);
+      leap(jumps[0]);
+      assert.equal((await challenge()).status, 429);
+      await clock.advance(66_000);
+      assert.notEqual((await challenge()).status, 429);
+    } finally {
+      discard();
+    }
+  });
+}

@@ -15,17 +15,17 @@ export class BodyTooLarge extends Error {
  */
 export function boundBody(response: Response, maxBytes: number, signal: AbortSignal): Response {
   if (response.body === null) return response;
-  const reader = response.body.getReader();
+  const read = readerOf(response.body);
   // A body that has failed or ended cannot be cancelled, and need not be.
-  const close = () => void reader.cancel().catch(() => {});
+  const close = () => void read.cancel().catch(() => {});
   if (signal.aborted) close();
   signal.addEventListener("abort", close, { once: true });
   let seen = 0;
   const bounded = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
-      const { done, value } = await reader.read();
+      const { done, value } = await read.next();
       signal.throwIfAborted();
-      if (done) {
+      if (done || !value) {
         signal.removeEventListener("abort", close);
         return controller.close();
       }
@@ -36,13 +36,30 @@ export function boundBody(response: Response, maxBytes: number, signal: AbortSig
       }
       controller.enqueue(value);
     },
-    cancel: (reason) => reader.cancel(reason),
+    cancel: (reason) => read.cancel(reason),
   }, { highWaterMark: 0 });
   return new Response(bounded, {
     status: response.status,
     statusText: response.statusText,
     headers: response.headers,
   });
+}
+
+/** What a stream's reader is given to fill at a time (bytes): a frame of a streamed answer has a few hundred. */
+const READ_BYTES = 8 * 1024;
+
+/**
+ * Reads into memory of ours, where the stream is the network's: any other reader holds 64 KiB for each answer that is waited for,
+ * however little comes. A stream that somebody in this process made has its own pieces.
+ */
+function readerOf(body: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    return { next: () => reader.read(new Uint8Array(READ_BYTES)), cancel: (reason?: unknown) => reader.cancel(reason) };
+  } catch {
+    const reader = body.getReader();
+    return { next: () => reader.read(), cancel: (reason?: unknown) => reader.cancel(reason) };
+  }
 }
 
 /**

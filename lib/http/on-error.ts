@@ -19,7 +19,10 @@ import type { KnownPaths } from "./known-paths.ts";
 import { isOpenAiPath, OPENAI_PATH, openAiErrorBody } from "./openai-errors.ts";
 import { IdentityError } from "@/lib/identity/identity.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { StoreError } from "@/lib/store/types.ts";
+import { StoreError, UnreadableRow } from "@/lib/store/store.ts";
+
+/** A record that cannot be read waits for somebody to mend it (s). */
+const UNREADABLE_AGAIN_S = 600;
 
 /**
  * Answers what a handler threw: an {@link ApiError} as it says, the errors of slices and hono's own exceptions in the same
@@ -34,7 +37,11 @@ export function onError<D>(error: Error, c: Context<AppEnv<D>>): Response {
   const requestId = c.get("requestId");
   if (known) {
     if (known.cause !== undefined) {
-      c.get("log").warn({ code: known.code, error: known.cause }, "answered with an error");
+      // Nobody but the operator can mend a record: that is an alarm.
+      c.get("log")[known.cause instanceof UnreadableRow ? "error" : "warn"](
+        { code: known.code, error: known.cause },
+        "answered with an error",
+      );
     }
     return answer(c, known.status, errorBody(known.code, known.publicMessage, requestId, known.details), known.headers);
   }
@@ -79,6 +86,12 @@ function fromSlice(error: Error): ApiError | null {
       ? "The database did not answer: whether this was stored is not known yet. Look, or repeat it with its Idempotency-Key."
       : "The database does not answer. Nothing was stored; try again shortly.";
     return unavailable("database_unavailable", message, 5, { cause: error });
+  }
+  if (error instanceof UnreadableRow) {
+    const message =
+      "A record that this needs cannot be read. Nothing was changed and nothing is lost: tell the operator the " +
+      "request id, and try again when the record is mended.";
+    return unavailable("record_unreadable", message, UNREADABLE_AGAIN_S, { cause: error });
   }
   if (error instanceof WalletError) {
     return unavailable("wallet_unavailable", "The Lightning wallet does not answer. Try again shortly.", 5, {

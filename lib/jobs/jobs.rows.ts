@@ -1,11 +1,13 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
-import { addToIdentity, jobKey, removeFromIdentity } from "./job-index.rows.ts";
+import { addToIdentity, JOB_STATES, jobKey, removeFromIdentity } from "./job-index.rows.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import { countAdvice, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
+import { INVOICE_SUMMARY } from "@/lib/payments/invoices.rows.ts";
 import { countChallenge } from "@/lib/payments/open-challenges.rows.ts";
-import { putRefund, refundKey } from "@/lib/payments/refunds.rows.ts";
+import { putRefund, REFUND, refundKey } from "@/lib/payments/refunds.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
 import { isChallenge, type Job, type NoStep, type Step } from "./jobs.machine.ts";
 
@@ -19,16 +21,43 @@ export interface JobResult {
   finish: "stop" | "length";
 }
 
-export const getJob = (reader: Reader, handle: string): Promise<Job | null> => reader.get<Job>(jobKey(handle));
+export const JOB: Shape<Job> = {
+  handle: "text",
+  state: JOB_STATES,
+  createdAt: "whole",
+  pubkey: "text?",
+  request: "text",
+  evalModel: "text",
+  workModel: "text",
+  simulated: "list",
+  evalInvoice: INVOICE_SUMMARY,
+  evalPaid: "flag",
+  evalFeeSats: "count",
+  paidSats: "count",
+  grantedSats: "count",
+  adviceSats: "count",
+  evalCostSats: "count",
+  workInvoice: { "?": INVOICE_SUMMARY },
+  refundId: "text?",
+};
 
-/** Everything a job's holder may see, in one read. */
+/** @throws {UnreadableRow} */
+export async function getJob(reader: Reader, handle: string): Promise<Job | null> {
+  const key = jobKey(handle);
+  return readable(JOB, key, await reader.get<Job>(key));
+}
+
+/** Everything a job's holder may see, in one read. @throws {UnreadableRow} */
 export async function readWhole(
   store: Pick<Store, "getMany">,
   handle: string,
 ): Promise<{ job: Job; result: JobResult | null; refund: Refund | null } | null> {
   // A refund has the handle of its job.
-  const [job, result, refund] = await store.getMany([jobKey(handle), resultKey(handle), refundKey(handle)]);
-  return job ? { job: job as Job, result: result as JobResult | null, refund: refund as Refund | null } : null;
+  const keys = [jobKey(handle), resultKey(handle), refundKey(handle)] as const;
+  const [job, result, refund] = await store.getMany(keys) as [Job | null, JobResult | null, Refund | null];
+  readable(JOB, keys[0], job);
+  readable(REFUND, keys[2], refund);
+  return job && { job, result, refund };
 }
 
 export function putJob(tx: Tx, job: Job): void {

@@ -1,4 +1,5 @@
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import type { Account } from "./accounts.ts";
 import {
   applyPostings,
@@ -14,6 +15,13 @@ import type { Posting } from "./postings.ts";
 
 export const entryKey = (id: string): Key => ["entry", id];
 export const accountKey = (account: Account): Key => ["account", account];
+
+export const COUNTERS: Shape<Counters> = { in: "count", out: "count" };
+
+async function getCounters(reader: Reader, account: Account): Promise<Counters | null> {
+  const key = accountKey(account);
+  return readable(COUNTERS, key, await reader.get<Counters>(key));
+}
 
 /**
  * Writes postings and the counters of both accounts of each. A posting that stands in the ledger already is recognised by its
@@ -46,7 +54,7 @@ export async function postNew(tx: Tx, postings: readonly Posting[], at: number):
 async function write(tx: Tx, fresh: readonly Posting[], at: number): Promise<void> {
   if (fresh.length === 0) return;
   const names = [...new Set(fresh.flatMap((posting) => [posting.from, posting.to]))];
-  const counters = await Promise.all(names.map((name) => tx.get<Counters>(accountKey(name))));
+  const counters = await Promise.all(names.map((name) => getCounters(tx, name)));
   const before = new Map(names.map((name, i) => [name, counters[i] ?? NO_COUNTERS]));
   for (const [name, after] of applyPostings(before, fresh)) {
     if (after !== before.get(name)) tx.set(accountKey(name), after);
@@ -56,5 +64,5 @@ async function write(tx: Tx, fresh: readonly Posting[], at: number): Promise<voi
 
 /** Balance of an account in sats. */
 export async function balance(reader: Reader, account: Account): Promise<number> {
-  return balanceOf((await reader.get<Counters>(accountKey(account))) ?? NO_COUNTERS);
+  return balanceOf((await getCounters(reader, account)) ?? NO_COUNTERS);
 }

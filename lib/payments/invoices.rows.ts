@@ -1,5 +1,6 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import { expireAt } from "@/lib/tasks/expiring.ts";
 
 /** What an invoice is for; each purpose has one settlement handler, named where the process is put together. */
@@ -50,8 +51,22 @@ const openInvoiceKey = (invoice: Pick<Invoice, "expiresAt" | "paymentHash">): Ke
   invoice.paymentHash,
 ];
 
-export const getInvoice = (reader: Reader, paymentHash: string): Promise<Invoice | null> =>
-  reader.get<Invoice>(invoiceKey(paymentHash));
+const summary = { paymentHash: "text", paymentRequest: "text", amountSats: "count", expiresAt: "whole" } as const;
+/** What the record that an invoice pays for keeps of it. */
+export const INVOICE_SUMMARY: Shape<InvoiceSummary> = summary;
+export const INVOICE: Shape<Invoice> = {
+  ...summary,
+  purpose: ["job-eval", "job-work", "session-deposit", "session-topup", "pool-donation"],
+  ref: "text",
+  createdAt: "whole",
+  settled: { "?": { at: "whole", paidSats: "count" } },
+};
+
+/** @throws {UnreadableRow} */
+export async function getInvoice(reader: Reader, paymentHash: string): Promise<Invoice | null> {
+  const key = invoiceKey(paymentHash);
+  return readable(INVOICE, key, await reader.get<Invoice>(key));
+}
 
 /** Records a new invoice, watches it, and plans the look at it when it expires. */
 export async function addInvoice(tx: Tx, invoice: Invoice): Promise<void> {

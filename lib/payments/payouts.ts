@@ -16,7 +16,7 @@ import {
   payoutPaid,
   type Refund,
 } from "./refunds.machine.ts";
-import { holdsLease, type Lease, plan, taskKey, type TaskRow } from "@/lib/tasks/due.ts";
+import { getTask, holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import {
   beginPayout,
@@ -141,7 +141,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   async function hasten({ kind, id }: Lease, name: string): Promise<void> {
     try {
       const planned = await store.transact(async (tx) => {
-        const row = await tx.get<TaskRow>(taskKey(kind, id));
+        const row = await getTask(tx, kind, id);
         if (row && !row.lease) await plan(tx, { kind, id, dueAt: clock.now(), attempt: row.attempt });
         return row !== null;
       });

@@ -1,5 +1,6 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import type { Refund } from "./refunds.machine.ts";
 import { getInvoice } from "./invoices.rows.ts";
 
@@ -15,7 +16,26 @@ export interface PayoutRow {
   at: number;
 }
 
-export const getRefund = (reader: Reader, id: string): Promise<Refund | null> => reader.get<Refund>(refundKey(id));
+export const REFUND: Shape<Refund> = {
+  id: "text",
+  source: { kind: ["job", "session"], handle: "text" },
+  owner: "text?",
+  sats: "count",
+  feeCreditSats: "count",
+  state: ["pending", "paying", "paid", "expired"],
+  claimUntil: "whole",
+  payout: {
+    "?": { paymentHash: "text", paymentRequest: "text", amountSats: "count", maxFeeSats: "count", claimedAt: "whole" },
+  },
+  earlier: "list",
+  paid: { "?": { at: "whole", preimage: "text", feeSats: "whole" } },
+};
+
+/** @throws {UnreadableRow} */
+export async function getRefund(reader: Reader, id: string): Promise<Refund | null> {
+  const key = refundKey(id);
+  return readable(REFUND, key, await reader.get<Refund>(key));
+}
 
 /** Writes a refund; a new one gets the task that ends it when nobody claims it. */
 export async function putRefund(tx: Tx, refund: Refund, isNew = false): Promise<void> {

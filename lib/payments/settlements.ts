@@ -1,5 +1,5 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
-import type { Key, Store, Tx, Versioned } from "@/lib/store/store.ts";
+import { type Key, type Store, StoreError, type Tx } from "@/lib/store/store.ts";
 import { type InvoiceState, type InvoiceWallet, WalletError } from "@/lib/lightning/port.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { LeapGuard } from "@/lib/leap-guard.ts";
@@ -8,7 +8,6 @@ import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import {
   getInvoice,
   type Invoice,
-  invoiceKey,
   type InvoicePurpose,
   OPEN_INVOICES,
   settleInvoice,
@@ -36,7 +35,8 @@ export interface Settlements {
   check(paymentHash: string): Promise<InvoiceState["state"]>;
   /** The look at an invoice when it expires. */
   expiryTask: TaskSpec;
-  status(): { pushConnected: boolean; openInvoices: number; lastWalletError: string | null };
+  /** `setAside`: open invoices whose payment could not be acted on when it was last tried. */
+  status(): { pushConnected: boolean; openInvoices: number; setAside: number; lastWalletError: string | null };
 }
 
 interface SettlementsOptions {
@@ -69,6 +69,8 @@ const MAX_TRACKED = 100_000;
 /** Rows are in the order of their expiry, so new ones come last, but for what the clocks' seconds make of it (ms). */
 const OVERLAP_MS = 10_000;
 const READ_ALL_MS = 300_000;
+/** How long one that cannot be acted on waits for its next turn (ms). */
+const SET_ASIDE_MS = 600_000;
 
 interface Ask {
   at: number;
@@ -86,6 +88,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   const stopper = new AbortController();
   /** When to ask about an invoice next: memory only, since asking too early or twice does no harm. */
   const asks = new Map<string, Ask>();
+  const setAside = new Set<string>();
   /** Expiry of the newest open invoice that was read: earlier ones are known. */
   let readUpTo = 0;
   let readAllAt = 0;
@@ -132,15 +135,33 @@ export function createSettlements(options: SettlementsOptions): Settlements {
   async function check(paymentHash: string): Promise<InvoiceState["state"]> {
     const invoice = await getInvoice(store, paymentHash);
     if (!invoice || invoice.settled) {
-      asks.delete(paymentHash);
+      drop(paymentHash);
       return invoice ? "settled" : "unknown";
     }
     const state = await ask(paymentHash);
     if (state.state === "settled") {
       await record(paymentHash, state.paidSats);
-      asks.delete(paymentHash);
+      drop(paymentHash);
     }
     return state.state;
+  }
+
+  function drop(paymentHash: string): void {
+    asks.delete(paymentHash);
+    setAside.delete(paymentHash);
+  }
+
+  /** One invoice that cannot be acted on, as when a record of it cannot be read: an alarm once, and the others go on. */
+  function putAside(hash: string, error: unknown): void {
+    if (!setAside.has(hash)) {
+      log.error(
+        { code: "invoice_set_aside", error },
+        "an open invoice could not be acted on: it is set aside and tried again every ten minutes; run the audit",
+      );
+    }
+    setAside.add(hash);
+    const now = clock.now();
+    asks.set(hash, { waitMs: SET_ASIDE_MS, expiresAt: now + LATE_MS, ...asks.get(hash), at: now + SET_ASIDE_MS });
   }
 
   function hint(paymentHash: string): void {
@@ -188,6 +209,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
 
   /** A hint that could not be confirmed: the next round of the reconciler asks. */
   function askSoon(hash: string, error: unknown): void {
+    if (!isBackends(error)) return putAside(hash, error);
     if (!(error instanceof WalletError)) log.error({ error }, "a settlement could not be recorded; it is tried again");
     const now = clock.now();
     asks.set(hash, { waitMs: pace().first, expiresAt: now + LATE_MS, ...asks.get(hash), at: now });
@@ -204,8 +226,8 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     if (now >= readAllAt) [readUpTo, readAllAt] = [0, now + READ_ALL_MS];
     let after: Key | undefined = readUpTo > 0 ? [...OPEN_INVOICES, readUpTo - OVERLAP_MS] : undefined;
     for (;;) {
-      const rows = await store.list<Versioned>(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
-      for (const { key } of rows) {
+      const keys = await store.keys(OPEN_INVOICES, { limit: PAGE, ...(after && { after }) });
+      for (const key of keys) {
         const [, expiresAt, hash] = key as [string, number, string];
         if (!asks.has(hash) && asks.size >= MAX_TRACKED) return; // the next look begins here again
         readUpTo = Math.max(readUpTo, expiresAt);
@@ -214,8 +236,8 @@ export function createSettlements(options: SettlementsOptions): Settlements {
         const first = started ? pace().first : 0;
         asks.set(hash, { at: now + first, waitMs: first, expiresAt });
       }
-      after = rows[rows.length - 1]?.key;
-      if (rows.length < PAGE || !after) break;
+      after = keys[keys.length - 1];
+      if (keys.length < PAGE || !after) break;
     }
     started = true;
   }
@@ -228,14 +250,13 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       .sort(([, a], [, b]) => a.at - b.at || b.expiresAt - a.expiresAt)
       .slice(0, ASKS_PER_ROUND);
     for (let at = 0; at < ready.length && !stopper.signal.aborted; at += ASKS_AT_ONCE) {
-      const answers = await Promise.allSettled(
-        ready.slice(at, at + ASKS_AT_ONCE).map(([hash, ask]) => askAgain(hash, ask)),
-      );
-      const failed = answers.find((answer) => answer.status === "rejected");
-      if (failed) {
-        if (!(failed.reason instanceof WalletError)) throw failed.reason;
-        return; // no use in asking about the others now
-      }
+      const some = ready.slice(at, at + ASKS_AT_ONCE);
+      const answers = await Promise.allSettled(some.map(([hash, ask]) => askAgain(hash, ask)));
+      const errors = answers.map((answer) => answer.status === "rejected" ? answer.reason : null);
+      errors.forEach((error, i) => error && !isBackends(error) && putAside(some[i]![0], error));
+      const failed = errors.find(isBackends);
+      if (failed instanceof StoreError) throw failed;
+      if (failed) return; // no use in asking about the others now
     }
   }
 
@@ -245,11 +266,12 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     // Should the wallet fail on this one, the others have their turn before it comes again.
     ask.at = now + PACE.asked.first;
     const state = await check(hash);
+    setAside.delete(hash);
     // A payment that is held may settle whenever its holder likes: such an invoice is not forgotten. Nor is one on the word
     // of a clock that jumped: what is paid for an invoice that nobody knows goes to the pool.
     if (now > last && state !== "held" && guard.waitMs() === 0) {
       await store.transact((tx) => forget(tx, hash, now));
-      asks.delete(hash);
+      drop(hash);
       return;
     }
     // Once it has expired, a late payment gets less likely by the hour, unless it is held: the waits go on doubling.
@@ -291,7 +313,7 @@ export function createSettlements(options: SettlementsOptions): Settlements {
       await store.transact(async (tx) => {
         if (!(await holdsLease(tx, lease))) return;
         await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
-        const invoice = await tx.get<Invoice>(invoiceKey(lease.id));
+        const invoice = await getInvoice(tx, lease.id);
         if (invoice && !invoice.settled) await handlers[invoice.purpose].expired(tx, invoice, now);
       });
     },
@@ -323,6 +345,11 @@ export function createSettlements(options: SettlementsOptions): Settlements {
     hint,
     check,
     expiryTask,
-    status: () => ({ pushConnected, openInvoices: asks.size, lastWalletError }),
+    status: () => ({ pushConnected, openInvoices: asks.size, setAside: setAside.size, lastWalletError }),
   };
 }
+
+/** Whether wallet or database is to blame: then the other invoices fare no better. */
+const isBackends = (error: unknown): boolean =>
+  error instanceof WalletError ||
+  (error instanceof StoreError && (error.code === "unavailable" || error.code === "unknown"));

@@ -1,10 +1,12 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import type { SessionRequest } from "./requests.machine.ts";
 import { sessionAccount } from "@/lib/ledger/accounts.ts";
 import type { NoStep, Session, SessionStep } from "./sessions.machine.ts";
 import { accountKey, balance, post } from "@/lib/ledger/ledger.rows.ts";
 import { countChallenge } from "@/lib/payments/open-challenges.rows.ts";
+import { INVOICE_SUMMARY } from "@/lib/payments/invoices.rows.ts";
 import { putRefund } from "@/lib/payments/refunds.rows.ts";
 
 export const sessionKey = (handle: string): Key => ["session", handle];
@@ -26,10 +28,58 @@ interface Counted {
   reservedSats: number;
 }
 
-export const getSession = (reader: Reader, handle: string): Promise<Session | null> =>
-  reader.get<Session>(sessionKey(handle));
-export const getRequest = (reader: Reader, handle: string, id: string): Promise<SessionRequest | null> =>
-  reader.get<SessionRequest>(requestKey(handle, id));
+const tokenRef = { tokenHash: "text", tokenId: "text" } as const;
+export const SESSION: Shape<Session> = {
+  handle: "text",
+  state: ["awaiting_payment", "active", "paused", "expired", "closed"],
+  createdAt: "whole",
+  pubkey: "text?",
+  simulated: "list",
+  deposit: INVOICE_SUMMARY,
+  depositPaid: "flag",
+  topups: "list",
+  challengeToken: tokenRef,
+  bearerToken: tokenRef,
+  topupTokens: "list",
+  tokenUsed: "flag",
+  running: "count",
+  reservedSats: "count",
+  spentSats: "count",
+  modelCostSats: "count",
+  poolShareSats: "count",
+  feesSats: "count",
+  expiresAt: "whole?",
+  refundIds: "list",
+  ends: "count",
+};
+export const SESSION_REQUEST: Shape<SessionRequest> = {
+  id: "text",
+  session: "text",
+  mode: ["request", "chat"],
+  state: ["running", "complete", "rejected", "failed", "interrupted"],
+  at: "whole",
+  model: "text",
+  quote: {},
+  reservedSats: "count",
+  grantedSats: "count",
+  adviceSats: "count",
+  token: "text",
+  allowances: "list",
+  actualSats: "count",
+  chargeSats: "whole",
+  subsidySats: "count",
+};
+
+/** @throws {UnreadableRow} */
+export async function getSession(reader: Reader, handle: string): Promise<Session | null> {
+  const key = sessionKey(handle);
+  return readable(SESSION, key, await reader.get<Session>(key));
+}
+/** @throws {UnreadableRow} */
+export async function getRequest(reader: Reader, handle: string, id: string): Promise<SessionRequest | null> {
+  const key = requestKey(handle, id);
+  return readable(SESSION_REQUEST, key, await reader.get<SessionRequest>(key));
+}
 export const getResult = (reader: Reader, id: string): Promise<RequestResult | null> =>
   reader.get<RequestResult>(resultKey(id));
 

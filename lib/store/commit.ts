@@ -188,7 +188,7 @@ export class Committer {
   }
 }
 
-function refuse(group: Group<Member>, error: StoreError): void {
+function refuse(group: Group<Member>, error: Error): void {
   for (const member of group.members) {
     member.undo();
     member.reject(error);

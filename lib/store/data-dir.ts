@@ -1,6 +1,7 @@
 import type { Random } from "@/lib/ids.ts";
 import { openDenoEngine, overridingVariables } from "./engines/deno.ts";
 import type { Engine } from "./engine.ts";
+import { PROBE_TABLE } from "./keys.ts";
 
 /** Where the instance's data lies: the database file, its lock and the secrets. */
 export interface DataDir {
@@ -20,7 +21,7 @@ export class DataDirError extends Error {
   override name = "DataDirError";
 }
 
-const PROBE = ["probe"];
+const PROBE = [PROBE_TABLE];
 
 /**
  * Makes the folder when it is missing and takes its lock: one process per folder, since two would run the same work.

@@ -1,14 +1,21 @@
-import { decode, utf8, type Versioned } from "./codec.ts";
+import { StoreError } from "./types.ts";
+import { utf8, type Versioned } from "./codec.ts";
 import type { Commit, EngineRow, Key } from "./engine.ts";
-import type { Rows } from "./rows.ts";
+import { recordOf, type Rows } from "./rows.ts";
 
 const HEAD: Key = ["head"];
 /** How many processes the head row remembers. */
 const KNOWN_PROCESSES = 16;
 
+/**
+ * The layout of the whole database: the head row's `v`, which every commit writes. It goes up when rows of any table change in a
+ * way that programs of the layout before cannot read, or that this one cannot read of them.
+ */
+export const LAYOUT = 1;
+
 /** `last` has the last group of each process, which has one under way at most: a fence finds its own, however many others built on it. */
 interface HeadRow extends Versioned {
-  v: 1;
+  v: typeof LAYOUT;
   seq: number;
   group: string;
   last: [process: string, group: string][];
@@ -19,7 +26,7 @@ export class Head {
   readonly #rows: Rows;
   /** This process among those that write to the database. */
   readonly #self: string;
-  #row: HeadRow = { v: 1, seq: 0, group: "", last: [] };
+  #row: HeadRow = { v: LAYOUT, seq: 0, group: "", last: [] };
   #versionstamp: string | null = null;
 
   constructor(rows: Rows, self: string) {
@@ -51,8 +58,21 @@ export class Head {
 
   async load(): Promise<void> {
     const row = await this.read();
-    this.#row = row ? decode<HeadRow>(row.value) : { v: 1, seq: 0, group: "", last: [] };
+    this.#row = row ? recordOf(HEAD, row.value) as HeadRow : { v: LAYOUT, seq: 0, group: "", last: [] };
     this.#versionstamp = row?.versionstamp ?? null;
+  }
+
+  /** @param name of the database. @throws {StoreError} `layout` when it is of another layout than this program's. */
+  checkLayout(name: string): void {
+    const { v } = this.#row;
+    if (v === LAYOUT) return;
+    throw new StoreError(
+      "layout",
+      `${name} is of layout ${
+        JSON.stringify(v)
+      }, and this program reads layout ${LAYOUT}: start the version of Timmy that ` +
+        "wrote it, or restore a backup of this one's",
+    );
   }
 
   /** Whether this process's group `id` is part of what the head row, as last read, stands for. */
@@ -63,7 +83,7 @@ export class Head {
   /** The head row after group `id`, whose last event is `seq`. `landed` is for when the engine has taken it. */
   afterGroup(id: string, seq: number): HeadWrite {
     const others = (this.#row.last ?? []).filter(([process]) => process !== this.#self);
-    return this.#write({ v: 1, seq, group: id, last: [...others.slice(1 - KNOWN_PROCESSES), [this.#self, id]] });
+    return this.#write({ v: LAYOUT, seq, group: id, last: [...others.slice(1 - KNOWN_PROCESSES), [this.#self, id]] });
   }
 
   /** The head row after a fence: as it is, so that what landed before is still seen, under another group. */

@@ -5,6 +5,8 @@ import { ENGINE_LIMITS, type Key } from "./engine.ts";
 
 /** First part of the keys under which the pieces of a large value lie: `["~", i, ...key]`. */
 const CHUNK = "~";
+/** The one row that is written before a store opens the database: see `data-dir.ts`. */
+export const PROBE_TABLE = "probe";
 /** First parts of keys only the store itself writes. */
 const RESERVED: ReadonlySet<unknown> = new Set(["head", "event", CHUNK]);
 /** Longer texts are measured natively: a loop is only faster for short ones. */

@@ -1,5 +1,6 @@
 import { type Clock, withDeadline } from "@/lib/clock.ts";
 import type { Engine } from "./engine.ts";
+import { UnreadableRow } from "./readable.ts";
 import { StoreError } from "./types.ts";
 
 /** An engine whose every call is answered, or rejected, within a limit of time. */
@@ -32,8 +33,8 @@ export function limitCalls(engine: Engine, clock: Clock, timeoutMs: number): Lim
   };
 }
 
-/** What callers hear when the engine failed before anything was written. */
-export const unavailable = (cause: unknown): StoreError =>
-  cause instanceof StoreError
+/** What callers hear when the engine failed before anything was written, or gave a row that nobody can read. */
+export const unavailable = (cause: unknown): StoreError | UnreadableRow =>
+  cause instanceof StoreError || cause instanceof UnreadableRow
     ? cause
     : new StoreError("unavailable", "the database does not answer; try again", { cause });

@@ -1,6 +1,7 @@
 import { decode, piecesOf, type Versioned } from "./codec.ts";
 import { type Engine, ENGINE_LIMITS, type EngineRow, type Key } from "./engine.ts";
 import { pieceKey } from "./keys.ts";
+import { UnreadableRow } from "./readable.ts";
 
 /** A committed row: its frozen record (null: absent), the bytes of its JSON, and how many pieces it lies in on disk. */
 export interface Cell {
@@ -95,16 +96,18 @@ export class Rows {
   /**
    * The whole of a row: of the newest one when it lies in pieces and was rewritten since. Each batch of pieces is read with
    * the row they belong to: all must show the same row, or it was rewritten between.
+   * @throws {UnreadableRow} for bytes that are no record.
    */
   async cellOf(row: EngineRow): Promise<Cell> {
     const { key } = row;
     for (let attempt = 0; attempt < MAX_READS; attempt++) {
-      const pieces = piecesOf(row.value);
-      if (pieces === 0) return { value: decode(row.value), bytes: row.value.length, pieces };
+      const { value } = row;
+      const pieces = orUnreadable(key, () => piecesOf(value));
+      if (pieces === 0) return { value: recordOf(key, value), bytes: value.length, pieces };
       const parts = await this.#partsOf(row, pieces);
       if (parts) {
         const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-        return { value: decode(row.value, parts), bytes, pieces };
+        return { value: recordOf(key, value, parts), bytes, pieces };
       }
       const newest = await this.engineRow(key);
       if (!newest) return ABSENT;
@@ -165,5 +168,20 @@ export class Rows {
   #forget(id: string): void {
     this.#bytes -= this.#cache.get(id)?.cell.bytes ?? 0;
     this.#cache.delete(id);
+  }
+}
+
+/** @throws {UnreadableRow} for bytes that are no record: null, or without a version, would pass for a row that is not there. */
+export function recordOf(key: Key, value: Uint8Array, parts?: readonly Uint8Array[]): Versioned {
+  const record = orUnreadable(key, () => decode<Versioned | null>(value, parts));
+  if (typeof record !== "object" || record === null) throw new UnreadableRow(key, "it is no record");
+  return record;
+}
+
+function orUnreadable<T>(key: Key, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new UnreadableRow(key, "it is not the text that was written", { cause });
   }
 }

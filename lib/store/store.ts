@@ -2,10 +2,12 @@ import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Versioned } from "./codec.ts";
 import { Bell, Committer } from "./commit.ts";
+import type { Engine } from "./engine.ts";
 import { Fence } from "./fence.ts";
 import { Head } from "./head.ts";
-import { keyText } from "./keys.ts";
+import { keyText, PROBE_TABLE } from "./keys.ts";
 import { limitCalls, unavailable } from "./limits.ts";
+import { UnreadableRow } from "./readable.ts";
 import { Rows } from "./rows.ts";
 import { Scheduler } from "./scheduler.ts";
 import { createMember, type Surroundings } from "./transaction.ts";
@@ -21,8 +23,12 @@ import {
 import { Watchdog } from "./watchdog.ts";
 
 export * from "./types.ts";
+export { UnreadableRow };
 
-/** Opens a store over an engine. Reads the head row once; writes nothing. @throws {StoreError} `unavailable`. */
+/**
+ * Opens a store over an engine. Reads the head row once; writes nothing.
+ * @throws {StoreError} `unavailable`; `layout` for a database that this program cannot read.
+ */
 export async function createStore(options: StoreOptions): Promise<Store> {
   const { clock, random, onDefect = reportError } = options;
   const waitTimeoutMs = options.waitTimeoutMs ?? 10_000;
@@ -98,7 +104,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
     bell.arrived();
     for (const listener of bellListeners) safely(listener);
   });
-  await orUnavailable(() => head.load());
+  await orUnavailable(() => openHead(engine, head, options.name ?? "the database"));
 
   /**
    * A row may move between memory and disk while the engine answers. One that has left memory is then looked for on the
@@ -143,6 +149,12 @@ export async function createStore(options: StoreOptions): Promise<Store> {
         // null: a large row deleted since
         return found.flatMap(({ key }, i) => cells[i]?.value ? [{ key, value: cells[i].value as T }] : []);
       }),
+    keys: (prefix, options = {}) =>
+      orUnavailable(async () => {
+        const found = await engine.list(prefix, { limit: 100, ...options });
+        stats.rowsRead += found.length;
+        return found.map(({ key }) => key);
+      }),
     version: () => orUnavailable(async () => (await head.read())?.versionstamp ?? ""),
     onEvent(listener) {
       eventListeners.add(listener);
@@ -169,6 +181,26 @@ export async function createStore(options: StoreOptions): Promise<Store> {
       engine.close();
     },
   };
+}
+
+/**
+ * Reads the head row of a database that this program can read. One that has rows and no head was not begun by a store: what it
+ * holds would be missing from the books.
+ */
+async function openHead(engine: Engine, head: Head, name: string): Promise<void> {
+  const strange = (what: string) =>
+    new StoreError("layout", `${name} ${what}: restore it from your backup, or move it away`);
+  try {
+    await head.load();
+    head.checkLayout(name);
+    if (head.versionstamp !== null) return;
+    const rows = await engine.list([], { limit: 2 });
+    if (rows.every(({ key: [table] }) => table === PROBE_TABLE)) return;
+  } catch (error) {
+    if (error instanceof UnreadableRow) throw strange(`is another program's, or damaged (${error.message})`);
+    throw error;
+  }
+  throw strange("has rows and no mark of its layout, so it is another program's, or damaged");
 }
 
 async function orUnavailable<T>(fn: () => Promise<T>): Promise<T> {

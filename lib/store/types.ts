@@ -64,7 +64,7 @@ export interface Store {
    * happened or not, never half. `too_large`, `stuck`: a defect in `fn`.
    */
   transact<T>(fn: (tx: Tx) => Promise<T> | T): Promise<T>;
-  /** A committed row. @throws {StoreError} `unavailable`. */
+  /** A committed row. @throws {StoreError} `unavailable`; {@link UnreadableRow}. */
   get<T extends Versioned>(key: Key): Promise<T | null>;
   /**
    * Up to 10 committed rows in the order of `keys`: the durable ones of one moment, the volatile ones of the newest.
@@ -76,6 +76,8 @@ export interface Store {
     prefix: Key,
     options?: { limit?: number; after?: Key; reverse?: boolean },
   ): Promise<{ key: Key; value: T }[]>;
+  /** The keys that {@link Store.list} would give, whatever lies under them: for indexes, whose keys say everything. */
+  keys(prefix: Key, options?: { limit?: number; after?: Key; reverse?: boolean }): Promise<Key[]>;
   /** Names the present state: changes with every commit and with nothing else. */
   version(): Promise<string>;
   /** Called after the commit, in order, once for each event. */
@@ -106,7 +108,7 @@ export interface StoreStats {
 export class StoreError extends Error {
   override name = "StoreError";
   constructor(
-    readonly code: "unavailable" | "unknown" | "too_large" | "stuck",
+    readonly code: "unavailable" | "unknown" | "too_large" | "stuck" | "layout",
     message: string,
     options?: ErrorOptions,
   ) {
@@ -118,6 +120,8 @@ export interface StoreOptions {
   engine: Engine;
   clock: Clock;
   random: Random;
+  /** Which database this is, for a start that is refused: a file, an address. */
+  name?: string;
   /** Events kept; older ones are dropped in the commit that adds new ones. */
   eventLogSize?: number;
   /** How long a busy store waits for as many members as the group before had (ms). An idle one never waits. */

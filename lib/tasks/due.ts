@@ -1,4 +1,5 @@
-import type { Key, Tx, Versioned } from "@/lib/store/store.ts";
+import type { Key, Reader, Tx, Versioned } from "@/lib/store/store.ts";
+import { readable, type Shape } from "@/lib/store/readable.ts";
 import { type Lease, runnerOf, type Slot } from "./runner.ts";
 
 export type { Lease };
@@ -30,6 +31,20 @@ export const taskKey = (kind: string, id: string): Key => ["task", kind, id];
 export const dueKey = (kind: string, dueAt: number, id: string): Key => ["due", kind, dueAt, id];
 export const leasedKey = (kind: string, id: string): Key => ["leased", kind, id];
 
+const TASK: Shape<TaskRow> = {
+  kind: "text",
+  id: "text",
+  dueAt: "whole",
+  attempt: "count",
+  lease: { "?": { token: "text", owner: "text", until: "whole" } },
+};
+
+/** @throws {UnreadableRow} */
+export async function getTask(reader: Reader, kind: string, id: string): Promise<TaskRow | null> {
+  const key = taskKey(kind, id);
+  return readable(TASK, key, await reader.get<TaskRow>(key));
+}
+
 const indexKey = (row: TaskRow): Key => row.lease ? leasedKey(row.kind, row.id) : dueKey(row.kind, row.dueAt, row.id);
 
 function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
@@ -46,7 +61,7 @@ function put(tx: Tx, old: TaskRow | null, next: TaskRow | null): void {
  * @returns the lease when a slot was used, else null.
  */
 export async function placeTask(tx: Tx, order: TaskOrder, slot: Slot | null): Promise<Lease | null> {
-  const old = order.isNew ? null : await tx.get<TaskRow>(taskKey(order.kind, order.id));
+  const old = order.isNew ? null : await getTask(tx, order.kind, order.id);
   if (order.dueAt === null) {
     if (old) put(tx, old, null);
     return null;
@@ -66,7 +81,7 @@ export async function takeLease(
   input: { kind: string; id: string; slot: Slot; now: number; isVoid: (owner: string) => boolean },
 ): Promise<Lease | null> {
   const { kind, id, slot, now } = input;
-  const row = await tx.get<TaskRow>(taskKey(kind, id));
+  const row = await getTask(tx, kind, id);
   if (!row) return null;
   if (row.lease ? row.lease.until > now && !input.isVoid(row.lease.owner) : row.dueAt > now) return null;
   const lease = { token: slot.token, owner: slot.owner, until: slot.until };
@@ -128,13 +143,13 @@ function place(tx: Tx, order: TaskOrder, before: Planned | undefined): Planned {
 
 /** True while `lease` is the task's own: false once the task ended, was re-planned, or was taken over. */
 export async function holdsLease(tx: Tx, lease: Lease): Promise<boolean> {
-  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  const row = await getTask(tx, lease.kind, lease.id);
   return row?.lease?.token === lease.token;
 }
 
 /** Moves the end of a lease. @returns false when it is no longer held. */
 export async function renewLease(tx: Tx, lease: Lease, until: number): Promise<boolean> {
-  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  const row = await getTask(tx, lease.kind, lease.id);
   if (row?.lease?.token !== lease.token) return false;
   put(tx, row, { ...row, lease: { ...row.lease, until } });
   return true;
@@ -142,7 +157,7 @@ export async function renewLease(tx: Tx, lease: Lease, until: number): Promise<b
 
 /** Gives a lease back: the task is due again at `dueAt`. @returns false when it was no longer held. */
 export async function releaseLease(tx: Tx, lease: Lease, dueAt: number, attempt: number): Promise<boolean> {
-  const row = await tx.get<TaskRow>(taskKey(lease.kind, lease.id));
+  const row = await getTask(tx, lease.kind, lease.id);
   if (row?.lease?.token !== lease.token) return false;
   put(tx, row, { ...row, dueAt, attempt, lease: null });
   return true;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createQueue, type Queue, type QueueOptions, retryDelayMs, type TaskSpec } from "./queue.ts";
-import { createStore, type Store, StoreError } from "@/lib/store/store.ts";
+import { createStore, type Store, StoreError, UnreadableRow } from "@/lib/store/store.ts";
 import { collectingLogger } from "@/lib/logger.ts";
 import { holdsLease, type Lease, plan, type TaskRow } from "./due.ts";
 import { createFakeClock, type FakeClock } from "@/tests/harness/fake-clock.ts";
@@ -141,7 +141,7 @@ test("queue: nothing runs before start, and a kind that nobody runs waits", asyn
   await bench.clock.advance(5_000);
   assert.deepEqual(bench.did, []);
   assert.equal((await bench.rows()).length, 1);
-  assert.deepEqual(await queue.status(), { overdue: 0, oldestOverdueMs: 0, running: 0 });
+  assert.deepEqual(await queue.status(), { overdue: 0, oldestOverdueMs: 0, running: 0, setAside: 0 });
 });
 
 test("queue: at most as many run at once as the kind allows, and the others follow", async (bench) => {
@@ -465,5 +465,54 @@ test("status: counts what is overdue, the oldest of it, and what runs", async (b
   for (const id of ["1", "2", "3"]) await bench.plan("a", id);
   await bench.plan("a", "later", bench.clock.now() + 60_000);
   await bench.clock.advance(7_000);
-  assert.deepEqual(await queue.status(), { overdue: 2, oldestOverdueMs: 7_000, running: 1 });
+  assert.deepEqual(await queue.status(), { overdue: 2, oldestOverdueMs: 7_000, running: 1, setAside: 0 });
+});
+
+test("queue: tasks whose own rows cannot be read take nobody's place, are said once, and run when they are mended", async (bench) => {
+  const { clock, store, log, did, plan } = bench;
+  const spoiled = ["bad 1", "bad 2", "bad 3"];
+  for (const id of [...spoiled, "good 1", "good 2"]) await clock.drive(plan("a", id));
+  await clock.drive(plan("a", "later", clock.now() + 5_000));
+  const rows = await clock.drive(bench.rows());
+  for (const id of spoiled) await clock.drive(store.transact((tx) => tx.set(["task", "a", id], { v: 1 })));
+  const queue = bench.queue([{ concurrency: 1 }]);
+  await clock.advance(300_000);
+  assert.deepEqual(did, ["run good 1 0", "run good 2 0", "run later 0"]);
+  assert.deepEqual(log.lines.filter(({ level }) => level !== "debug").map(({ fields }) => fields.code), [
+    "task_set_aside",
+    "task_set_aside",
+    "task_set_aside",
+  ]);
+  assert.deepEqual(await clock.drive(queue.status()), { overdue: 0, oldestOverdueMs: 0, running: 0, setAside: 3 });
+  for (const row of rows.filter(({ id }) => id === "bad 1" || id === "bad 2")) {
+    await clock.drive(store.transact((tx) => tx.set(["task", "a", row.id], row)));
+  }
+  await clock.drive(store.transact((tx) => {
+    for (const key of [["task", "a", "bad 3"], ["due", "a", rows[0]!.dueAt, "bad 3"]]) tx.delete(key);
+  }));
+  await clock.advance(120_000);
+  assert.deepEqual(did.slice(3).sort(), ["run bad 1 0", "run bad 2 0"]);
+  assert.equal((await clock.drive(queue.status())).setAside, 0, "one that somebody ended is not counted for ever");
+});
+
+test("queue: a record that cannot be read costs no attempt, however often", async ({ clock, did, end, log, plan, queue }) => {
+  let readable = false;
+  queue([{
+    maxAttempts: 2,
+    run: async (lease) => {
+      did.push(`run ${lease.attempt}`);
+      if (!readable) throw new UnreadableRow(["t"], "it is damaged");
+      await end(lease);
+    },
+  }]);
+  await clock.drive(plan("a", "1"));
+  await clock.advance(600_000);
+  assert.ok(did.length >= 9 && did.length <= 12, `once a minute, not ${did.length} times in ten`);
+  assert.ok(did.every((each) => each === "run 0"));
+  assert.equal(log.lines.filter(({ level }) => level === "error").length, 1);
+  readable = true;
+  await clock.advance(60_000);
+  const { length } = did;
+  await clock.advance(600_000);
+  assert.equal(did.length, length, "it has ended");
 });

@@ -1,8 +1,8 @@
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Random } from "@/lib/ids.ts";
 import type { Logger } from "@/lib/logger.ts";
-import { type Store, StoreError, type Versioned } from "@/lib/store/store.ts";
-import { type Lease, releaseLease, renewLease, takeLease, type TaskRow } from "./due.ts";
+import { type Store, StoreError, UnreadableRow } from "@/lib/store/store.ts";
+import { getTask, type Lease, releaseLease, renewLease, takeLease } from "./due.ts";
 import { type Runner, setRunner, type Slot } from "./runner.ts";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
@@ -37,10 +37,12 @@ export interface TaskSpec {
 }
 
 interface QueueStatus {
-  /** Tasks whose time has come and that no one runs; counted up to 1,000 a kind. */
+  /** Tasks whose time has come and that no one runs; counted up to 1,000 a kind, without those set aside. */
   overdue: number;
   oldestOverdueMs: number;
   running: number;
+  /** Tasks that a record nobody can read stopped when they were last tried. */
+  setAside: number;
 }
 
 export interface Queue {
@@ -66,6 +68,10 @@ export interface QueueOptions {
 const FIRST_DELAY_MS = 1_000;
 const STORE_RETRY_MS = 1_000;
 const LEASED_BATCH = 2_000;
+/** How long a task waits that a record nobody can read has stopped (ms). */
+const SET_ASIDE_MS = 60_000;
+/** How many of those are looked at each time they are counted. */
+const ASIDE_LOOKS = 20;
 
 /**
  * The delay before attempt number `attempt` + 1: 1 s, 4 s, 16 s, … up to `maxMs`, less up to a quarter at random so that
@@ -85,6 +91,8 @@ export function createQueue(options: QueueOptions): Queue {
   const owner = bytesToHex(random.bytes(8));
   const places = new Map<string, number>(options.tasks.map((spec) => [spec.kind, 0]));
   const running = new Map<string, { done: Promise<void>; abort: AbortController }>();
+  /** Tasks that a record nobody can read has stopped, by name: until when they are left alone (ms since the epoch). */
+  const setAside = new Map<string, number>();
   const stopper = new AbortController();
   let leases = 0;
   let started = false;
@@ -126,6 +134,7 @@ export function createQueue(options: QueueOptions): Queue {
       const stopRenewing = keepLease(spec, lease, abort);
       try {
         await spec.run(lease, abort.signal);
+        setAside.delete(id);
       } catch (error) {
         look = true;
         await failed(spec, lease, error);
@@ -181,6 +190,7 @@ export function createQueue(options: QueueOptions): Queue {
       await store.transact((tx) => releaseLease(tx, lease, clock.now(), lease.attempt));
       return;
     }
+    if (error instanceof UnreadableRow) return await putOff(lease, error);
     const trouble = (error ?? {}) as TaskTrouble;
     const attempt = lease.attempt + 1;
     if (trouble.permanent === true || attempt >= spec.maxAttempts) {
@@ -200,15 +210,52 @@ export function createQueue(options: QueueOptions): Queue {
       await spec.giveUp(lease, cause);
     } catch (error) {
       if (error instanceof StoreError) throw error;
+      if (error instanceof UnreadableRow) return await putOff(lease, error);
       log.error({ task: lease.kind, error }, "a task that failed for good could not record it; it will run again");
       const delay = retryDelayMs(lease.attempt, spec.maxDelayMs, random);
       await store.transact((tx) => releaseLease(tx, lease, clock.now() + delay, lease.attempt));
     }
   }
 
+  /** A record that nobody can read is not the task's failure: it costs no attempt, and the task waits until it is mended. */
+  async function putOff(lease: Lease, error: unknown): Promise<void> {
+    putAside(lease.kind, lease.id, error, 0);
+    await store.transact((tx) => releaseLease(tx, lease, clock.now() + SET_ASIDE_MS, lease.attempt));
+  }
+
+  /** An alarm once, and a count. @param until in memory alone, for a task whose own row cannot say it (ms since the epoch) */
+  function putAside(kind: string, id: string, error: unknown, until: number): void {
+    if (!setAside.has(name(kind, id))) {
+      log.error(
+        { code: "task_set_aside", task: kind, error },
+        "a task was stopped by a record that cannot be read: it is set aside and tried again every minute; run the audit",
+      );
+    }
+    setAside.set(name(kind, id), until);
+  }
+
+  const isAside = (kind: string, id: string): boolean => (setAside.get(name(kind, id)) ?? 0) > clock.now();
+
+  /** What is next in the index of a kind, up to `limit`; those set aside take nobody's place. */
+  async function nextDue(kind: string, limit: number): Promise<{ id: string; dueAt: number }[]> {
+    const keys = await store.keys(["due", kind], { limit: limit + setAside.size });
+    return keys.map(([, , dueAt, id]) => ({ dueAt: dueAt as number, id: id as string }))
+      .filter(({ id }) => !isAside(kind, id)).slice(0, limit);
+  }
+
+  /** How many are set aside; one that somebody else ended meanwhile is forgotten. */
+  async function countAside(): Promise<number> {
+    for (const task of [...setAside.keys()].slice(0, ASIDE_LOOKS)) {
+      const [kind = "", id = ""] = task.split("\n");
+      const row = await getTask(store, kind, id).catch((error) => error);
+      if (!row) setAside.delete(task);
+    }
+    return setAside.size;
+  }
+
   /** A run that returned without closing its task is a defect: say so, and do not let the task hang on a dead lease. */
   async function leftOpen(lease: Lease): Promise<void> {
-    const row = await store.get<TaskRow>(["task", lease.kind, lease.id]);
+    const row = await getTask(store, lease.kind, lease.id);
     if (row?.lease?.token !== lease.token) return;
     log.error({ task: lease.kind }, "a task ended without closing itself; it will run again");
     await store.transact((tx) => releaseLease(tx, lease, clock.now() + STORE_RETRY_MS, lease.attempt));
@@ -244,19 +291,18 @@ export function createQueue(options: QueueOptions): Queue {
   }
 
   async function sweep(): Promise<void> {
-    for (const { key } of await store.list<Versioned>(["leased"], { limit: LEASED_BATCH })) {
+    for (const key of await store.keys(["leased"], { limit: LEASED_BATCH })) {
       const [, kind, id] = key as [string, string, string];
-      if (!running.has(name(kind, id))) await take(kind, id);
+      if (!running.has(name(kind, id)) && !isAside(kind, id)) await take(kind, id);
     }
     for (const spec of specs.values()) {
       const free = spec.concurrency - (places.get(spec.kind) ?? 0);
       if (free <= 0) continue;
       const now = clock.now();
-      const rows = await store.list<Versioned>(["due", spec.kind], { limit: free });
-      const due = rows.map(({ key }) => key as [string, string, number, string]);
-      await Promise.all(due.filter(([, , dueAt]) => dueAt <= now).map(([, kind, , id]) => take(kind, id)));
-      const next = due.find(([, , dueAt]) => dueAt > now);
-      if (next && next[2] - now < tickMs) wake(next[2]);
+      const due = await nextDue(spec.kind, free);
+      await Promise.all(due.filter(({ dueAt }) => dueAt <= now).map(({ id }) => take(spec.kind, id)));
+      const next = due.find(({ dueAt }) => dueAt > now);
+      if (next && next.dueAt - now < tickMs) wake(next.dueAt);
     }
   }
 
@@ -270,7 +316,8 @@ export function createQueue(options: QueueOptions): Queue {
       else slot.release();
     } catch (error) {
       slot.release();
-      throw error;
+      if (!(error instanceof UnreadableRow)) throw error;
+      putAside(kind, id, error, clock.now() + SET_ASIDE_MS);
     }
   }
 
@@ -298,14 +345,13 @@ export function createQueue(options: QueueOptions): Queue {
       let oldest = now;
       for (const kind of specs.keys()) {
         // Most looks find nothing overdue: one row tells.
-        const [first] = await store.list<Versioned>(["due", kind], { limit: 1 });
-        if (!first || (first.key[2] as number) > now) continue;
-        const rows = await store.list<Versioned>(["due", kind], { limit: 1_000 });
-        const late = rows.map(({ key }) => key[2] as number).filter((dueAt) => dueAt <= now);
+        const [first] = await nextDue(kind, 1);
+        if (!first || first.dueAt > now) continue;
+        const late = (await nextDue(kind, 1_000)).map(({ dueAt }) => dueAt).filter((dueAt) => dueAt <= now);
         overdue += late.length;
         oldest = Math.min(oldest, ...late.slice(0, 1));
       }
-      return { overdue, oldestOverdueMs: now - oldest, running: running.size };
+      return { overdue, oldestOverdueMs: now - oldest, running: running.size, setAside: await countAside() };
     },
     async stop(graceMs) {
       stopper.abort();

@@ -25,7 +25,7 @@ interface ReadinessSources {
 export async function readinessOf(sources: ReadinessSources): Promise<Readiness> {
   const { store, queue, settlements } = sources;
   const [status, free] = await Promise.all([queue.status(), sources.freeBytes()]);
-  const { pushConnected, openInvoices } = settlements.status();
+  const { pushConnected, openInvoices, setAside } = settlements.status();
   const walletError = sources.walletError();
   const modelError = sources.modelError();
   const checks: Readiness["checks"] = {
@@ -35,6 +35,7 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
       overdue: status.overdue,
       oldestOverdueMs: status.oldestOverdueMs,
       running: status.running,
+      setAside: status.setAside, // not a reason to send everybody else away
     },
     lightning: {
       ok: walletError === null,
@@ -42,6 +43,7 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
       backend: sources.walletName,
       pushConnected,
       openInvoices,
+      setAside,
     },
     model: {
       ok: modelError === null,

@@ -3,14 +3,18 @@ import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { ApiError, unauthorized } from "@/lib/http/errors.ts";
 import { checkChallenge, newChallenge, useOnce } from "@/lib/identity/identity.ts";
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
+import { readable } from "@/lib/store/readable.ts";
 import { readSignIn, type SignInFault } from "@/lib/nostr/sign-in.ts";
 import { dailyBudget, dayEnd } from "@/lib/free-tier/free-tier.rules.ts";
 import { balanceOf, type Counters, NO_COUNTERS } from "@/lib/ledger/ledger.rules.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
 import { newTrust, scoreAt, tierOf, type Trust } from "@/lib/identity/trust.rules.ts";
-import { identityJobs, type JobHead, jobKey } from "@/lib/jobs/job-index.rows.ts";
+import { identityJobs, jobKey } from "@/lib/jobs/job-index.rows.ts";
+import type { Job } from "@/lib/jobs/jobs.machine.ts";
+import { JOB } from "@/lib/jobs/jobs.rows.ts";
+import { COUNTERS } from "@/lib/ledger/ledger.rows.ts";
 import { openAdvice, usedToday } from "@/lib/free-tier/pool.rows.ts";
-import { balanceKey, identitySessions, sessionKey } from "@/lib/sessions/sessions.rows.ts";
+import { balanceKey, identitySessions, SESSION, sessionKey } from "@/lib/sessions/sessions.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { requireIdentity } from "@/middlewares/identity.ts";
 import type { ChallengeRoute, ListJobsRoute, ListSessionsRoute, MeRoute, VerifyRoute } from "./identity.routes.ts";
@@ -109,7 +113,8 @@ export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {
   const { store, recordIds } = c.get("deps");
   const pubkey = await requireIdentity(c);
   const { handles, next } = await pageOf(store, identityJobs(pubkey), c.req.valid("query"));
-  const rows = await rowsOf(store, handles.map(jobKey)) as (JobHead | null)[];
+  const rows = await rowsOf(store, handles.map(jobKey)) as (Job | null)[];
+  rows.forEach((job, i) => readable(JOB, jobKey(handles[i]!), job));
   const jobs = rows.filter((job) => job !== null).map(({ handle, state, createdAt }) => ({
     jobId: recordIds.idOf("job", handle),
     state,
@@ -123,15 +128,19 @@ export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (
   const pubkey = await requireIdentity(c);
   const { handles, next } = await pageOf(store, identitySessions(pubkey), c.req.valid("query"));
   // State and balance of one moment: a session that is shown as closed has nothing left to spend.
-  const pairs = await Promise.all(handles.map((handle) => store.getMany([sessionKey(handle), balanceKey(handle)])));
+  const pairs = await Promise.all(handles.map(async (handle) => {
+    const keys = [sessionKey(handle), balanceKey(handle)] as const;
+    const [session, account] = await store.getMany(keys) as [Session | null, Counters | null];
+    return [readable(SESSION, keys[0], session), readable(COUNTERS, keys[1], account)] as const;
+  }));
   const sessions = pairs.flatMap(([session, account]) => {
     if (!session) return [];
-    const { handle, state, createdAt } = session as Session;
+    const { handle, state, createdAt } = session;
     return [{
       sessionId: recordIds.idOf("session", handle),
       state,
       createdAt: iso(createdAt),
-      balanceSats: balanceOf(account as Counters | null ?? NO_COUNTERS),
+      balanceSats: balanceOf(account ?? NO_COUNTERS),
     }];
   });
   return c.json({ sessions, ...(next !== undefined && { next }) }, 200);
@@ -149,16 +158,16 @@ async function pageOf(
 ): Promise<{ handles: string[]; next?: string }> {
   const limit = query.limit === undefined ? PAGE : Number(query.limit);
   const [at, handle] = query.after?.split("-") ?? [];
-  const rows = await store.list<Versioned>(prefix, {
+  const found = await store.keys(prefix, {
     limit: limit + 1,
     reverse: true,
     ...(at !== undefined && handle !== undefined && { after: [...prefix, Number(at), handle] }),
   });
-  const page = rows.slice(0, limit).map(({ key }) => key.slice(prefix.length));
+  const page = found.slice(0, limit).map((key) => key.slice(prefix.length));
   const last = page.at(-1);
   return {
     handles: page.map(([, handle]) => String(handle)),
-    ...(last && rows.length > limit && { next: last.join("-") }),
+    ...(last && found.length > limit && { next: last.join("-") }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
+import { readable } from "@/lib/store/readable.ts";
 import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
@@ -31,6 +32,7 @@ import {
   getResult,
   getSession as readSession,
   requestKey,
+  SESSION_REQUEST,
   sessionRequests,
   spendable,
   withChats,
@@ -250,7 +252,7 @@ export const listRequests: AppRouteHandler<ListRequestsRoute, AppDeps> = async (
     reverse: true,
     ...(after !== undefined && { after: requestKey(token.session, after) }),
   });
-  const page = rows.slice(0, limit).map(({ value }) => value);
+  const page = rows.slice(0, limit).map(({ key, value }) => readable(SESSION_REQUEST, key, value) as SessionRequest);
   const next = rows.length > limit ? page.at(-1)?.id : undefined;
   return c.json({
     requests: page.map(({ id, at, state, chargeSats, freeTier, subsidySats }) => ({

@@ -86,7 +86,7 @@ caught("a reservation that another session paid for", DEBITS, /took from or gave
   write(rows, sessionTopup(closed, { paymentHash: "more", sats: Number(sats) }));
   rows.get("invoice")?.push({
     key: ["invoice", "more"],
-    value: { v: 1, paymentHash: "more", settled: { at: 1, paidSats: sats } },
+    value: { ...rows.get("invoice")?.[0]?.value, v: 1, paymentHash: "more", settled: { at: 1, paidSats: sats } },
   });
   reroute(rows, `reserve:${id}`, { from: sessionAccount(closed) });
 });

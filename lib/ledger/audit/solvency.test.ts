@@ -40,7 +40,7 @@ Deno.test("audit: a payout under way may have left the wallet before it is booke
   const change: Change = (rows, books) => {
     const refund = row(rows, "refund", ({ id }) => id === books.failed);
     refund.state = "paying";
-    refund.payout = { maxFeeSats: 3 };
+    refund.payout = { paymentHash: "h", paymentRequest: "ln", amountSats: 10, maxFeeSats: 3, claimedAt: 1 };
   };
   assert.deepEqual(await failing(change, -13), []);
   assert.equal((await failing(change, -14)).length, 1);

@@ -1,5 +1,6 @@
 /// <reference lib="deno.unstable" />
 import type { Commit, Engine, EngineRow, Key } from "@/lib/store/engine.ts";
+import { UnreadableRow } from "@/lib/store/readable.ts";
 
 /** The only file that sees `Deno.Kv`. */
 
@@ -46,7 +47,7 @@ export async function openDenoEngine(target: string, options: { exclusive: boole
 
   const rowOf = (entry: Deno.KvEntry<unknown>): EngineRow => {
     if (!(entry.value instanceof Uint8Array)) {
-      throw new Error("a row holds something that this program did not write: is the file another program's?");
+      throw new UnreadableRow(entry.key as Key, "it is no text, and so not what this program writes");
     }
     return { key: entry.key as Key, value: entry.value, versionstamp: entry.versionstamp };
   };
