@@ -20,7 +20,7 @@ const TIMES = { rounds: 5, ms: 800, warmUpMs: 1_500 };
  * V8's `--max-semi-space-size` (MB), the room of new objects, in place of what scripts/permissions.sh sets; null leaves it
  * to V8. Less room means less memory and more collections.
  */
-const SEMI_SPACES = [2, 16, null] as const;
+const SEMI_SPACES = [2, 4, null] as const;
 const PATH = "/api/v1/chat/completions";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
