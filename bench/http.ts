@@ -17,7 +17,7 @@ export function requestBytes(
 }
 
 /**
- * Sends the same request for `ms` over so many connections.
+ * Sends the same request for `ms`, and at least once, over so many connections.
  * @returns answers a second. @throws unless all are answered with `status`.
  */
 export async function load(
@@ -31,7 +31,10 @@ export async function load(
     Promise.all(Array.from({ length: connections }, async () => {
       const connection = await Deno.connect({ hostname: "127.0.0.1", port });
       try {
-        for (; performance.now() < until; answered++) await exchange(connection, request, status);
+        do {
+          await exchange(connection, request, status);
+          answered++;
+        } while (performance.now() < until);
       } finally {
         connection.close();
       }

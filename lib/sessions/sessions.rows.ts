@@ -84,13 +84,14 @@ export const getResult = (reader: Reader, id: string): Promise<RequestResult | n
   reader.get<RequestResult>(resultKey(id));
 
 /** What chats draw on a session while this process does them: how many run, and what they may cost. */
-interface Drawn {
+export interface Drawn {
   v: 1;
   running: number;
   reservedSats: number;
 }
 const NOTHING_DRAWN: Drawn = { v: 1, running: 0, reservedSats: 0 };
-const chatsKey = (handle: string): Key => ["session_chats", handle];
+export const chatsKey = (handle: string): Key => ["session_chats", handle];
+/** What chats that run hold of a session: the row at {@link chatsKey}, when there is one. */
 export const chatsOf = async (reader: Reader, handle: string): Promise<Drawn> =>
   await reader.get<Drawn>(chatsKey(handle)) ?? NOTHING_DRAWN;
 

@@ -14,7 +14,14 @@ import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { JOB } from "@/lib/jobs/jobs.rows.ts";
 import { COUNTERS } from "@/lib/ledger/ledger.rows.ts";
 import { openAdvice, usedToday } from "@/lib/free-tier/pool.rows.ts";
-import { balanceKey, identitySessions, SESSION, sessionKey } from "@/lib/sessions/sessions.rows.ts";
+import {
+  balanceKey,
+  chatsKey,
+  type Drawn,
+  identitySessions,
+  SESSION,
+  sessionKey,
+} from "@/lib/sessions/sessions.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { requireIdentity } from "@/middlewares/identity.ts";
 import type { ChallengeRoute, ListJobsRoute, ListSessionsRoute, MeRoute, VerifyRoute } from "./identity.routes.ts";
@@ -129,18 +136,18 @@ export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (
   const { handles, next } = await pageOf(store, identitySessions(pubkey), c.req.valid("query"));
   // State and balance of one moment: a session that is shown as closed has nothing left to spend.
   const pairs = await Promise.all(handles.map(async (handle) => {
-    const keys = [sessionKey(handle), balanceKey(handle)] as const;
-    const [session, account] = await store.getMany(keys) as [Session | null, Counters | null];
-    return [readable(SESSION, keys[0], session), readable(COUNTERS, keys[1], account)] as const;
+    const keys = [sessionKey(handle), balanceKey(handle), chatsKey(handle)] as const;
+    const [session, account, chats] = await store.getMany(keys) as [Session | null, Counters | null, Drawn | null];
+    return [readable(SESSION, keys[0], session), readable(COUNTERS, keys[1], account), chats] as const;
   }));
-  const sessions = pairs.flatMap(([session, account]) => {
+  const sessions = pairs.flatMap(([session, account, chats]) => {
     if (!session) return [];
     const { handle, state, createdAt } = session;
     return [{
       sessionId: recordIds.idOf("session", handle),
       state,
       createdAt: iso(createdAt),
-      balanceSats: balanceOf(account ?? NO_COUNTERS),
+      balanceSats: balanceOf(account ?? NO_COUNTERS) - (chats?.reservedSats ?? 0),
     }];
   });
   return c.json({ sessions, ...(next !== undefined && { next }) }, 200);

@@ -680,3 +680,17 @@ test("the API page: both ways to show a key are described, and the key's routes 
     assert.ok(responses["200"] && responses["401"]);
   }
 });
+
+test("lists: a balance without what running chats may cost", async (fake) => {
+  const { world, call, clock } = fake;
+  const { auth } = await signIn(world, call);
+  const path = await owned(fake, auth);
+  const { macaroon } = (await call("GET", path, undefined, auth)).body;
+  const body = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "[slow:60000] hello" }] };
+  void world.call("POST", "/api/v1/chat/completions", body, { authorization: `Bearer ${macaroon}` });
+  await clock.settle();
+  const [listed] = (await call("GET", "/api/identity/sessions", undefined, auth)).body.sessions;
+  const read = (await call("GET", path, undefined, auth)).body;
+  assert.ok(listed.balanceSats < 1_000, `${listed.balanceSats}`);
+  assert.equal(listed.balanceSats, read.balanceSats);
+});
