@@ -172,8 +172,8 @@ async function short(
   return paymentRequired(
     paused ? "session_paused" : "insufficient_balance",
     (paused
-      ? `The session is paused: its balance is below ${minimumBalanceSats} sats. Top it up with POST /api/sessions/{id}/topup`
-      : `The balance is ${balanceSats} sats and this takes ${priceSats}. Top up with POST /api/sessions/{id}/topup`) +
+      ? `The session is paused: its balance is below ${minimumBalanceSats} sats. Top it up with POST ${path}`
+      : `The balance is ${balanceSats} sats and this takes ${priceSats}. Top up with POST ${path}`) +
       ", or pay the invoice in the WWW-Authenticate header.",
     [made.header],
     {

@@ -3,7 +3,7 @@
  * repeat a call whose answer they did not get: it is to be answered once and paid once. Kept in memory: what ran in a process that
  * died is forgotten with it.
  */
-import type { Clock } from "@/lib/clock.ts";
+import { type Clock, sleep } from "@/lib/clock.ts";
 
 /** How long after its caller left, or after its end, a request is still found by a repeat (ms). */
 export const REPEAT_MS = 60_000;
@@ -83,14 +83,10 @@ export class Attendance {
     this.#over = true;
     this.#stopGrace();
     if (this.read || stopped.aborted || this.#leftAt === null) return this.read;
-    await new Promise<void>((resolve) => {
-      const stopTimer = this.#clock.after(REPEAT_MS - (this.#clock.monotonic() - this.#leftAt!), resolve);
-      stopped.addEventListener("abort", () => resolve(), { once: true });
-      this.#cameBack = () => {
-        stopTimer();
-        resolve();
-      };
-    });
+    const back = new AbortController();
+    this.#cameBack = () => back.abort();
+    const leftMs = this.#clock.monotonic() - this.#leftAt;
+    await sleep(this.#clock, REPEAT_MS - leftMs, AbortSignal.any([stopped, back.signal]));
     return this.read;
   }
 
