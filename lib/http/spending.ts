@@ -197,3 +197,15 @@ export const failuresExhausted = (waitMs: number): ApiError =>
 
 /** Whether the client says that it asks for the same again: OpenAI's clients count their tries in this header. */
 export const isRepeat = (headers: Headers): boolean => Number(headers.get("x-stainless-retry-count")) >= 1;
+
+/** Waits for `work`, and says at once when the caller of the request hangs up meanwhile, or has before. */
+export async function orHangUp<T>(request: Request, hangUp: () => void, work: Promise<T>): Promise<T> {
+  const { signal } = request;
+  if (signal.aborted) hangUp();
+  signal.addEventListener("abort", hangUp, { once: true });
+  try {
+    return await work;
+  } finally {
+    signal.removeEventListener("abort", hangUp);
+  }
+}

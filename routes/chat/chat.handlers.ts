@@ -16,7 +16,7 @@ import { EMPTY_REQUEST, isBlank } from "@/lib/metering/request-text.rules.ts";
 import { DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
 import { callerName } from "@/lib/ids.ts";
 import { simulatedParts } from "@/lib/services.ts";
-import { allowModel, isRepeat, notBegun, tokenOr402 } from "@/lib/http/spending.ts";
+import { allowModel, isRepeat, notBegun, orHangUp, tokenOr402 } from "@/lib/http/spending.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { completionBody, isUnset, readMessages, wrongField } from "./chat.body.ts";
 import {
@@ -53,11 +53,10 @@ export const createCompletion: AppRouteHandler<CreateCompletionRoute, AppDeps> =
   if (body.stream) return await streamed(c, deps, begun, body.stream_options?.include_usage ?? false);
 
   const hangUp = () => leave(false);
-  c.req.raw.signal.addEventListener("abort", hangUp, { once: true });
-  const done = await within(deps, ended).catch((error) => {
+  const done = await orHangUp(c.req.raw, hangUp, within(deps, ended)).catch((error) => {
     hangUp(); // what may still run would be written, and charged, for nobody
     throw error;
-  }).finally(() => c.req.raw.signal.removeEventListener("abort", hangUp));
+  });
   leave(true);
   refuseFailed(done.request);
   c.header("X-Timmy-Debited-Sats", String(done.request.chargeSats));

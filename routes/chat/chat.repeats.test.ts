@@ -10,7 +10,7 @@ const PATIENCE_MS = 1_000;
 
 interface Repeating extends FakeWorld {
   /** Asks, and hangs up after {@link PATIENCE_MS} if nothing came until then. */
-  impatient(retries: number, changes?: Record<string, unknown>): Promise<void>;
+  impatient(retries: number, changes?: Record<string, unknown>, patienceMs?: number): Promise<void>;
   /** Asks and waits. @returns status, text and charge */
   patient(retries: number, changes?: Record<string, unknown>): Promise<[status: number, text: string, sats: number]>;
   /** So many at once, each waited for. */
@@ -39,12 +39,12 @@ function test(name: string, fn: (it: Repeating) => Promise<void>): void {
       await fn({
         ...fake,
         slow: (ms) => void delays.push({ kind: "delay", ms }),
-        async impatient(retries, changes = {}) {
+        async impatient(retries, changes = {}, patienceMs = PATIENCE_MS) {
           const patience = new AbortController();
           const answer = send(retries, changes, patience.signal).then((response) => response.body?.cancel()).catch(
             () => {},
           );
-          await clock.advance(PATIENCE_MS);
+          if (patienceMs > 0) await clock.advance(patienceMs);
           patience.abort();
           void answer;
           await clock.settle();
@@ -108,6 +108,13 @@ test("work that nobody waits for is stopped after its grace, and a repeat after 
   assert.ok(sats <= 2, `the input that was read: ${sats}`);
   assert.equal((await it.patient(1))[0], 200);
   assert.equal((await it.history()).length, 2);
+});
+
+test("whoever has left before the work began is no caller who waits", async (it) => {
+  it.slow(40_000);
+  await it.impatient(0, {}, 0);
+  await it.clock.advance(16_000);
+  assert.deepEqual((await it.history()).map(([state]) => state), ["interrupted"]);
 });
 
 test("equal bodies of callers who are both still there are two requests", async (it) => {

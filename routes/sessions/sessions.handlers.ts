@@ -20,6 +20,7 @@ import {
   allowModel,
   isRepeat,
   notBegun,
+  orHangUp,
   tokenOr402,
   tokenRefused,
   tooManyOpenChallenges,
@@ -131,9 +132,7 @@ export const sendRequest: AppRouteHandler<SendRequestRoute, AppDeps> = async (c)
   });
   if (!("request" in begun)) throw await notBegun(c, token, begun);
   const hangUp = () => begun.leave(false);
-  c.req.raw.signal.addEventListener("abort", hangUp, { once: true });
-  const request = await deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS)
-    .finally(() => c.req.raw.signal.removeEventListener("abort", hangUp));
+  const request = await orHangUp(c.req.raw, hangUp, deps.sessionRequests.ended(begun.request, REQUEST_WAIT_MS));
   begun.leave(true);
   return c.json(await wholeBody(deps, request), request.state === "running" ? 202 : 200);
 };
