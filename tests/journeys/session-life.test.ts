@@ -53,7 +53,10 @@ life("it waits, lives, pauses below the minimum, and lives again by a top-up", a
   const refused = await call("POST", `${path}/request`, ASK, auth);
   assert.equal(refused.status, 402);
   assert.equal(refused.body.error.code, "session_paused");
-  assert.match(refused.body.error.message, /below 50 sats\. Top it up with POST \/api\/sessions\/[0-9a-z-]+\/topup, or/);
+  assert.match(
+    refused.body.error.message,
+    /below 50 sats\. Top it up with POST \/api\/sessions\/[0-9a-z-]+\/topup, or/,
+  );
   const { balanceSats, priceSats, minimumBalanceSats, topup } = refused.body.error.details;
   assert.deepEqual([balanceSats, minimumBalanceSats, topup.path], [left, 50, `${path}/topup`]);
   assert.ok(priceSats > 0);
