@@ -9,7 +9,7 @@ import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import { StoreError, type Tx } from "@/lib/store/store.ts";
 import { type IdempotencyScope, remember, rememberWhileRunning } from "@/lib/tasks/idempotency.ts";
-import { Attendance, createRepeats, type Leave } from "./repeats.ts";
+import { askedAgain, Attendance, callOf, createRepeats, type Leave } from "./repeats.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
 import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts";
 import { beginIn, quoteChat } from "./requests/begin.ts";
@@ -64,9 +64,8 @@ export function createChats(services: Services): Chats {
     const { scope = null, pubkey = null, caller = null, repeat = null } = about;
     const text = textOf(chat.messages);
     const requestHash = sha256Hex(text);
-    const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
-    // A caller who names his calls says himself which are one.
-    const before = repeat && !scope ? repeats.find(call, repeat.said) : null;
+    const call = callOf(token, requestHash, repeat);
+    const before = askedAgain(repeats, call, { repeat, scope });
     if (before?.running) return { ...attended(before.running), outcome: "known" };
     if (before) return await readAgain(before.session, before.id);
     const quote = await quoteChat(services, chat);

@@ -181,3 +181,14 @@ export function createRepeats<T>(clock: Clock): Repeats<T> {
     },
   };
 }
+
+/** The name that equal calls of one token share. */
+export const callOf = (token: { session: string; name: string }, requestHash: string, repeat: Repeat | null): string =>
+  JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
+
+/** What a call asks for again; null: nothing. A caller who names his calls by an Idempotency-Key says himself which are one. */
+export const askedAgain = <T>(
+  repeats: Repeats<T>,
+  call: string,
+  { repeat, scope }: { repeat: Repeat | null; scope: object | null },
+): Found<T> | null => repeat && !scope ? repeats.find(call, repeat.said) : null;

@@ -8,7 +8,7 @@ import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { remember } from "@/lib/tasks/idempotency.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { newRequest, type SessionRequest } from "./requests.machine.ts";
-import { Attendance, createRepeats, type Leave } from "./repeats.ts";
+import { askedAgain, Attendance, callOf, createRepeats, type Leave } from "./repeats.ts";
 import type { Asking, Begun, NotBegun } from "./requests/ask.ts";
 import { beginIn, quoteRequest } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
@@ -63,9 +63,8 @@ export function createSessionRequests(services: Services): SessionRequests {
   async function begin(token: VerifiedToken, text: string, about: Asking = {}): Promise<BegunRequest> {
     const { scope = null, pubkey = null, caller = null, repeat = null } = about;
     const requestHash = sha256Hex(text);
-    const call = JSON.stringify([token.session, token.name, requestHash, repeat?.rest]);
-    // A caller who names his calls says himself which are one.
-    const before = repeat && !scope ? repeats.find(call, repeat.said) : null;
+    const call = callOf(token, requestHash, repeat);
+    const before = askedAgain(repeats, call, { repeat, scope });
     if (before?.running) {
       return { outcome: "known", request: before.running.request, leave: before.running.attendance.join() };
     }
