@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { systemClock } from "@/lib/clock.ts";
+import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createApp, createRouter, mount } from "@/lib/http/create-app.ts";
 import { collectingLogger } from "@/lib/logger.ts";
+import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { BODY_LIMITS, type BodyLimits, dropUnread, receiveBody } from "./receive-body.ts";
 
 /** A server that answers with how many bytes came; `/hold` answers when `release` is called. */
-function serve(limits: Partial<BodyLimits>) {
+function serve(limits: Partial<BodyLimits>, clock: Clock = systemClock) {
   const log = collectingLogger();
   const held = Promise.withResolvers<void>();
   let arrived = () => {};
@@ -17,7 +18,7 @@ function serve(limits: Partial<BodyLimits>) {
         c.set("clientAddress", c.req.header("x-from") ?? "somebody");
         await next();
       },
-      dropUnread(systemClock),
+      dropUnread(clock),
       receiveBody(systemClock, { ...BODY_LIMITS, ...limits }),
     ],
   });
@@ -123,6 +124,51 @@ for (
     assert.match(text, /payload_too_large/);
   });
 }
+
+for (const [name, declared] of [["declared", true], ["in pieces", false]] as const) {
+  Deno.test(`a refused body, ${name}: a caller who goes on sending it after the answer reads 413, and no reset`, async () => {
+    const clock = createFakeClock();
+    await using server = serve({}, clock);
+    const body = encode("[".repeat(MIB));
+    const connection = await send(
+      server.port,
+      declared
+        ? head("/size", body.length)
+        : `POST /size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n`,
+    );
+    const write = async (from: number, to: number) => {
+      for (let sent = from; sent < to;) sent += await connection.write(body.subarray(sent, to));
+    };
+    await write(0, 600_000);
+    const buffer = new Uint8Array(64);
+    const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assert.match(answer, /^HTTP\/1\.1 413 /);
+    await clock.advance(1_000); // its rest comes long after the answer left
+    await write(600_000, body.length);
+    const rest = await readSome(connection);
+    assert.match(rest, /payload_too_large/);
+    connection.close();
+  });
+}
+
+/** @throws {Deno.errors.ConnectionReset} */
+async function readSome(connection: Deno.TcpConn): Promise<string> {
+  const buffer = new Uint8Array(1024);
+  return new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+}
+
+Deno.test("a refused body that goes on for ever: the connection is closed", async () => {
+  await using server = serve({});
+  const connection = await send(server.port, head("/size", 2 ** 40));
+  const piece = encode("[".repeat(MIB));
+  let sent = 0;
+  const sending = (async () => {
+    for (;;) sent += await connection.write(piece);
+  })();
+  await assert.rejects(sending);
+  connection.close();
+  assert.ok(sent < 64 * MIB, `${sent} bytes were taken`);
+});
 
 Deno.test("bodies in flight: more than its share is 429 for an address, and nobody else's trouble", async () => {
   await using server = serve({ inFlightPerAddress: 1_000 });

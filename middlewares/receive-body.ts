@@ -1,5 +1,5 @@
 import { concatBytes } from "@noble/hashes/utils.js";
-import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
+import { type Clock, DeadlineExceeded, sleep, withDeadline } from "@/lib/clock.ts";
 import type { AppMiddleware } from "@/lib/http/create-app.ts";
 import {
   ApiError,
@@ -36,29 +36,46 @@ const FIRST_BYTES = 1024;
 const MIN_READ = 128;
 /** How long an answer has to leave before the rest of its request is given up (ms). */
 const ANSWER_MS = 100;
+/** So much of a refused body in one read (bytes) is a caller who is still sending: its body is read on and thrown away, for so long. */
+const STILL_SENDING = 8 * 1024;
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 4 * 1024 * 1024;
 /** When to try again after too many bytes were in flight (seconds). */
 const RETRY_SECONDS = 5;
 
 /**
  * Gives up what nobody has read of a request's body once it is answered, so that Deno closes the connection: at once when something
  * waits to be read, otherwise with the next byte, since a read that waits cannot be taken back. The order matters: without a read
- * before the answer, or given up before the answer has left, the connection stays open for as long as the caller likes.
+ * before the answer, or given up before the answer has left, the connection stays open for as long as the caller likes. A caller that
+ * is still sending a long body would meet a reset connection before it has read the answer: that body is thrown away for a while.
  */
 export function dropUnread(clock: Clock): AppMiddleware {
   return async (c, next) => {
     const { body } = c.req.raw;
     await next();
     if (!body || c.get("rawBody")) return;
-    const reader = byteReader(body);
-    const reading = reader?.read(new Uint8Array(MIN_READ));
-    const drop = async () => {
-      await reading;
-      await (reader ?? body).cancel();
-    };
-    // A caller who is gone makes it fail: there is nobody left to tell.
-    clock.after(ANSWER_MS, () => void drop().catch(() => {}));
-    reading?.catch(() => {});
+    // A caller who is gone makes a read fail: there is nobody left to tell.
+    drop(clock, body, byteReader(body)).catch(() => {});
   };
+}
+
+async function drop(
+  clock: Clock,
+  body: ReadableStream<Uint8Array>,
+  reader: ReadableStreamBYOBReader | null,
+): Promise<void> {
+  const end = clock.monotonic() + LINGER_MS;
+  const answered = sleep(clock, ANSWER_MS);
+  let sending = false;
+  for (let bytes = 0; reader && bytes < LINGER_BYTES && clock.monotonic() < end;) {
+    const { done, value } = await reader.read(new Uint8Array(STILL_SENDING));
+    if (done) return;
+    bytes += value.byteLength;
+    sending ||= value.byteLength === STILL_SENDING;
+    if (!sending) break;
+  }
+  await answered;
+  await (reader ?? body).cancel();
 }
 
 /**
