@@ -4,6 +4,7 @@ import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/cr
 import { refuseBadTokens } from "@/middlewares/identity.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
+import { bootstrapRouter } from "@/routes/bootstrap/bootstrap.index.ts";
 import { chatRouter } from "@/routes/chat/chat.index.ts";
 import { demoRouter } from "@/routes/demo/demo.index.ts";
 import { devRouter } from "@/routes/dev/dev.index.ts";
@@ -35,6 +36,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, jobsRouter(challenges));
   mount(app, sessionsRouter(challenges));
   mount(app, chatRouter(challenges));
+  mount(app, bootstrapRouter(challenges));
   mount(app, identityRouter());
   mount(app, estimateRouter());
   mount(app, freeTierRouter(challenges));

@@ -60,7 +60,10 @@ export function assemble(parts: Parts): Timmy {
     deps,
     app: createApp(deps, parts.http, parts.dev),
     async start() {
-      await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
+      await store.transact(async (tx) => {
+        await seedPool(tx, settings.poolSeedSats, clock.now());
+        await background.planSweep(tx);
+      });
       queue.start();
       settlements.start();
     },

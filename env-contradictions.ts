@@ -34,7 +34,16 @@ export function contradictions(v: Partial<Values>): string[] {
   if (v.NODE_ENV === "production" && simulatedMoney) {
     found.push("NODE_ENV is production and no Lightning wallet is set: set LNBITS_URL and LNBITS_API_KEY");
   }
+  if ((v.TAILSCALE_API_KEY === undefined) !== (v.TAILSCALE_TAILNET === undefined)) {
+    found.push("TAILSCALE_API_KEY and TAILSCALE_TAILNET belong together: set both or neither");
+  }
   const { wallet, model } = realParts(v);
+  if (v.DO_API_TOKEN !== undefined && !wallet && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {
+    found.push(
+      "HOST or PUBLIC_ORIGIN is not loopback while DO_API_TOKEN is set and Lightning is simulated: anyone could have machines made " +
+        "with pretended sats. Set LNBITS_URL and LNBITS_API_KEY, or HOST=127.0.0.1",
+    );
+  }
   if (model && !wallet && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {
     found.push(
       "HOST or PUBLIC_ORIGIN is not loopback while a real model is set and Lightning is simulated: anyone could spend your model " +

@@ -81,6 +81,9 @@ export const models = list.refine(
   (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),
   "must be names of models, separated by commas",
 );
+/** A provider's short name of a region or a size of machine. */
+export const slug = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/, "must be a short name such as nyc3 or s-4vcpu-8gb");
+export const tailnet = z.string().regex(/^(-|[\w.@-]{1,200})$/, "must be the tailnet's name, or - for the key's own");
 /** One secret, or several while they are rotated: the first signs, all of them verify. */
 export const secrets = list.refine(
   (entries) => entries.length > 0 && entries.every((entry) => /^[0-9a-f]{64,}$/i.test(entry) && entry.length % 2 === 0),

@@ -19,6 +19,8 @@ import {
   proxies,
   secrets,
   server,
+  slug,
+  tailnet,
   text,
   url,
   whole,
@@ -113,6 +115,22 @@ const VARIABLES = {
   CHAT_EVALUATION: [z.enum(["on", "off"], "must be on or off"), "on"],
   CHAT_MODELS: [models, null],
   CHAT_OUTPUT_TOKENS: [whole(1, 8_192), "1024"],
+
+  BOOTSTRAP_FEE_SATS: [whole(1, MAX_SATS), "10000"],
+  BOOTSTRAP_DAYS: [whole(1, 3_650), "30"],
+  BOOTSTRAP_CONCURRENCY: [whole(1, 100), "4"],
+  BOOTSTRAP_POLL_MS: [whole(10, 600_000), "5000"],
+  BOOTSTRAP_STEP_TIMEOUT_SECONDS: [whole(1, 3_600), "120"],
+  BOOTSTRAP_FIRST_BOOT_TIMEOUT_SECONDS: [whole(1, 86_400), "1200"],
+  BOOTSTRAP_KEY_WINDOW_SECONDS: [whole(1, 86_400), "600"],
+  DO_API_TOKEN: [key, null],
+  DO_API_BASE_URL: [server, "https://api.digitalocean.com"],
+  DO_REGION: [slug, "nyc3"],
+  DO_SIZE: [slug, "s-4vcpu-8gb"],
+  DO_VOLUME_SIZE_GB: [whole(0, 16_384), "0"],
+  TAILSCALE_API_KEY: [key, null],
+  TAILSCALE_TAILNET: [tailnet, null],
+  TAILSCALE_API_BASE_URL: [server, "https://api.tailscale.com"],
 
   REFUND_MAX_FEE_SATS: [whole(0, MAX_SATS), "10"],
   REFUND_DUST_SATS: [whole(1, MAX_SATS), "1"],
@@ -234,6 +252,10 @@ function grouped(v: Values) {
       maxAgeMs: v.BTC_PRICE_MAX_AGE_SECONDS * 1_000,
       fallbackUsd: v.BTC_PRICE_USD_FALLBACK,
     },
+    digitalOcean: v.DO_API_TOKEN === undefined ? undefined : { token: v.DO_API_TOKEN, baseUrl: v.DO_API_BASE_URL },
+    tailscale: v.TAILSCALE_API_KEY === undefined || v.TAILSCALE_TAILNET === undefined
+      ? undefined
+      : { apiKey: v.TAILSCALE_API_KEY, tailnet: v.TAILSCALE_TAILNET, baseUrl: v.TAILSCALE_API_BASE_URL },
     identity: { tokenSecrets: v.TIMMY_TOKEN_SECRET, tokenMs: v.IDENTITY_TOKEN_HOURS * 3_600_000 },
     settings: settingsOf(v),
   };
@@ -296,6 +318,18 @@ function settingsOf(v: Values) {
       },
     },
     freeFailures: { satsPerHour: v.FREE_FAILURES_SATS_PER_HOUR },
+    bootstrap: {
+      feeSats: v.BOOTSTRAP_FEE_SATS,
+      days: v.BOOTSTRAP_DAYS,
+      concurrency: v.BOOTSTRAP_CONCURRENCY,
+      pollMs: v.BOOTSTRAP_POLL_MS,
+      stepTimeoutMs: v.BOOTSTRAP_STEP_TIMEOUT_SECONDS * 1_000,
+      firstBootTimeoutMs: v.BOOTSTRAP_FIRST_BOOT_TIMEOUT_SECONDS * 1_000,
+      keyWindowMs: v.BOOTSTRAP_KEY_WINDOW_SECONDS * 1_000,
+      region: v.DO_REGION,
+      size: v.DO_SIZE,
+      volumeGb: v.DO_VOLUME_SIZE_GB,
+    },
     poolSeedSats: v.POOL_SEED_SATS,
     demoDailyLimit: v.DEMO_DAILY_LIMIT,
   } satisfies Settings;
@@ -303,9 +337,8 @@ function settingsOf(v: Values) {
 
 /** The secrets among the settings, for tests that look for them where they must not be. */
 export function secretsOf(env: Env): string[] {
-  const { lightning, anthropic, localModel } = env;
+  const { lightning, anthropic, localModel, digitalOcean, tailscale } = env;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
-  return [...keys, anthropic?.apiKey, localModel?.apiKey, ...(env.identity.tokenSecrets ?? [])].filter((key) =>
-    key !== undefined
-  );
+  const others = [anthropic?.apiKey, localModel?.apiKey, digitalOcean?.token, tailscale?.apiKey];
+  return [...keys, ...others, ...(env.identity.tokenSecrets ?? [])].filter((key) => key !== undefined);
 }

@@ -1,4 +1,5 @@
 import type { Services } from "@/lib/services.ts";
+import type { Tx } from "@/lib/store/store.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createLeapGuard } from "@/lib/leap-guard.ts";
@@ -12,6 +13,7 @@ import { createSettlements, type Settlements } from "@/lib/payments/settlements.
 import { rowExpiryTask } from "@/lib/tasks/expiring.ts";
 import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
 import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
+import { bootstrapTasks } from "@/lib/bootstrap/bootstrap.tasks.ts";
 import { sessionTasks } from "@/lib/sessions/sessions.tasks.ts";
 
 /** Everything that runs without a request. */
@@ -25,6 +27,8 @@ export interface Background {
   checkedTokens: CheckedTokens;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
+  /** Plans the first look for what failed bootstraps have left at the provider. */
+  planSweep(tx: Tx): Promise<void>;
 }
 
 /** One flat list of tasks: the mirror of `app.ts`. Nothing runs before `start`. */
@@ -35,6 +39,7 @@ export function createBackground(
   const { store, wallet, clock, random, log, settings } = services;
   const jobs = jobTasks(services);
   const sessions = sessionTasks(services);
+  const bootstraps = bootstrapTasks(services);
   const sessionRequests = createSessionRequests(services);
   const guard = createLeapGuard({ clock, log });
   const settlements = createSettlements({
@@ -43,7 +48,7 @@ export function createBackground(
     clock,
     log,
     guard,
-    handlers: { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers },
+    handlers: { ...jobs.handlers, ...sessions.handlers, ...bootstraps.handlers, ...freeTierTasks().handlers },
     ...(options.reconcileMs !== undefined && { reconcileMs: options.reconcileMs }),
   });
   const payouts = createPayouts({
@@ -63,6 +68,7 @@ export function createBackground(
     tasks: [
       ...jobs.tasks, // evaluate, work
       sessionRequests.task, // session-request
+      ...bootstraps.tasks, // bootstrap, bootstrap-sweep, bootstrap-key
       sessions.expiryTask, // session-expiry
       settlements.expiryTask, // invoice-expiry
       payouts.payoutTask, // payout
@@ -81,5 +87,6 @@ export function createBackground(
     usedSessions: createUsedSessions(),
     checkedTokens: createCheckedTokens(),
     modelError: jobs.modelError,
+    planSweep: bootstraps.planSweep,
   };
 }

@@ -37,6 +37,8 @@ const FIELDS = {
   port: "number",
   check: "string",
   reason: "string",
+  /** Names of what a cloud provider has: public handles, which open nothing. */
+  resources: "string",
 } as const;
 
 interface FieldTypes {

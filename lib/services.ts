@@ -1,6 +1,9 @@
 import type { Model } from "./ai/port.ts";
+import type { Sealer } from "./bootstrap/keys/sealed.ts";
 import type { BtcPriceFeed } from "./btc-price/port.ts";
 import type { Clock } from "./clock.ts";
+import type { Cloud } from "./cloud/port.ts";
+import type { Tailnet } from "./cloud/tailnet.ts";
 import type { IdentityTokens } from "./identity/identity-token.ts";
 import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
@@ -32,6 +35,7 @@ export interface Settings {
   freeFailures: { satsPerHour: number };
   /** What the operator gives the pool at the first start (sats). */
   poolSeedSats: number;
+  bootstrap: BootstrapSettings;
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
@@ -48,6 +52,26 @@ export interface Settings {
   chatOutputTokens: number;
 }
 
+/** What a node costs, what is ordered for it, and how long each part of its way may take. */
+export interface BootstrapSettings {
+  feeSats: number;
+  /** How long the fee pays the machine (days). */
+  days: number;
+  /** Steps under way at once. */
+  concurrency: number;
+  /** How often a machine that is being made is looked at (ms). */
+  pollMs: number;
+  /** One step before the first boot, its repeats included (ms). */
+  stepTimeoutMs: number;
+  firstBootTimeoutMs: number;
+  /** How long a private key that was handed over can be fetched again (ms). */
+  keyWindowMs: number;
+  region: string;
+  size: string;
+  /** 0: none. */
+  volumeGb: number;
+}
+
 /** Services: what `deps.ts` puts together from the environment, and tests from simulated parts. */
 export interface Services {
   store: Store;
@@ -58,6 +82,12 @@ export interface Services {
   clock: Clock;
   random: Random;
   recordIds: RecordIds;
+  /** Where nodes are made; simulated without a provider's token. */
+  cloud: Cloud;
+  /** The private network that nodes join; null: none. */
+  tailnet: Tailnet | null;
+  /** Keeps secrets in the store that only this instance can read. */
+  sealer: Sealer;
   identityTokens: IdentityTokens;
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;

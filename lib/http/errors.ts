@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 /** The statuses an {@link ApiError} may have; 500 is for what nobody expected and has no constructor. */
-export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 502 | 503;
+export type ErrorStatus = 400 | 401 | 402 | 403 | 404 | 405 | 408 | 409 | 410 | 413 | 415 | 422 | 429 | 502 | 503;
 
 interface ApiErrorInit {
   status: ErrorStatus;
@@ -86,6 +86,9 @@ export const methodNotAllowed = (allowed: readonly string[]) =>
 export const conflict = (code: string, message: string, details?: Details) =>
   new ApiError({ status: 409, code, publicMessage: message, details });
 
+/** 410: it existed and will not come back. */
+export const gone = (code: string, message: string) => new ApiError({ status: 410, code, publicMessage: message });
+
 /** 409 for an Idempotency-Key that was used with another body. @param what it was sent for: "job", "session", … */
 export const keyTaken = (what: string): ApiError =>
   conflict(
@@ -163,6 +166,7 @@ export const ERROR_DESCRIPTIONS = {
   405: "The address has no such method; Allow names those it has",
   408: "The request did not arrive completely, or not in time",
   409: "The current state does not allow this",
+  410: "It is gone for good",
   413: "The body is too large",
   415: "The body is not JSON",
   422: "The request is not valid",

@@ -1,7 +1,7 @@
 /** The accounts of the ledger (economy.md §2): the only place that spells one. Pure. */
 
-/** Earned, by what for: evaluations of jobs, their work (and the demo's), what sessions ask. */
-export type RevenueAccount = "revenue:eval" | "revenue:work" | "revenue:session";
+/** Earned, by what for: evaluations of jobs, their work (and the demo's), what sessions ask, nodes that were handed over. */
+export type RevenueAccount = "revenue:eval" | "revenue:work" | "revenue:session" | "revenue:bootstrap";
 /** An account that belongs to one record, named by that record's handle or id. */
 type JobAccount = `job:${string}`;
 type SessionAccount = `session:${string}`;
@@ -18,9 +18,14 @@ export const OPERATOR = "operator";
 export const POOL = "pool";
 /** Routing fees of payouts, paid by the operator. */
 export const ROUTING_FEES = "fees:routing";
-export const REVENUE = { eval: "revenue:eval", work: "revenue:work", session: "revenue:session" } as const;
+export const REVENUE = {
+  eval: "revenue:eval",
+  work: "revenue:work",
+  session: "revenue:session",
+  bootstrap: "revenue:bootstrap",
+} as const;
 
-/** Paid or granted for a job and not yet earned; 0 in every terminal state. */
+/** Paid or granted for a job, or paid for a node (bootstrap), and not yet earned; 0 in every terminal state. */
 export const jobAccount = (handle: string): JobAccount => `job:${handle}`;
 /** The prepaid balance of a session that can be spent. */
 export const sessionAccount = (handle: string): SessionAccount => `session:${handle}`;
@@ -41,6 +46,7 @@ const SINGLE: ReadonlySet<string> = new Set<Exclude<Account, RecordAccount>>([
   REVENUE.eval,
   REVENUE.work,
   REVENUE.session,
+  REVENUE.bootstrap,
 ]);
 const MAY_BE_NEGATIVE: ReadonlySet<string> = new Set([LIGHTNING, OPERATOR, ROUTING_FEES]);
 

@@ -32,6 +32,8 @@ export const KINDS = {
   overpaid: { from: ["lightning"], to: ["job"], means: "what was paid beyond the evaluation fee" },
   "overpaid-unclaimed": { from: ["job"], to: ["pool"], means: "overpaid for a job that nobody went on with" },
   "work-payment": { from: ["lightning"], to: ["job"], means: "a job's work was paid" },
+  "bootstrap-payment": { from: ["lightning"], to: ["job"], means: "a node's fee was paid" },
+  "bootstrap-fee": { from: ["job"], to: ["revenue:bootstrap"], means: "a node was handed over: its fee is earned" },
   "session-deposit": { from: ["lightning"], to: ["session"], means: "a session was opened" },
   "session-topup": { from: ["lightning"], to: ["session"], means: "a session was topped up" },
   reservation: { from: ["session"], to: ["reserved"], means: "set aside for a request that begins" },
@@ -103,6 +105,17 @@ export const overpaid = (handle: string, paid: Settled): Posting => ({
 });
 export const workPayment = (handle: string, paid: Settled): Posting =>
   settled("work-payment", jobAccount(handle), paid);
+export const bootstrapPayment = (handle: string, paid: Settled): Posting =>
+  settled("bootstrap-payment", jobAccount(handle), paid);
+/** @param handle of the bootstrap whose node is ready. */
+export const bootstrapFee = (handle: string, sats: number): Posting => ({
+  id: `bootstrap-fee:${handle}`,
+  from: jobAccount(handle),
+  to: REVENUE.bootstrap,
+  sats,
+  kind: "bootstrap-fee",
+  ref: handle,
+});
 export const sessionDeposit = (handle: string, paid: Settled): Posting =>
   settled("session-deposit", sessionAccount(handle), paid);
 export const sessionTopup = (handle: string, paid: Settled): Posting =>

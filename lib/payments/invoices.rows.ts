@@ -4,7 +4,8 @@ import { readable, type Shape } from "@/lib/store/readable.ts";
 import { expireAt } from "@/lib/tasks/expiring.ts";
 
 /** What an invoice is for; each purpose has one settlement handler, named where the process is put together. */
-export type InvoicePurpose = "job-eval" | "job-work" | "session-deposit" | "session-topup" | "pool-donation";
+const PURPOSES = ["job-eval", "job-work", "session-deposit", "session-topup", "pool-donation", "bootstrap"] as const;
+export type InvoicePurpose = typeof PURPOSES[number];
 
 /** An invoice of ours that was shown to a payer. */
 export interface Invoice {
@@ -56,7 +57,7 @@ const summary = { paymentHash: "text", paymentRequest: "text", amountSats: "coun
 export const INVOICE_SUMMARY: Shape<InvoiceSummary> = summary;
 export const INVOICE: Shape<Invoice> = {
   ...summary,
-  purpose: ["job-eval", "job-work", "session-deposit", "session-topup", "pool-donation"],
+  purpose: PURPOSES,
   ref: "text",
   createdAt: "whole",
   settled: { "?": { at: "whole", paidSats: "count" } },

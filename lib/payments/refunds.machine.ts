@@ -35,7 +35,7 @@ export interface Refund {
   v: 1;
   /** Also the name of its account, `refund:<id>`. */
   id: string;
-  source: { kind: "job" | "session"; handle: string };
+  source: { kind: "job" | "session" | "bootstrap"; handle: string };
   /** The Nostr key it is owed to, hex; null: whoever holds the record. */
   owner: string | null;
   sats: number;

@@ -22,9 +22,18 @@ import {
   SESSION,
   sessionKey,
 } from "@/lib/sessions/sessions.rows.ts";
+import type { Bootstrap } from "@/lib/bootstrap/bootstrap.machine.ts";
+import { BOOTSTRAP, bootstrapKey, identityBootstraps } from "@/lib/bootstrap/bootstrap.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { requireIdentity } from "@/middlewares/identity.ts";
-import type { ChallengeRoute, ListJobsRoute, ListSessionsRoute, MeRoute, VerifyRoute } from "./identity.routes.ts";
+import type {
+  ChallengeRoute,
+  ListBootstrapsRoute,
+  ListJobsRoute,
+  ListSessionsRoute,
+  MeRoute,
+  VerifyRoute,
+} from "./identity.routes.ts";
 
 const PAGE = 20;
 const iso = (ms: number) => new Date(ms).toISOString();
@@ -128,6 +137,20 @@ export const listJobs: AppRouteHandler<ListJobsRoute, AppDeps> = async (c) => {
     createdAt: iso(createdAt),
   }));
   return c.json({ jobs, ...(next !== undefined && { next }) }, 200);
+};
+
+export const listBootstraps: AppRouteHandler<ListBootstrapsRoute, AppDeps> = async (c) => {
+  const { store, recordIds } = c.get("deps");
+  const pubkey = await requireIdentity(c);
+  const { handles, next } = await pageOf(store, identityBootstraps(pubkey), c.req.valid("query"));
+  const rows = await rowsOf(store, handles.map(bootstrapKey)) as (Bootstrap | null)[];
+  rows.forEach((row, i) => readable(BOOTSTRAP, bootstrapKey(handles[i]!), row));
+  const bootstraps = rows.filter((row) => row !== null).map(({ handle, state, createdAt }) => ({
+    bootstrapJobId: recordIds.idOf("bootstrap", handle),
+    state,
+    createdAt: iso(createdAt),
+  }));
+  return c.json({ bootstraps, ...(next !== undefined && { next }) }, 200);
 };
 
 export const listSessions: AppRouteHandler<ListSessionsRoute, AppDeps> = async (c) => {

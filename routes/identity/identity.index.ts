@@ -23,5 +23,6 @@ export function identityRouter(): AppRouter<AppDeps> {
     .openapi(routes.verify, handlers.verify)
     .openapi(routes.me, handlers.me)
     .openapi(routes.listJobs, handlers.listJobs)
-    .openapi(routes.listSessions, handlers.listSessions);
+    .openapi(routes.listSessions, handlers.listSessions)
+    .openapi(routes.listBootstraps, handlers.listBootstraps);
 }

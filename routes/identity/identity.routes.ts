@@ -2,6 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
 import { body, json, pageLimit, SIGNED_IN as security } from "@/lib/http/schemas.ts";
 import type { SessionState } from "@/lib/sessions/sessions.machine.ts";
+import { BOOTSTRAP_STATES } from "@/lib/bootstrap/bootstrap.machine.ts";
 import { JOB_STATES } from "@/lib/jobs/job-index.rows.ts";
 
 const tags = ["identity"];
@@ -80,6 +81,15 @@ const jobsSchema = z.object({
   })),
   next,
 }).openapi("IdentityJobs");
+
+const bootstrapsSchema = z.object({
+  bootstraps: z.array(z.object({
+    bootstrapJobId: z.string().openapi({ description: "A capability: `GET /api/bootstrap/{id}` shows the node" }),
+    state: z.enum(BOOTSTRAP_STATES),
+    createdAt: z.iso.datetime(),
+  })),
+  next,
+}).openapi("IdentityBootstraps");
 
 const sessionsSchema = z.object({
   sessions: z.array(z.object({
@@ -213,8 +223,21 @@ export const listSessions = createRoute({
   responses: { 200: json(sessionsSchema, "One page"), ...errorResponses(400, 401, 503) },
 });
 
+export const listBootstraps = createRoute({
+  method: "get",
+  path: "/api/identity/bootstraps",
+  operationId: "listIdentityBootstraps",
+  tags,
+  security,
+  summary: "Your nodes, newest first",
+  description: "Every node that was ordered with your key, those that nobody paid included for a day.",
+  request: { query: pageQuery },
+  responses: { 200: json(bootstrapsSchema, "One page"), ...errorResponses(400, 401, 503) },
+});
+
 export type ChallengeRoute = typeof challenge;
 export type VerifyRoute = typeof verify;
 export type MeRoute = typeof me;
 export type ListJobsRoute = typeof listJobs;
 export type ListSessionsRoute = typeof listSessions;
+export type ListBootstrapsRoute = typeof listBootstraps;

@@ -18,7 +18,7 @@ const ALL = [
   "every session that is not open is empty",
   "every refund of a session is named by it",
   "every narrowed token counts what was drawn under it",
-  "jobs and sessions that await payment are counted",
+  "what awaits its first payment is counted",
   "every subsidy is in the ledger, to the end",
   "every subsidy is that of its request, reserved only while it runs",
   "every budget counts what its subsidies took",

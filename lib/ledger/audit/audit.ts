@@ -3,6 +3,7 @@
  * later book may rely on what the earlier ones have proven.
  */
 import type { AuditCheck, AuditSource, Check } from "./book.ts";
+import { auditBootstraps } from "./bootstraps.ts";
 import { auditEntries } from "./entries.ts";
 import { auditInvoices } from "./invoices.ts";
 import { auditJobs } from "./jobs.ts";
@@ -10,6 +11,7 @@ import { auditPool } from "./pool.ts";
 import { auditRefunds } from "./refunds.ts";
 import { auditChallenges, auditSessions } from "./sessions.ts";
 import { auditSolvency } from "./solvency.ts";
+import { BOOTSTRAP } from "@/lib/bootstrap/bootstrap.rows.ts";
 import { JOB } from "@/lib/jobs/jobs.rows.ts";
 import { COUNTERS } from "@/lib/ledger/ledger.rows.ts";
 import { INVOICE } from "@/lib/payments/invoices.rows.ts";
@@ -39,10 +41,15 @@ export async function audit(source: AuditSource, walletSats: number | null): Pro
 async function proveBooks(source: AuditSource, check: Check, walletSats: number | null): Promise<void> {
   const book = { source, check, ledger: await auditEntries(source, check) };
   const jobs = await auditJobs(book);
+  const bootstraps = await auditBootstraps(book);
   const refunds = await auditRefunds(book);
   await auditInvoices(book);
   const sessions = await auditSessions(book, refunds);
-  await auditChallenges(book, { jobs: jobs.waiting, sessions: sessions.waiting });
+  await auditChallenges(book, {
+    jobs: jobs.waiting,
+    sessions: sessions.waiting,
+    bootstraps: bootstraps.waiting,
+  });
   await auditPool(book);
   auditSolvency(book, refunds, walletSats);
 }
@@ -50,6 +57,7 @@ async function proveBooks(source: AuditSource, check: Check, walletSats: number 
 /** Tables whose records are looked at before a book relies on them. */
 const SHAPES = new Map<unknown, Shape<Versioned>>([
   ["account", COUNTERS],
+  ["bootstrap", BOOTSTRAP],
   ["invoice", INVOICE],
   ["job", JOB],
   ["refund", REFUND],

@@ -9,7 +9,7 @@ const SPENT = "every session spent what its requests were debited";
 const EMPTY = "every session that is not open is empty";
 const REFUNDS = "every refund of a session is named by it";
 const ALLOWANCES = "every narrowed token counts what was drawn under it";
-const WAITING = "jobs and sessions that await payment are counted";
+const WAITING = "what awaits its first payment is counted";
 
 const session = (rows: Rows, handle: string) => row(rows, "session", (value) => value.handle === handle);
 /** One that the pool gave nothing for. */

@@ -20,15 +20,18 @@ export async function auditSessions(
   return { waiting };
 }
 
-/** The count that `MAX_OPEN_CHALLENGES` is held against is that of the jobs and sessions that wait. */
-export async function auditChallenges(book: Book, waiting: { jobs: number; sessions: number }): Promise<void> {
+/** The count that `MAX_OPEN_CHALLENGES` is held against is that of the jobs, sessions and bootstraps that wait. */
+export async function auditChallenges(
+  book: Book,
+  { jobs, sessions, bootstraps }: { jobs: number; sessions: number; bootstraps: number },
+): Promise<void> {
   const counted = (await book.source.row<{ v: 1; count: number }>(["open_challenges"]))?.count ?? 0;
   book.check(
-    "jobs and sessions that await payment are counted",
-    counted === waiting.jobs + waiting.sessions
+    "what awaits its first payment is counted",
+    counted === jobs + sessions + bootstraps
       ? null
-      : `open_challenges counts ${counted}, ${waiting.jobs} jobs and ${waiting.sessions} sessions await payment`,
-    `${waiting.jobs} jobs, ${waiting.sessions} sessions`,
+      : `open_challenges counts ${counted}, ${jobs} jobs, ${sessions} sessions and ${bootstraps} bootstraps await payment`,
+    `${jobs} jobs, ${sessions} sessions, ${bootstraps} bootstraps`,
   );
 }
 

@@ -1,0 +1,117 @@
+import { type Bootstrap, currentStep, type ProvisioningStep } from "@/lib/bootstrap/bootstrap.machine.ts";
+import { knownHosts } from "@/lib/bootstrap/keys/first-boot-report.ts";
+import type { NoDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import type { BootstrapBody } from "./bootstrap.routes.ts";
+
+const iso = (ms: number) => new Date(ms).toISOString();
+const DAY_MS = 86_400_000;
+
+/** What became of the private key in this very answer: the key itself, or why it is not in it. */
+export type KeyOutcome = { ok: true; privateKey?: string } | { ok: false; reason: NoDelivery };
+
+/** The public face of a bootstrap: what its holder may see in its present state, field by field. */
+export function bootstrapBody(
+  bootstrapJobId: string,
+  { bootstrap, refund, key }: { bootstrap: Bootstrap; refund: Refund | null; key: KeyOutcome | null },
+): BootstrapBody {
+  const { state, createdAt, invoice, errorMessage, simulated } = bootstrap;
+  const ready = state === "ready" && credentials(bootstrap, key);
+  return {
+    bootstrapJobId,
+    state,
+    createdAt: iso(createdAt),
+    invoice: invoiceBody(invoice),
+    machine: machineBody(bootstrap),
+    steps: bootstrap.steps.map(stepBody),
+    message: messageOf(bootstrap),
+    ...(ready && { credentials: ready, nextSteps: nextSteps(bootstrap) }),
+    ...(errorMessage !== null && { errorMessage }),
+    ...refundBody(bootstrap, refund),
+    stubMode: simulated.length > 0,
+    simulated,
+  };
+}
+
+export function machineBody({ order, createdAt, paidUntil }: Bootstrap): BootstrapBody["machine"] {
+  const { region, size, volumeGb, days } = order;
+  const until = paidUntil ?? createdAt + days * DAY_MS;
+  return { region, size, volumeGb, paidDays: days, paidFrom: iso(until - days * DAY_MS), paidUntil: iso(until) };
+}
+
+const stepBody = ({ name, startedAt, finishedAt, note }: ProvisioningStep) => ({
+  name,
+  startedAt: iso(startedAt),
+  ...(finishedAt !== null && { finishedAt: iso(finishedAt) }),
+  ...(note !== null && { note }),
+});
+
+/** What is going on, in a sentence. */
+export function messageOf(bootstrap: Bootstrap): string {
+  switch (bootstrap.state) {
+    case "awaiting_payment":
+      return `Pay the invoice of ${bootstrap.feeSats} sats: the node is made as soon as it is paid.`;
+    case "provisioning":
+      return `The node is being made: ${currentStep(bootstrap)?.name ?? "the first step"} is under way.`;
+    case "ready_unconfirmed":
+      return "The machine is there, but it has not reported its first boot in time. It may still do so; or cancel: then it is " +
+        "destroyed and all of the fee is owed back.";
+    case "ready":
+      return "The node is made and has booted. The Bitcoin chain takes one to two weeks to sync.";
+    case "failed":
+      return bootstrap.destroyingSince === null
+        ? "It failed. Everything that was made is destroyed, and everything that was paid is owed back."
+        : "It failed. What was made is being destroyed; then everything that was paid is owed back.";
+    case "expired":
+      return bootstrap.cancelled ? "You cancelled it before it was paid." : "Nobody paid the invoice in time.";
+  }
+}
+
+const KEY_NOTES: Record<NoDelivery, string> = {
+  none: "The node takes the key that you sent; no other exists.",
+  delivered: "The key was handed over before. If the answer was lost, POST the invoice's preimage to /key.",
+  not_delivered: "The key is not handed over yet.",
+  not_due: "The key was handed over before.",
+  gone: "The key was handed over and is erased here.",
+};
+
+function credentials({ made, report, publicKey }: Bootstrap, key: KeyOutcome | null): BootstrapBody["credentials"] {
+  if (made.ipv4 === null || report === null) return undefined;
+  return {
+    nodeIp: made.ipv4,
+    tailscaleHostname: report.tailscaleHostname,
+    lnbitsUrl: report.lnbitsUrl,
+    sshPublicKey: publicKey,
+    sshPrivateKey: key?.ok ? key.privateKey ?? null : null,
+    ...(key && !key.ok && { sshKeyNote: KEY_NOTES[key.reason] }),
+    knownHosts: knownHosts(made.ipv4, report.sshHostKeys),
+  };
+}
+
+/** Only what exists on the node (lib/bootstrap/node). */
+function nextSteps({ made, report, paidUntil }: Bootstrap): string[] {
+  const lnbits = report?.tailscaleHostname
+    ? `Open LNbits from your tailnet: ${report.lnbitsUrl ?? `http://${report.tailscaleHostname}:5000`}.`
+    : `Open LNbits through SSH: ssh -L 5000:127.0.0.1:5000 root@${made.ipv4}, then http://127.0.0.1:5000.`;
+  return [
+    "Write the knownHosts lines into ~/.ssh/known_hosts; then your first login needs no trust.",
+    `Log in: ssh root@${made.ipv4}. The node's own passwords are in /root/node-credentials.txt.`,
+    "Watch the sync: bash /opt/timmy-node/ops.sh sync. It takes one to two weeks to 100 %.",
+    lnbits,
+    "Back up the seed and the channels: bash /opt/timmy-node/ops.sh backup.",
+    "When it is synced, open a channel: bash /opt/timmy-node/ops.sh channels shows what you have.",
+    `The fee pays the machine until ${paidUntil === null ? "its days are over" : iso(paidUntil)}.`,
+  ];
+}
+
+function refundBody(bootstrap: Bootstrap, refund: Refund | null) {
+  const owed = bootstrap.state === "failed" && bootstrap.destroyingSince !== null ? bootstrap.paidSats : 0;
+  return {
+    refundState: refund?.state ?? (owed > 0 ? "pending" as const : "not_applicable" as const),
+    refundAmountSats: refund?.sats ?? owed,
+    refundPaymentHash: refund?.payout?.paymentHash ?? null,
+    refundClaimUntil: refund ? iso(refund.claimUntil) : null,
+    refundFailure: refund?.lastFailure ?? null,
+  };
+}

@@ -1,0 +1,287 @@
+import type { AppDeps } from "@/lib/http/app-deps.ts";
+import { claimRefund } from "@/lib/http/claims.ts";
+import type { AppRouteHandler } from "@/lib/http/create-app.ts";
+import { badRequest, conflict, gone, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { type Bootstrap, cancel, newBootstrap, reported } from "@/lib/bootstrap/bootstrap.machine.ts";
+import {
+  bootstrapKey,
+  getBootstrap as readBootstrap,
+  putNewBootstrap,
+  writeStep,
+} from "@/lib/bootstrap/bootstrap.rows.ts";
+import { acknowledgeKey, handOverKey } from "@/lib/bootstrap/delivery.ts";
+import { deliver, newDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
+import { verifyReport } from "@/lib/bootstrap/keys/first-boot-report.ts";
+import { newSshKeyPair } from "@/lib/bootstrap/keys/ssh-key-pair.ts";
+import { parseSshPublicKey } from "@/lib/bootstrap/keys/ssh-public-key.ts";
+import { sealedAs } from "@/lib/bootstrap/provisioning.ts";
+import { CloudError, type Refusal } from "@/lib/cloud/port.ts";
+import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
+import { newHandle } from "@/lib/ids.ts";
+import { tooManyOpenChallenges } from "@/lib/http/spending.ts";
+import { preimageMatches } from "@/lib/l402/credential.ts";
+import { WalletError } from "@/lib/lightning/port.ts";
+import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
+import { getRefund } from "@/lib/payments/refunds.rows.ts";
+import { identityOf } from "@/middlewares/identity.ts";
+import { bootstrapBody, type KeyOutcome, machineBody, messageOf } from "./bootstrap.body.ts";
+import type {
+  AcknowledgeBootstrapRoute,
+  BootstrapPrivateKeyRoute,
+  CancelBootstrapRoute,
+  CreateBootstrapRoute,
+  GetBootstrapRoute,
+  RefundBootstrapRoute,
+  ReportFirstBootRoute,
+} from "./bootstrap.routes.ts";
+
+interface Asked {
+  region: string;
+  size: string;
+  sshPublicKey: string | null;
+  pubkey: string | null;
+}
+
+export const createBootstrap: AppRouteHandler<CreateBootstrapRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { sshPublicKey, region, size, nostr_token } = c.req.valid("json");
+  const { bootstrap: defaults } = deps.settings;
+  const asked: Asked = {
+    region: region ?? defaults.region,
+    size: size ?? defaults.size,
+    sshPublicKey: sshPublicKey === undefined ? null : normalised(sshPublicKey),
+    pubkey: await identityOf(c, nostr_token),
+  };
+  const key = c.req.valid("header")["idempotency-key"];
+  const { pubkey, ...body } = asked;
+  const credential = pubkey ?? c.get("clientAddress");
+  const scope = key === undefined ? null : idempotencyScope({ route: "POST /api/bootstrap", credential, key, body });
+  const bootstrap = scope
+    ? await deps.oneAtATime(scope.id, () => order(deps, asked, scope))
+    : await order(deps, asked, null);
+  return c.json({
+    bootstrapJobId: deps.recordIds.idOf("bootstrap", bootstrap.handle),
+    state: bootstrap.state,
+    createdAt: new Date(bootstrap.createdAt).toISOString(),
+    invoice: invoiceBody(bootstrap.invoice),
+    machine: machineBody(bootstrap),
+    message: messageOf(bootstrap),
+    stubMode: bootstrap.simulated.length > 0,
+    simulated: bootstrap.simulated,
+  }, 201);
+};
+
+/** @throws {ApiError} 400 that says what is wrong with the key, and repeats nothing of it. */
+function normalised(sshPublicKey: string): string {
+  const parsed = parseSshPublicKey(sshPublicKey);
+  if (!parsed.ok) throw badRequest("ssh_public_key", parsed.message);
+  return parsed.key;
+}
+
+/** What can be refused is refused before there is an invoice; then the invoice, since the wallet is outside the transaction. */
+async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope | null): Promise<Bootstrap> {
+  const { store, clock, settings } = deps;
+  const before = scope && await recall(store, scope, clock.now());
+  if (before?.outcome === "known") return await known(deps, before.ref);
+  if (before?.outcome === "conflict") throw keyTaken("node");
+  if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
+  await refuseWhatCannotBeMade(deps, asked);
+  const bootstrap = newOrder(deps, asked, await invoiceFor(deps));
+  const outcome = await store.transact(async (tx) => {
+    const taken = scope && await recall(tx, scope, bootstrap.createdAt);
+    if (taken && taken.outcome !== "new") return taken;
+    if (await tx.get(bootstrapKey(bootstrap.handle))) throw new Error("two bootstraps drew the same handle");
+    if (await challengesFull(tx, settings.maxOpenChallenges)) return { outcome: "full" as const };
+    await putNewBootstrap(tx, bootstrap);
+    await addInvoice(tx, newInvoice("bootstrap", bootstrap.handle, bootstrap.invoice, bootstrap.createdAt));
+    if (scope) await remember(tx, scope, bootstrap.handle, bootstrap.createdAt);
+    return { outcome: "created" as const };
+  });
+  if (outcome.outcome === "created") return bootstrap;
+  if (outcome.outcome === "known") return await known(deps, outcome.ref);
+  if (outcome.outcome === "full") throw tooManyOpenChallenges();
+  throw keyTaken("node");
+}
+
+/** @throws {ApiError} 400 for what nobody sells there, 503 for what the account cannot make just now. */
+async function refuseWhatCannotBeMade({ cloud, wallet, settings }: AppDeps, { region, size }: Asked): Promise<void> {
+  if (cloud.simulated && !wallet.simulated) {
+    throw unavailable("bootstrap_unavailable", "This instance sells no nodes: no cloud provider is set.", 3_600);
+  }
+  let refusal: Refusal | null;
+  try {
+    refusal = await cloud.refusal({ region, size, volumeGb: settings.bootstrap.volumeGb });
+  } catch (cause) {
+    if (!(cause instanceof CloudError)) throw cause;
+    throw unavailable("cloud_unavailable", "The cloud provider does not answer. Try again shortly.", 30, { cause });
+  }
+  if (!refusal) return;
+  const { code, message } = refusal;
+  if (code === "size" || code === "region") throw badRequest(`cloud_${code}`, message);
+  throw unavailable(`cloud_${code}`, `${message} Nothing was charged; try again later.`, 3_600);
+}
+
+function newOrder({ settings, clock, random, sealer, wallet, cloud }: AppDeps, asked: Asked, invoice: InvoiceSummary) {
+  const handle = newHandle(random);
+  const { volumeGb, days, feeSats } = settings.bootstrap;
+  const pair = asked.sshPublicKey === null ? newSshKeyPair(random.bytes(32), `timmy-${handle}`) : null;
+  return newBootstrap({
+    handle,
+    pubkey: asked.pubkey,
+    simulated: [wallet.simulated && "lightning", cloud.simulated && "cloud"].filter((name) => name !== false),
+    lightningAddress: null,
+    order: { region: asked.region, size: asked.size, volumeGb, days },
+    feeSats,
+    invoice,
+    publicKey: pair?.publicKey ?? asked.sshPublicKey ?? "",
+    privateKey: newDelivery(pair && sealer.seal(pair.privateKey, sealedAs("private key", { handle }))),
+    createdAt: clock.now(),
+  });
+}
+
+/** The invoice of the fee. @throws {ApiError} 503 */
+async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
+  const amountSats = settings.bootstrap.feeSats;
+  const memo = "Timmy: a Bitcoin and Lightning node";
+  try {
+    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
+    return { ...created, amountSats };
+  } catch (cause) {
+    if (!(cause instanceof WalletError)) throw cause;
+    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
+      cause,
+    });
+  }
+}
+
+/** What an idempotency key made, as it was when it was made: the same answer again. */
+async function known(deps: AppDeps, handle: string): Promise<Bootstrap> {
+  const bootstrap = await readBootstrap(deps.store, handle);
+  if (!bootstrap) throw new Error("an idempotency key names a bootstrap that does not exist");
+  return { ...bootstrap, state: "awaiting_payment", paidUntil: null };
+}
+
+export const getBootstrap: AppRouteHandler<GetBootstrapRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { id } = c.req.valid("param");
+  const bootstrap = await bootstrapOf(deps, id);
+  const { clock, settings } = deps;
+  const handed = deliver(bootstrap.privateKey, clock.now(), settings.bootstrap.keyWindowMs);
+  // The one read that writes, and only once: that the key is handed over is durable before it is told.
+  const key = bootstrap.state === "ready" && handed.ok
+    ? await handOverKey(deps, bootstrap.handle, { again: false })
+    : handed;
+  return c.json(await wholeBody(deps, id, bootstrap, key), 200);
+};
+
+async function wholeBody(deps: AppDeps, id: string, bootstrap: Bootstrap, key: KeyOutcome | null) {
+  const refund = bootstrap.refundId === null ? null : await getRefund(deps.store, bootstrap.refundId);
+  return bootstrapBody(id, { bootstrap, refund, key });
+}
+
+export const fetchKey: AppRouteHandler<BootstrapPrivateKeyRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const bootstrap = await bootstrapOf(deps, c.req.valid("param").id);
+  mustMatch(c.req.valid("json").preimage, bootstrap);
+  const handed = await handOverKey(deps, bootstrap.handle, { again: true });
+  if (handed.ok) return c.json({ sshPrivateKey: handed.privateKey }, 200);
+  if (handed.reason === "gone") throw gone("key_erased", "The key was handed over and is erased here.");
+  throw handed.reason === "none"
+    ? conflict("no_private_key", "The node takes the key that you sent; no other exists.")
+    : conflict("not_ready", "The node is not ready yet, so there is no key to hand over.");
+};
+
+export const acknowledge: AppRouteHandler<AcknowledgeBootstrapRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const bootstrap = await bootstrapOf(deps, c.req.valid("param").id);
+  const { preimage } = c.req.valid("json");
+  if (preimage !== undefined) mustMatch(preimage, bootstrap);
+  const refused = await acknowledgeKey(deps, bootstrap.handle);
+  if (refused === "none") throw conflict("no_private_key", "The node takes the key that you sent; no other exists.");
+  if (refused) throw conflict("key_not_delivered", "The key was not handed over yet: nobody would have it.");
+  return c.json({ erased: true as const }, 200);
+};
+
+/** @throws {ApiError} 401 */
+function mustMatch(preimage: string, { invoice }: Bootstrap): void {
+  if (!preimageMatches(preimage.toLowerCase(), invoice.paymentHash)) {
+    throw unauthorized(
+      "wrong_preimage",
+      "This is not the preimage of the fee's invoice. Your wallet shows it with the payment.",
+    );
+  }
+}
+
+export const cancelBootstrap: AppRouteHandler<CancelBootstrapRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const { id } = c.req.valid("param");
+  const { handle } = await bootstrapOf(deps, id);
+  const now = deps.clock.now();
+  const outcome = await deps.store.transact(async (tx) => {
+    const before = await readBootstrap(tx, handle);
+    if (!before) return "too_late";
+    const step = cancel(before, now);
+    if (step.outcome === "too_late") return "too_late";
+    await writeStep(tx, before, step, now);
+    return "cancelled";
+  });
+  if (outcome === "too_late") {
+    throw conflict(
+      "too_late",
+      "The machine is being made, or is yours already, so this cannot be cancelled any more. Should it fail, all of the fee is owed back.",
+    );
+  }
+  return c.json(await wholeBody(deps, id, await bootstrapOf(deps, id), null), 202);
+};
+
+export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const bootstrap = await bootstrapOf(deps, c.req.valid("param").id);
+  const refund = bootstrap.refundId === null ? null : await getRefund(deps.store, bootstrap.refundId);
+  if (!refund) {
+    throw bootstrap.destroyingSince === null
+      ? conflict("no_refund", "This owes nothing. Only a node that could not be made does.")
+      : conflict(
+        "refund_not_ready",
+        "What was made is still being destroyed. The refund can be claimed as soon as nothing is left.",
+      );
+  }
+  const about = { ownInvoice: bootstrap.invoice.paymentRequest, simulated: bootstrap.simulated };
+  const { status, body } = await claimRefund(deps, refund, c.req.valid("json").invoice, about);
+  return c.json(body, status);
+};
+
+export const reportFirstBoot: AppRouteHandler<ReportFirstBootRoute, AppDeps> = async (c) => {
+  const deps = c.get("deps");
+  const token = /^Bearer ([\w-]{22,200})$/.exec(c.req.header("authorization") ?? "")?.[1];
+  const handle = token === undefined ? null : deps.recordIds.handleOf("first-boot", token);
+  if (handle === null) throw unauthorized("report_token", "This is not the token of a node that was ordered here.");
+  const now = deps.clock.now();
+  const checked = verifyReport(
+    c.get("rawBody") ?? new Uint8Array(),
+    c.req.valid("header")["x-timmy-signature"] ?? "",
+    now,
+  );
+  if (!checked.ok) throw badRequest(checked.code, checked.message);
+  const outcome = await deps.store.transact(async (tx) => {
+    const before = await readBootstrap(tx, handle);
+    if (!before) return "over";
+    const step = reported(before, { report: checked.report, now });
+    if (step.outcome === "over" || step.outcome === "contradicted") return step.outcome;
+    await writeStep(tx, before, step, now);
+    return "accepted";
+  });
+  if (outcome === "accepted") return c.json({ accepted: true as const }, 200);
+  throw outcome === "over"
+    ? conflict("not_awaited", "No first boot is awaited for this node.")
+    : conflict("report_used", "This node has reported before, with another key. The token is good once.");
+};
+
+/** The bootstrap an id opens. An id that was not made here and one whose record is gone look the same. */
+export async function bootstrapOf(deps: AppDeps, id: string): Promise<Bootstrap> {
+  const handle = deps.recordIds.handleOf("bootstrap", id);
+  const bootstrap = handle === null ? null : await readBootstrap(deps.store, handle);
+  if (bootstrap) return bootstrap;
+  throw notFound("There is no such node. Check the id that ordering it returned.", "bootstrap_not_found");
+}
