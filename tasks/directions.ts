@@ -54,7 +54,7 @@ const TOP: Readonly<Record<string, readonly string[]>> = {
 };
 
 const ADAPTERS =
-  /^lib\/(lightning\/(simulated|lnbits)|ai\/(simulated|anthropic|openai-compatible)|btc-price\/sources)\.ts$/;
+  /^lib\/(lightning\/(simulated|lnbits)|ai\/(simulated|anthropic|openai-compatible)|btc-price\/sources|cloud\/(simulated|simulated-tailnet|digitalocean|tailscale))\.ts$/;
 /** What must not stand in a file of rules: waiting, the outside world, time and chance. */
 const IMPURE =
   /(?<![.\w$])(?:await|async|Deno|Date|Temporal|fetch|WebSocket|Worker|console|crypto|performance|process|globalThis|navigator|setTimeout|setInterval|queueMicrotask)\b|\bMath\.random\b|\bimport\.meta\b/;
