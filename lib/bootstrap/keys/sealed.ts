@@ -49,8 +49,8 @@ export function createSealer(key: Uint8Array, random: Random): Sealer {
       const [version, nonce, encrypted, ...rest] = sealed.split(":");
       const nonceBytes = fromStrictBase64(nonce ?? "");
       const encryptedBytes = fromStrictBase64(encrypted ?? "");
-      const shaped = version === VERSION && nonceBytes?.length === NONCE_BYTES && encryptedBytes && rest.length === 0;
-      if (!shaped || !about.isWellFormed()) throw new SealedError();
+      const shaped = version === VERSION && nonceBytes && encryptedBytes && rest.length === 0;
+      if (!shaped) throw new SealedError();
       try {
         return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
           .decode(cipher(nonceBytes, about).decrypt(encryptedBytes));

@@ -36,6 +36,13 @@ Deno.test("parseSshPublicKey: each kind is kept as type and base64, without comm
   }
 });
 
+Deno.test("parseSshPublicKey: the fingerprint is the one ssh-keygen -l prints", () => {
+  const parsed = parseSshPublicKey(
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPYGCsUMVBlV9pjCGBRq6v7TGA6kslsBg0a8E5nJ3/Jn me@laptop",
+  );
+  assert.equal(parsed.ok && parsed.fingerprint, "SHA256:tI6rJoQKqS+BBMN/NuqtjOCqwQn09YU15bL6GEIyrfM");
+});
+
 Deno.test("parseSshPublicKey: a private key is refused before anything else is said", () => {
   for (
     const text of [

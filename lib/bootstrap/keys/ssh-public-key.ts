@@ -145,7 +145,7 @@ function readEcdsa(blob: SshReader, curve: keyof typeof CURVES): void {
   const { point, bytes } = CURVES[curve];
   if (key.length !== bytes || key[0] !== 4) throw new SshFormatError("it is no uncompressed point");
   try {
-    point.fromBytes(key).assertValidity();
+    point.fromBytes(key);
   } catch {
     throw new SshFormatError("its point is not on its curve");
   }

@@ -52,7 +52,7 @@ function checkBlob(blob: Uint8Array, namespace: string, message: Uint8Array): Ss
 
   const fields = writeSsh(namespace, reserved, hash, HASHES[hash](message));
   const signed = Uint8Array.of(...new TextEncoder().encode(MAGIC), ...fields);
-  const valid = bytes.length === 64 && ed25519.verify(bytes, signed, rawKey(key.key), { zip215: false });
+  const valid = bytes.length === 64 && ed25519.verify(bytes, signed, rawKey(key.key));
   return valid ? { ok: true, key: key.key } : refuse("it does not belong to this body and this key");
 }
 

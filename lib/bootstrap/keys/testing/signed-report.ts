@@ -2,6 +2,8 @@ import { ed25519 } from "@noble/curves/ed25519.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import { toBase64, writeSsh } from "../ssh-wire.ts";
 
+const NONE = new Uint8Array();
+
 /** What a signature says; each part can be given wrong. */
 export interface SignatureParts {
   magic: string;
@@ -13,6 +15,8 @@ export interface SignatureParts {
   signatureType: string;
   /** Changes the 64 bytes. */
   bent(signature: Uint8Array): Uint8Array;
+  /** Stands behind the 64 bytes, and behind the whole. */
+  inside: Uint8Array;
   behind: Uint8Array;
 }
 
@@ -20,11 +24,12 @@ export interface SignatureParts {
 export function signatureBlob(seed: Uint8Array, body: Uint8Array, parts: Partial<SignatureParts> = {}): Uint8Array {
   const { magic = "SSHSIG", version = 1, keyType = "ssh-ed25519", namespace = "timmy-first-boot", reserved = "" } =
     parts;
-  const { hash = "sha512", signatureType = "ssh-ed25519", bent = (bytes) => bytes, behind = new Uint8Array() } = parts;
+  const { hash = "sha512", signatureType = "ssh-ed25519", bent = (bytes) => bytes, inside = NONE, behind = NONE } =
+    parts;
   const digest = (hash === "sha256" ? sha256 : sha512)(body);
   const text = (words: string) => new TextEncoder().encode(words);
   const signed = Uint8Array.of(...text("SSHSIG"), ...writeSsh(namespace, reserved, hash, digest));
-  const signature = writeSsh(signatureType, bent(ed25519.sign(signed, seed)));
+  const signature = Uint8Array.of(...writeSsh(signatureType, bent(ed25519.sign(signed, seed))), ...inside);
   const key = writeSsh(keyType, ed25519.getPublicKey(seed));
   const start = Uint8Array.of(...text(magic), 0, 0, 0, version);
   return Uint8Array.of(...start, ...writeSsh(key, namespace, reserved, hash, signature), ...behind);
