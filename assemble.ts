@@ -60,14 +60,13 @@ export function assemble(parts: Parts): Timmy {
     deps,
     app: createApp(deps, parts.http, parts.dev),
     async start() {
-      await store.transact(async (tx) => {
-        await seedPool(tx, settings.poolSeedSats, clock.now());
-        await background.planSweep(tx);
-      });
+      await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
       queue.start();
       settlements.start();
+      background.sweeper.start();
     },
     async stop(graceMs) {
+      background.sweeper.stop();
       await background.chats.stop();
       await settlements.stop();
       await queue.stop(graceMs);

@@ -1,5 +1,11 @@
 import type { DevTools } from "@/lib/http/app-deps.ts";
 import type { Services } from "@/lib/services.ts";
+import { createSealer } from "@/lib/bootstrap/keys/sealed.ts";
+import { createDigitalOcean } from "@/lib/cloud/digitalocean.ts";
+import type { Cloud } from "@/lib/cloud/port.ts";
+import { createSimulatedCloud } from "@/lib/cloud/simulated.ts";
+import type { Tailnet } from "@/lib/cloud/tailnet.ts";
+import { createTailscale } from "@/lib/cloud/tailscale.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import { configuredRates } from "@/lib/ai/rates.ts";
@@ -22,6 +28,7 @@ import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
+import { listenedOn, originOf } from "./env-values.ts";
 import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -32,7 +39,7 @@ export interface Instance {
   /** Development routes; null in production. */
   dev: DevTools | null;
   freeBytes(): Promise<number | null>;
-  /** Starts what runs beside requests: the price feed. */
+  /** Starts what runs beside requests: the price feed, and the simulated nodes that still have to report. */
   start(): void;
   close(): Promise<void>;
 }
@@ -41,7 +48,10 @@ export interface Instance {
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
 const WALLET_SEED = "simulated-wallet.seed";
+const CLOUD_SEED = "simulated-cloud.seed";
 const SEED_BYTES = 32;
+/** How long this process may take to answer one of its own simulated nodes (ms). */
+const REPORT_MS = 10_000;
 
 /** env → the real or simulated adapters. The only file that names them. @throws DataDirError, StoreError */
 export async function openInstance(env: Env, log: Logger): Promise<Instance> {
@@ -61,6 +71,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     gatherMs: env.gatherMs,
   });
   const lightning = await openWallet(env, { dir, clock, random, log });
+  const cloud = await openCloud(env, { dir, clock, random, log, store: lightning.store });
   const btcPrice = createBtcPriceFeed({
     sources: [
       coingecko({ url: btc.urls.coingecko }),
@@ -79,6 +90,9 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       model: await openModel(env, clock),
       liveText: createLiveText(),
       btcPrice,
+      cloud: cloud.cloud,
+      tailnet: openTailnet(env, clock),
+      sealer: createSealer(await dir.secret("sealing.key", 32), random),
       clock,
       random,
       recordIds: createRecordIds(await dir.secret("capability.key", 32)),
@@ -95,9 +109,13 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     exclusive: engine.exclusive,
     dev: env.devRoutes === "off" ? null : { ...lightning.dev, localOnly: env.devRoutes === "this-machine" },
     freeBytes: () => dir.freeBytes(),
-    start: () => btcPrice.start(),
+    start() {
+      btcPrice.start();
+      cloud.start();
+    },
     async close() {
       await btcPrice.stop();
+      cloud.close();
       await store.close();
       await lightning.store?.close();
       dir.release();
@@ -153,6 +171,39 @@ async function openWallet(
   };
   return { wallet, dev, store };
 }
+
+/** With a token real machines; without one nodes are simulated, and report to this very process. */
+async function openCloud(
+  env: Env,
+  parts: { dir: DataDir; clock: Clock; random: Random; log: Logger; store: Store | undefined },
+): Promise<{ cloud: Cloud; start(): void; close(): void }> {
+  const { dir, clock, random, log, store } = parts;
+  if (env.digitalOcean) {
+    return { cloud: createDigitalOcean({ ...env.digitalOcean, clock }), start() {}, close() {} };
+  }
+  const cloud = createSimulatedCloud({
+    clock,
+    random,
+    seed: await dir.secret(CLOUD_SEED, SEED_BYTES),
+    ...(store && { store }),
+    async send({ url, token, body, signature }) {
+      const own = new URL(new URL(url).pathname, originOf(listenedOn(env.host), env.port));
+      const headers = {
+        "Content-Type": "application/json",
+        Authorization: `Bearer ${token}`,
+        "X-Timmy-Signature": signature,
+      };
+      const answer = await fetch(own, { method: "POST", headers, body, signal: AbortSignal.timeout(REPORT_MS) });
+      await answer.body?.cancel();
+      return { status: answer.status };
+    },
+  });
+  const failed = (error: unknown) => log.error({ error }, "the simulated nodes could not be taken up again");
+  return { cloud, start: () => void cloud.start().catch(failed), close: () => cloud.close() };
+}
+
+const openTailnet = ({ tailscale }: Env, clock: Clock): Tailnet | null =>
+  tailscale ? createTailscale({ ...tailscale, clock }) : null;
 
 /** Pays our invoices from another wallet of the same LNbits (or, without one, from the wallet itself). */
 function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["dev"] {

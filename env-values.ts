@@ -55,6 +55,9 @@ export const origin = base("an origin (scheme, host and port, nothing behind it)
 /** An IPv6 address stands in brackets in a URL. */
 export const originOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 
+/** Where a process that listens on `host` is reached from this machine. */
+export const listenedOn = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+
 const list = z.string().transform((text) => text.split(",").map((part) => part.trim()).filter((part) => part !== ""));
 export const proxies = list.transform((entries, context) => {
   try {

@@ -2,6 +2,7 @@ import { assemble } from "./assemble.ts";
 import { auditInstance } from "./audit.ts";
 import { type Instance, openInstance, SettingError } from "./deps.ts";
 import { type Env, ENV_NAMES, EnvError, parseEnv } from "./env.ts";
+import { listenedOn, originOf } from "./env-values.ts";
 import { sleep, systemClock } from "@/lib/clock.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
@@ -97,12 +98,13 @@ function stopSignal(log: Logger): Promise<void> {
 
 /** For the person who started it: where it listens, what is real, where the data lies. */
 function summary(env: Env, instance: Instance): void {
-  const { wallet, model, settings } = instance.services;
+  const { wallet, model, cloud, settings } = instance.services;
   const named = (backend: { name: string; simulated: boolean }) =>
     backend.simulated ? "simulated: no real one is used" : `${backend.name} (real)`;
   print([
     `Timmy ${VERSION} listens on http://${env.host}:${env.port}  (API: ${settings.publicOrigin}/api/reference)`,
     `  Lightning  ${named(wallet)}`,
+    `  Nodes      ${named(cloud)}`,
     `  Model      ${named(model)}; ${settings.evalModel} evaluates, ${settings.workModel} works`,
     ...(instance.dev?.localOnly
       ? [`  Development routes are on for this machine: ${dangerOf(wallet)}. NODE_ENV=production ends that`]
@@ -116,9 +118,10 @@ const dangerOf = (wallet: { simulated: boolean }) =>
   wallet.simulated ? "they buy a real model's answers with pretended sats" : "they pay invoices with your money";
 
 async function health(env: Env): Promise<number> {
-  const host = env.host === "0.0.0.0" || env.host === "::" ? "127.0.0.1" : env.host;
   try {
-    const response = await fetch(`http://${host}:${env.port}/api/health`, { signal: AbortSignal.timeout(3_000) });
+    const response = await fetch(`${originOf(listenedOn(env.host), env.port)}/api/health`, {
+      signal: AbortSignal.timeout(3_000),
+    });
     await response.body?.cancel();
     return response.ok ? print("ok") : fail(`answered ${response.status}`);
   } catch {

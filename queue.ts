@@ -1,5 +1,5 @@
 import type { Services } from "@/lib/services.ts";
-import type { Tx } from "@/lib/store/store.ts";
+import type { Sweeper } from "@/lib/bootstrap/destruction.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createLeapGuard } from "@/lib/leap-guard.ts";
@@ -27,8 +27,8 @@ export interface Background {
   checkedTokens: CheckedTokens;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
-  /** Plans the first look for what failed bootstraps have left at the provider. */
-  planSweep(tx: Tx): Promise<void>;
+  /** Finds what failed bootstraps have left at the provider. */
+  sweeper: Sweeper;
 }
 
 /** One flat list of tasks: the mirror of `app.ts`. Nothing runs before `start`. */
@@ -68,7 +68,7 @@ export function createBackground(
     tasks: [
       ...jobs.tasks, // evaluate, work
       sessionRequests.task, // session-request
-      ...bootstraps.tasks, // bootstrap, bootstrap-sweep, bootstrap-key
+      ...bootstraps.tasks, // bootstrap, bootstrap-key
       sessions.expiryTask, // session-expiry
       settlements.expiryTask, // invoice-expiry
       payouts.payoutTask, // payout
@@ -87,6 +87,6 @@ export function createBackground(
     usedSessions: createUsedSessions(),
     checkedTokens: createCheckedTokens(),
     modelError: jobs.modelError,
-    planSweep: bootstraps.planSweep,
+    sweeper: bootstraps.sweeper,
   };
 }

@@ -342,6 +342,166 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/bootstrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Order a Bitcoin and Lightning node
+         * @description Answers with one invoice. When it is paid a machine is made that runs Bitcoin, LND and LNbits, and its keys are handed over once, at `GET /api/bootstrap/{id}`. Should the provider fail, everything that was made is destroyed and all of the fee is owed back. Send your own SSH public key, so that no private key exists here. What the account cannot make just now is refused before an invoice is made. Send an `Idempotency-Key` to be able to repeat the call safely.
+         */
+        post: operations["createBootstrap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/first-boot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A node reports its first boot
+         * @description For the nodes themselves: `Authorization: Bearer` with the one-time token of the node's user data, `X-Timmy-Signature` with the base64 of `ssh-keygen -Y sign -n timmy-first-boot` over the body, by the key that the body names.
+         */
+        post: operations["reportFirstBoot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a node
+         * @description State, named steps with their times, and when it is ready the credentials. The first call after that gets the private key (when it was made here), of many at once exactly one; for ten minutes whoever shows the invoice's preimage gets it again (`POST …/key`), then it is erased. `ready` means made and booted; the chain takes one to two weeks to sync.
+         */
+        get: operations["getBootstrap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a node as events
+         * @description Server-sent events: `state` with the step that is under way, the present one first. No secret is in them. The stream ends with the last state.
+         */
+        get: operations["followBootstrap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetch the private key again
+         * @description An answer can be lost on its way: until ten minutes after the key was first shown, whoever shows the preimage gets it.
+         */
+        post: operations["fetchBootstrapKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that the key arrived
+         * @description The private key is erased here at once.
+         */
+        post: operations["acknowledgeBootstrapKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel
+         * @description Possible until the machine is being made, and again when a machine did not report in time (`ready_unconfirmed`). What was made is destroyed, then everything that was paid is owed back.
+         */
+        post: operations["cancelBootstrap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bootstrap/{id}/refund": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the fee back
+         * @description By the rules of a job's refund, once the provider says that nothing is left of what was made.
+         */
+        post: operations["refundBootstrap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/identity/challenge": {
         parameters: {
             query?: never;
@@ -462,6 +622,26 @@ export interface paths {
          * @description Every session that was opened with your key. It may be used and closed with the key alone, and `POST /api/sessions/{id}/macaroon` shows its macaroon again.
          */
         get: operations["listIdentitySessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/identity/bootstraps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Your nodes, newest first
+         * @description Every node that was ordered with your key, those that nobody paid included for a day.
+         */
+        get: operations["listIdentityBootstraps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1164,6 +1344,130 @@ export interface components {
                 btcPriceUsd: number;
             };
         };
+        BootstrapCreated: {
+            /** @description A capability: whoever holds it gets the keys and the refund. Keep it. */
+            bootstrapJobId: string;
+            /** @enum {string} */
+            state: "awaiting_payment" | "provisioning" | "ready_unconfirmed" | "ready" | "failed" | "expired";
+            /** Format: date-time */
+            createdAt: string;
+            invoice: components["schemas"]["Invoice"];
+            machine: components["schemas"]["BootstrapMachine"];
+            message: string;
+            /** @description True when something behind this is simulated: no real money, or no real model, was used */
+            stubMode: boolean;
+            /** @description What is simulated: lightning, model */
+            simulated: string[];
+        };
+        BootstrapMachine: {
+            region: string;
+            /** @description The provider's name of the machine's size */
+            size: string;
+            /** @description 0: the machine's own disk */
+            volumeGb: number;
+            /** @description How long the fee pays the machine */
+            paidDays: number;
+            /**
+             * Format: date-time
+             * @description When those days begin; an estimate until the node is ready
+             */
+            paidFrom: string;
+            /**
+             * Format: date-time
+             * @description When they end. After it the node is never destroyed by a program: the operator decides, or you move it
+             */
+            paidUntil: string;
+        };
+        CreateBootstrap: {
+            /** @description One line, as in `~/.ssh/id_ed25519.pub`: ed25519, RSA of at least 3072 bits, ECDSA, or a security key's */
+            sshPublicKey?: string;
+            region?: string;
+            size?: string;
+            /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
+            nostr_token?: string;
+            lightningAddress?: null;
+            npub?: null;
+        };
+        ReportAccepted: {
+            accepted: boolean;
+        };
+        FirstBootReport: {
+            at: string | number;
+            sshHostKeys: string[];
+            nodeKey: string;
+            tailscaleHostname: string | null;
+            lnbitsUrl: string | null;
+            services: {
+                [key: string]: string;
+            };
+        };
+        Bootstrap: {
+            bootstrapJobId: string;
+            /** @enum {string} */
+            state: "awaiting_payment" | "provisioning" | "ready_unconfirmed" | "ready" | "failed" | "expired";
+            /** Format: date-time */
+            createdAt: string;
+            invoice: components["schemas"]["Invoice"];
+            machine: components["schemas"]["BootstrapMachine"];
+            steps: {
+                /** @enum {string} */
+                name: "ssh_key" | "tailscale_key" | "volume" | "droplet" | "ip" | "first_boot" | "ready";
+                /** Format: date-time */
+                startedAt: string;
+                /** Format: date-time */
+                finishedAt?: string;
+                note?: string;
+            }[];
+            message: string;
+            credentials?: {
+                nodeIp: string;
+                tailscaleHostname: string | null;
+                lnbitsUrl: string | null;
+                sshPublicKey: string;
+                /** @description Shown once, to whoever asks first */
+                sshPrivateKey: string | null;
+                sshKeyNote?: string;
+                /** @description Lines for ~/.ssh/known_hosts: the node told them itself, so the first login needs no trust */
+                knownHosts: string[];
+            };
+            nextSteps?: string[];
+            errorMessage?: string;
+            /** @enum {string} */
+            refundState: "not_applicable" | "pending" | "paying" | "paid" | "expired";
+            refundAmountSats: number;
+            /**
+             * @description Payment hash, 64 hex digits
+             * @example 02d449a31fbb267c…
+             */
+            refundPaymentHash: string | null;
+            /** Format: date-time */
+            refundClaimUntil: string | null;
+            refundFailure: string | null;
+            /** @description True when something behind this is simulated: no real money, or no real model, was used */
+            stubMode: boolean;
+            /** @description What is simulated: lightning, model */
+            simulated: string[];
+        };
+        BootstrapKey: {
+            sshPrivateKey: string;
+        };
+        FetchBootstrapKey: {
+            /** @description Preimage of the fee's invoice: your wallet shows it as proof of payment */
+            preimage: string;
+        };
+        KeyErased: {
+            erased: boolean;
+        };
+        AcknowledgeBootstrapKey: {
+            /** @description Preimage of the fee's invoice: your wallet shows it as proof of payment */
+            preimage?: string;
+        };
+        CancelBootstrap: Record<string, never>;
+        ClaimBootstrapRefund: {
+            /** @description A BOLT11 invoice for the amount owed */
+            invoice: string;
+            lightningAddress?: null;
+        };
         IdentityChallenge: {
             /**
              * @description 64 hex digits to sign; good once
@@ -1258,6 +1562,18 @@ export interface components {
                 createdAt: string;
                 /** @description What can be spent now */
                 balanceSats: number;
+            }[];
+            /** @description There are older ones: send it as `after` */
+            next?: string;
+        };
+        IdentityBootstraps: {
+            bootstraps: {
+                /** @description A capability: `GET /api/bootstrap/{id}` shows the node */
+                bootstrapJobId: string;
+                /** @enum {string} */
+                state: "awaiting_payment" | "provisioning" | "ready_unconfirmed" | "ready" | "failed" | "expired";
+                /** Format: date-time */
+                createdAt: string;
             }[];
             /** @description There are older ones: send it as `after` */
             next?: string;
@@ -1418,6 +1734,15 @@ export interface components {
         };
         /** @description The current state does not allow this */
         Error409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description It is gone for good */
+        Error410: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2073,6 +2398,288 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
+    createBootstrap: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of up to 200 characters: the same key and body give the same answer for 24 hours, charged once */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBootstrap"];
+            };
+        };
+        responses: {
+            /** @description It waits for its fee */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BootstrapCreated"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    reportFirstBoot: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Base64 of an SSH signature */
+                "x-timmy-signature"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FirstBootReport"];
+            };
+        };
+        responses: {
+            /** @description Taken */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportAccepted"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getBootstrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bootstrap"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    followBootstrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    fetchBootstrapKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FetchBootstrapKey"];
+            };
+        };
+        responses: {
+            /** @description The key, in OpenSSH's format */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BootstrapKey"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            410: components["responses"]["Error410"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    acknowledgeBootstrapKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgeBootstrapKey"];
+            };
+        };
+        responses: {
+            /** @description It is erased */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyErased"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelBootstrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CancelBootstrap"];
+            };
+        };
+        responses: {
+            /** @description It is being taken back */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bootstrap"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    refundBootstrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClaimBootstrapRefund"];
+            };
+        };
+        responses: {
+            /** @description Paid */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refund"];
+                };
+            };
+            /** @description Being paid; the outcome is not known yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refund"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
     createIdentityChallenge: {
         parameters: {
             query?: never;
@@ -2210,6 +2817,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IdentitySessions"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listIdentityBootstraps: {
+        parameters: {
+            query?: {
+                /** @description Default 20 */
+                limit?: string;
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityBootstraps"];
                 };
             };
             400: components["responses"]["Error400"];

@@ -45,10 +45,10 @@ const ORDER: readonly (readonly string[])[] = [
 
 /** What the files of the top level import of one another. */
 const TOP: Readonly<Record<string, readonly string[]>> = {
-  "index.ts": ["assemble.ts", "audit.ts", "deps.ts", "env.ts", "version.ts"],
+  "index.ts": ["assemble.ts", "audit.ts", "deps.ts", "env.ts", "env-values.ts", "version.ts"],
   "assemble.ts": ["app.ts", "queue.ts"],
   "audit.ts": ["deps.ts", "env.ts"],
-  "deps.ts": ["env.ts"],
+  "deps.ts": ["env.ts", "env-values.ts"],
   "env.ts": ["env-contradictions.ts", "env-values.ts"],
   "env-contradictions.ts": ["env.ts"],
 };

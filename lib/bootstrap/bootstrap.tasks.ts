@@ -5,7 +5,6 @@ import { post } from "@/lib/ledger/ledger.rows.ts";
 import { dropInvoiceLater } from "@/lib/payments/invoices.rows.ts";
 import type { InvoiceHandler } from "@/lib/payments/settlements.ts";
 import type { Services } from "@/lib/services.ts";
-import type { Tx } from "@/lib/store/store.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import {
@@ -28,13 +27,11 @@ import {
 } from "./bootstrap.machine.ts";
 import { dropBootstrap, getBootstrap, writeStep } from "./bootstrap.rows.ts";
 import { keyExpiryTask } from "./delivery.ts";
-import { destroyAll, sweep } from "./destruction.ts";
+import { createSweeper, destroyAll, type Sweeper } from "./destruction.ts";
 import { deadlineOf, HANDED_OVER, perform, SETTLE_MS } from "./provisioning.ts";
 
 /** Longer than any step waits in one go, so that waiting writes nothing: a restart voids the leases of before. */
 const LEASE_MS = 600_000;
-const SWEEP_TASK = "bootstrap-sweep";
-const SWEEP_MS = 3_600_000;
 
 /** Not done yet: the task comes again after `retryAfterMs`. */
 class NotYet extends Error {
@@ -69,8 +66,7 @@ type BootstrapServices = Pick<
 export function bootstrapTasks(services: BootstrapServices): {
   tasks: TaskSpec[];
   handlers: { bootstrap: InvoiceHandler };
-  /** Plans the first sweep of a new store; a planned one stays as it is. */
-  planSweep(tx: Tx): Promise<void>;
+  sweeper: Sweeper;
 } {
   const { store, clock, log, cloud, settings } = services;
   const terms = refundTermsOf(services);
@@ -98,7 +94,7 @@ export function bootstrapTasks(services: BootstrapServices): {
   async function takeOn(lease: Lease, signal: AbortSignal): Promise<void> {
     const bootstrap = await getBootstrap(store, lease.id);
     const step = bootstrap && currentStep(bootstrap);
-    if (bootstrap?.destroyingSince != null) return await destroy(lease, bootstrap);
+    if (bootstrap && bootstrap.destroyingSince !== null) return await destroy(lease, bootstrap);
     if (bootstrap?.state === "ready" && !bootstrap.handedOver) return await handOver(lease, bootstrap);
     if (!bootstrap || !step) return await close(lease, () => ({ outcome: "replayed" }));
     if (step.name === "first_boot" || step.name === "ready") return await awaitReport(lease, bootstrap, step);
@@ -188,19 +184,6 @@ export function bootstrapTasks(services: BootstrapServices): {
     },
   };
 
-  async function sweepOnce(lease: Lease): Promise<void> {
-    try {
-      await sweep({ cloud, store, log, now: clock.now() });
-    } catch (error) {
-      if (!(error instanceof CloudError)) throw error;
-      log.warn({ backend: cloud.name, reason: error.message }, "the provider's resources could not be looked through");
-    }
-    await store.transact(async (tx) => {
-      if (!(await holdsLease(tx, lease))) return;
-      await plan(tx, { kind: SWEEP_TASK, id: "all", dueAt: clock.now() + SWEEP_MS });
-    });
-  }
-
   const forever = { leaseMs: LEASE_MS, maxAttempts: Infinity, maxDelayMs: 30_000 };
   return {
     tasks: [
@@ -212,13 +195,9 @@ export function bootstrapTasks(services: BootstrapServices): {
         // Never reached: what must end is ended by its own deadline, and what is owed is never given up.
         giveUp: (lease, cause) => Promise.reject(new Error(`bootstrap ${lease.id} was given up`, { cause })),
       },
-      { ...forever, kind: SWEEP_TASK, concurrency: 1, run: sweepOnce, giveUp: sweepOnce },
       keyExpiryTask(services),
     ],
     handlers: { bootstrap },
-    async planSweep(tx) {
-      if (await tx.get(["task", SWEEP_TASK, "all"])) return;
-      await plan(tx, { kind: SWEEP_TASK, id: "all", dueAt: clock.now() });
-    },
+    sweeper: createSweeper({ cloud, store, clock, log }),
   };
 }

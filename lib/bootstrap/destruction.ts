@@ -1,5 +1,6 @@
 /** Destroys what a failed bootstrap has made, and finds what was left behind. */
 import type { Cloud, Resource } from "@/lib/cloud/port.ts";
+import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Tailnet } from "@/lib/cloud/tailnet.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Store } from "@/lib/store/store.ts";
@@ -50,8 +51,8 @@ async function leftOf(cloud: Cloud, bootstrap: Bootstrap): Promise<Resource[]> {
 
 const isHandedOver = ({ tags }: Resource): boolean => tags.includes(HANDED_OVER);
 
-/** What a sweep came to. */
-export interface Swept {
+/** What a look through everything that the provider has came to. */
+interface Swept {
   /** Left behind by a bootstrap that has failed, and asked to be destroyed again. */
   destroyed: number;
   /** Known to nobody here: another instance's, or made after the backup that this store was restored from. Never touched. */
@@ -60,10 +61,40 @@ export interface Swept {
   overdue: string[];
 }
 
+export interface Sweeper {
+  /** Looks every hour from now on; a provider that does not answer is asked again at the next time. */
+  start(): void;
+  stop(): void;
+  /** One look. @throws {CloudError} */
+  once(): Promise<Swept>;
+}
+
+const SWEEP_MS = 3_600_000;
+/** From the start of the process to its first look: there is more to do then (ms). */
+const FIRST_SWEEP_MS = 60_000;
+
+/** Finds what lost answers and crashes have left at the provider. Nothing of it is in the store: each look begins anew. */
+export function createSweeper(options: { cloud: Cloud; store: Store; clock: Clock; log: Logger }): Sweeper {
+  const { cloud, clock, log } = options;
+  const stopped = new AbortController();
+  const once = () => sweep(options);
+  async function goOn(): Promise<void> {
+    for (let wait = FIRST_SWEEP_MS; !stopped.signal.aborted; wait = SWEEP_MS) {
+      await sleep(clock, wait, stopped.signal);
+      if (stopped.signal.aborted) return;
+      await once().catch((error) => {
+        log.warn({ backend: cloud.name, error }, "the provider's resources could not be looked through");
+      });
+    }
+  }
+  return { start: () => void goOn(), stop: () => stopped.abort(), once };
+}
+
 /** Looks at everything that carries the instance's tag. @throws {CloudError} */
-export async function sweep(
-  { cloud, store, log, now }: { cloud: Cloud; store: Store; log: Logger; now: number },
+async function sweep(
+  { cloud, store, clock, log }: { cloud: Cloud; store: Store; clock: Clock; log: Logger },
 ): Promise<Swept> {
+  const now = clock.now();
   const swept: Swept = { destroyed: 0, unknown: [], overdue: [] };
   const resources = await cloud.list(TAG);
   // Machines before the volumes that they hold.

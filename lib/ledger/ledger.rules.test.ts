@@ -39,6 +39,7 @@ const EXAMPLES: Record<AccountClass, Account> = {
   "revenue:eval": "revenue:eval",
   "revenue:work": "revenue:work",
   "revenue:session": "revenue:session",
+  "revenue:bootstrap": "revenue:bootstrap",
   job: jobAccount("0-z"),
   session: sessionAccount("abc"),
   reserved: reservedAccount("abc"),

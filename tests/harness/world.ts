@@ -1,6 +1,10 @@
 import { assemble, type Timmy } from "@/assemble.ts";
 import { parseEnv } from "@/env.ts";
 import type { Background } from "@/queue.ts";
+import { createSealer } from "@/lib/bootstrap/keys/sealed.ts";
+import type { Cloud } from "@/lib/cloud/port.ts";
+import type { Tailnet } from "@/lib/cloud/tailnet.ts";
+import { createSimulatedCloud, type SimulatedCloud } from "@/lib/cloud/simulated.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
@@ -44,6 +48,9 @@ export interface WorldOptions {
   settings?: Partial<Settings>;
   /** Of every model; default: {@link TEST_RATES}. */
   rates?: Rates;
+  /** Where nodes are made; default: the simulated cloud, whose nodes report to this instance. */
+  cloud?: Cloud;
+  tailnet?: Tailnet;
   /** Given the wallet's clock; default: the simulated one. */
   model?: Model;
   faults?: SimulatedFaults;
@@ -152,6 +159,15 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   });
   const model = options.model ?? createSimulatedModel({ clock });
   const secret = random.bytes(32);
+  const cloud = options.cloud ?? createSimulatedCloud({
+    clock,
+    random,
+    seed: secret,
+    async send({ url, token, body, signature }) {
+      const headers = { authorization: `Bearer ${token}`, "x-timmy-signature": signature };
+      return await world.call("POST", new URL(url).pathname, body, headers);
+    },
+  });
   const log = createLogCollector();
 
   async function start() {
@@ -163,6 +179,9 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       model: life.tied(model),
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
+      cloud: life.tied(cloud),
+      tailnet: options.tailnet ? life.tied(options.tailnet) : null,
+      sealer: createSealer(secret, random),
       clock: life.clock,
       random,
       recordIds: createRecordIds(secret),
@@ -247,6 +266,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       return await audit(source, await wallet.balanceSats());
     },
     async close() {
+      if (!options.cloud) (cloud as SimulatedCloud).close();
       await now.stop(1_000);
       await now.store.close();
       await walletStore.close();

@@ -5,6 +5,7 @@
 import type { Services } from "@/lib/services.ts";
 import type { Store, Tx, Versioned } from "@/lib/store/store.ts";
 import type { PaymentState } from "@/lib/lightning/port.ts";
+import { bootstrapTasks } from "@/lib/bootstrap/bootstrap.tasks.ts";
 import { freeTierTasks } from "@/lib/free-tier/donations.tasks.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { jobTasks } from "@/lib/jobs/jobs.tasks.ts";
@@ -73,7 +74,8 @@ export function withTasks(
   const { payouts, sessionRequests } = real;
   const jobs = jobTasks(services);
   const sessions = sessionTasks(services);
-  const handlers = { ...jobs.handlers, ...sessions.handlers, ...freeTierTasks().handlers };
+  const bootstraps = bootstrapTasks(services);
+  const handlers = { ...jobs.handlers, ...sessions.handlers, ...bootstraps.handlers, ...freeTierTasks().handlers };
   const settlements = createSettlements({
     store,
     wallet,
@@ -86,6 +88,7 @@ export function withTasks(
     ...jobs.tasks,
     sessionRequests.task,
     sessions.expiryTask,
+    ...bootstraps.tasks,
     settlements.expiryTask,
     payouts.payoutTask,
     payouts.expiryTask,

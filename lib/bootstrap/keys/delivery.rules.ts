@@ -1,5 +1,5 @@
 /**
- * Handing a private key over once (bootstrap.md §2). Pure: each function returns the next record, or why there is none; who calls it
+ * Handing a private key over once (docs/spec/bootstrap.md §2). Pure: each function returns the next record, or why there is none; who calls it
  * writes the record in the transaction that checked the old one, so that of two polls at the same moment one gets the key.
  */
 

@@ -1,4 +1,4 @@
-/** What a new node says of itself when it has booted (bootstrap.md §4, §6), signed by a key made on the node. */
+/** What a new node says of itself when it has booted (docs/spec/bootstrap.md §4, §6), signed by a key made on the node. */
 import { z } from "zod";
 import { parseSshPublicKey } from "./ssh-public-key.ts";
 import { checkSshSignature } from "./ssh-signature.ts";

@@ -1,4 +1,4 @@
-/** Secrets in the store: readable only with a key that is kept outside it (bootstrap.md §2). */
+/** Secrets in the store: readable only with a key that is kept outside it (docs/spec/bootstrap.md §2). */
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import type { Random } from "@/lib/ids.ts";
 import { fromStrictBase64, toBase64 } from "./ssh-wire.ts";

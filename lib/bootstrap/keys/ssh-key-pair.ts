@@ -1,4 +1,4 @@
-/** An SSH key pair for who has none (bootstrap.md §2). */
+/** An SSH key pair for who has none (docs/spec/bootstrap.md §2). */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { getKeys } from "micro-key-producer/ssh.js";
 

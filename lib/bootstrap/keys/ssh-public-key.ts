@@ -1,5 +1,5 @@
 /**
- * The public SSH keys that people send (bootstrap.md §2): one line as it stands in `id_….pub`. Only what OpenSSH's own server
+ * The public SSH keys that people send (docs/spec/bootstrap.md §2): one line as it stands in `id_….pub`. Only what OpenSSH's own server
  * takes and what is strong enough is let through, because a node that starts with a key its owner cannot use is lost to him.
  */
 import { ed25519 } from "@noble/curves/ed25519.js";

@@ -45,6 +45,7 @@ class Sums implements Ledger {
       case "eval-fee":
       case "overpaid":
       case "work-payment":
+      case "bootstrap-payment":
       case "session-deposit":
       case "session-topup":
       case "pool-donation":
@@ -76,6 +77,7 @@ class Sums implements Ledger {
         this.credits.set(ref, entry);
         return;
       // Accounts and rows are compared by what these leave in them.
+      case "bootstrap-fee":
       case "eval-fee-returned":
       case "overpaid-unclaimed":
       case "pool-seed":
