@@ -21,6 +21,7 @@ import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
+import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
@@ -62,8 +63,9 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
+  const metrics = createMetrics(clock);
   const store = await createStore({
-    engine,
+    engine: metrics.measuredEngine(engine),
     clock,
     random,
     name: env.kvUrl ? "the database of KV_URL" : `${env.dataDir}/${STORE_FILE}`,
@@ -103,6 +105,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       }),
       signInSecret: await dir.secret("sign-in.key", 32),
       log,
+      metrics,
       settings,
       ratesFor: (model) => ratesFor(model, env),
     },

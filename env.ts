@@ -49,6 +49,7 @@ const VARIABLES = {
   MAX_OPEN_CHALLENGES: [whole(0, 10_000_000), "10000"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
+  METRICS_MONEY: [z.enum(["on", "off"], "must be on or off"), "off"],
 
   LNBITS_URL: [lnbits, null],
   LNBITS_API_KEY: [key, null],
@@ -330,6 +331,7 @@ function settingsOf(v: Values) {
       size: v.DO_SIZE,
       volumeGb: v.DO_VOLUME_SIZE_GB,
     },
+    metricsMoney: v.METRICS_MONEY === "on",
     poolSeedSats: v.POOL_SEED_SATS,
     demoDailyLimit: v.DEMO_DAILY_LIMIT,
   } satisfies Settings;

@@ -9,6 +9,7 @@ import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
+import type { Metrics } from "./metrics/instruments.ts";
 import type { Logger } from "./logger.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
@@ -36,6 +37,8 @@ export interface Settings {
   /** What the operator gives the pool at the first start (sats). */
   poolSeedSats: number;
   bootstrap: BootstrapSettings;
+  /** Whether the metrics tell sums of money. */
+  metricsMoney: boolean;
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
@@ -92,6 +95,7 @@ export interface Services {
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;
   log: Logger;
+  metrics: Metrics;
   settings: Settings;
   /** What a model costs (USD per 1,000 tokens). Rejects with an Error that says what to set, for a model without a price. */
   ratesFor(model: string): Promise<Rates>;

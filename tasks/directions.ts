@@ -35,6 +35,7 @@ const ORDER: readonly (readonly string[])[] = [
   ["store"],
   ["tasks"],
   ["ledger"],
+  ["metrics"],
   ["payments"],
   ["identity"],
   ["free-tier"],

@@ -18,6 +18,7 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { createSimulatedWallet, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { SimulatedFaults } from "@/lib/lightning/simulated-faults.ts";
+import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
@@ -188,6 +189,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
       signInSecret: secret,
       log,
+      metrics: createMetrics(life.clock),
       settings,
       ratesFor: () => Promise.resolve(options.rates ?? TEST_RATES),
     };
