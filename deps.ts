@@ -1,4 +1,5 @@
 import type { DevTools } from "@/lib/http/app-deps.ts";
+import { createGuardedFetch, publicNetwork } from "@/lib/http/guarded-fetch.ts";
 import type { Services } from "@/lib/services.ts";
 import { createOpenAiCompatibleModel } from "@/lib/ai/openai-compatible.ts";
 import type { Model } from "@/lib/ai/port.ts";
@@ -79,6 +80,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       model: await openModel(env, clock),
       liveText: createLiveText(),
       btcPrice,
+      publicFetch: createGuardedFetch({ network: publicNetwork, clock }),
       clock,
       random,
       recordIds: createRecordIds(await dir.secret("capability.key", 32)),

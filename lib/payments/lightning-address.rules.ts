@@ -31,7 +31,7 @@ export function payRequestUrl(address: string): string {
 
 /** The host name as punycode; null for what is none: a port, a path, a number. */
 function hostOf(name: string): string | null {
-  if (name === "" || /[\s/\\?#:@%[\]\0-\x1f]/.test(name)) return null;
+  if (name === "" || /[\s/\\?#:@%[\]]/.test(name)) return null;
   const host = URL.parse(`https://${name}/`)?.hostname ?? "";
   const labels = host.split(".");
   const good = host.length <= MAX_HOST_LENGTH && labels.length >= 2 && labels.every((label) => LABEL.test(label)) &&

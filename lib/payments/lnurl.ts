@@ -64,6 +64,9 @@ const MAX_SAID = 200;
 /** An invoice that ends sooner is not worth paying: the payment itself takes time (ms). */
 const MIN_LIFE_MS = 10_000;
 
+/** What LUD-18 lets a server ask of the payer. */
+const PAYER_DATA = ["name", "pubkey", "identifier", "email", "auth"] as const;
+
 const ErrorAnswer = z.object({ status: z.string().regex(/^error$/i), reason: z.unknown() });
 const PayAnswer = z.object({
   tag: z.literal("payRequest"),
@@ -71,7 +74,7 @@ const PayAnswer = z.object({
   minSendable: z.int().min(1),
   maxSendable: z.int().min(1),
   metadata: z.string(),
-  payerData: z.record(z.string(), z.unknown()).nullish(),
+  payerData: z.partialRecord(z.enum(PAYER_DATA), z.looseObject({ mandatory: z.unknown() }).nullish()).nullish(),
 });
 const Metadata = z.array(z.tuple([z.string()]).rest(z.unknown()));
 const InvoiceAnswer = z.object({ pr: z.string().min(1).max(MAX_INVOICE_LENGTH) });
@@ -87,10 +90,10 @@ export async function askAddress(fetch: GuardedFetch, address: string): Promise<
   if (!pay || pay.minSendable > pay.maxSendable || !describes(pay.metadata)) {
     throw new LnurlError("not_payable", "The Lightning address' server does not answer as LNURL-pay asks.");
   }
-  const demanded = Object.values(pay.payerData ?? {}).some((field) =>
-    typeof field === "object" && field !== null && "mandatory" in field && field.mandatory === true
-  );
-  if (demanded) throw new LnurlError("payer_data", "The Lightning address demands data about the payer.");
+  const demanded = PAYER_DATA.filter((name) => pay.payerData?.[name]?.mandatory === true);
+  if (demanded.length > 0) {
+    throw new LnurlError("payer_data", `The Lightning address demands to know the payer's ${demanded.join(", ")}.`);
+  }
   return {
     callback: pay.callback,
     minMsat: pay.minSendable,
@@ -131,22 +134,17 @@ export async function invoiceOfAddress(
 ): Promise<AddressInvoice> {
   const server = await askAddress(fetch, address);
   const { owedSats, askSats, feeCreditSats } = wanted;
-  const { invoice, feeSats, ...first } = await askInvoice(fetch, server, askSats, wanted.prefix, now);
+  const { invoice, feeSats } = await askInvoice(fetch, server, askSats, wanted.prefix, now);
   if (feeSats <= feeCreditSats + owedSats - askSats) return invoice;
   const leaveSats = reserveFor(owedSats, feeCreditSats, feeSats);
-  if (leaveSats === null || owedSats - leaveSats >= askSats) throw tooDear(first.hops);
+  if (leaveSats === null || owedSats - leaveSats >= askSats) throw tooDear();
   const less = await askInvoice(fetch, server, owedSats - leaveSats, wanted.prefix, now);
-  if (less.feeSats > feeCreditSats + leaveSats) throw tooDear(less.hops);
+  if (less.feeSats > feeCreditSats + leaveSats) throw tooDear();
   return less.invoice;
 }
 
-const tooDear = (hops: number) =>
-  new LnurlError(
-    "invoice",
-    `The last ${
-      hops === 1 ? "hop" : "hops"
-    } to the Lightning address' wallet cost more than may be paid for the route.`,
-  );
+const tooDear = () =>
+  new LnurlError("invoice", "The last hops to the Lightning address' wallet cost more than may be paid for the route.");
 
 async function askInvoice(
   fetch: GuardedFetch,
@@ -154,7 +152,7 @@ async function askInvoice(
   sats: number,
   prefix: InvoicePrefix,
   now: () => number,
-): Promise<{ invoice: AddressInvoice; feeSats: number; hops: number }> {
+): Promise<{ invoice: AddressInvoice; feeSats: number }> {
   const msat = sats * 1_000;
   if (msat < server.minMsat || msat > server.maxMsat) {
     const [min, max] = [Math.ceil(server.minMsat / 1_000), Math.floor(server.maxMsat / 1_000)];
@@ -175,7 +173,6 @@ async function askInvoice(
   return {
     invoice: { paymentHash: invoice.paymentHash, paymentRequest, amountSats: sats },
     feeSats: Math.ceil(cheapestHintFeeMsat(invoice.routeHints, msat) / 1_000),
-    hops: Math.max(0, ...invoice.routeHints.map((hint) => hint.length)),
   };
 }
 

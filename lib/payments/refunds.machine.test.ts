@@ -33,6 +33,8 @@ const owed = (part: Partial<Refund> = {}): Refund => ({
   earlier: [],
   paid: null,
   lastFailure: null,
+  address: null,
+  attempts: [],
   ...part,
 });
 const PAYOUT = { paymentHash: HASH, paymentRequest: "lnbcrt1", amountSats: 50, maxFeeSats: 10, claimedAt: NOW };
@@ -52,6 +54,7 @@ const make = (sats: number, dustSats = 1) =>
     owner: null,
     sats,
     feeCreditSats: 10,
+    address: null,
     dustSats,
     claimDays: 30,
     now: NOW,

@@ -32,6 +32,8 @@ const REFUND: Refund = {
   earlier: [],
   paid: null,
   lastFailure: null,
+  address: null,
+  attempts: [],
 };
 
 Deno.test("putRefund: a new one gets the task that ends it, a changed one does not", async () => {

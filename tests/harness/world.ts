@@ -17,6 +17,7 @@ import type { SimulatedFaults } from "@/lib/lightning/simulated-faults.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
+import { type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 
 const DEFAULTS = parseEnv({});
@@ -53,6 +54,8 @@ export interface WorldOptions {
   challengesPerMinute?: number;
   /** The development routes answer only callers on this machine, as they do where real money is behind them. */
   devLocalOnly?: boolean;
+  /** What is on the public internet; default: nothing answers there. */
+  publicFetch?: GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
@@ -103,6 +106,7 @@ function mortal(engine: Engine, clock: Clock): {
   clock: Clock;
   /** A backend as this life sees it. All its methods return promises, but for a model's `can`, which asks nobody. */
   tied<T extends object>(backend: T): T;
+  tiedCall<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T>;
   kill(): void;
 } {
   let alive = true;
@@ -122,6 +126,7 @@ function mortal(engine: Engine, clock: Clock): {
           return (...args: unknown[]) => living(() => Reflect.apply(member, target, args));
         },
       }),
+    tiedCall: (call) => (...args) => living(() => call(...args)),
     engine: {
       exclusive: engine.exclusive,
       get: (keys) => living(() => engine.get(keys)),
@@ -163,6 +168,9 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       model: life.tied(model),
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
+      publicFetch: life.tiedCall(
+        options.publicFetch ?? (() => Promise.reject(new GuardedFetchError("unreachable", "the host does not answer"))),
+      ),
       clock: life.clock,
       random,
       recordIds: createRecordIds(secret),

@@ -88,6 +88,7 @@ export function withTasks(
     sessions.expiryTask,
     settlements.expiryTask,
     payouts.payoutTask,
+    payouts.addressTask,
     payouts.expiryTask,
     idempotencyExpiryTask(store),
     rowExpiryTask(store),
