@@ -6,8 +6,8 @@ const MAX_HOST_LENGTH = 253;
 /** Longest text that is looked at. */
 export const MAX_ADDRESS_LENGTH = MAX_USER_LENGTH + 1 + MAX_HOST_LENGTH;
 
-/** LUD-16 allows `a-z0-9-_.`; what follows a `+` is a tag. */
-const USER = /^[a-z0-9_.-]+(?:\+[a-z0-9_.+-]*)?$/;
+/** LUD-16 allows `a-z0-9-_.`; what follows a `+` is a tag. Dots alone would be a path of another page. */
+const USER = /^(?!\.+$)[a-z0-9_.-]+(?:\+[a-z0-9_.+-]*)?$/;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**

@@ -64,17 +64,18 @@ const MAX_SAID = 200;
 /** An invoice that ends sooner is not worth paying: the payment itself takes time (ms). */
 const MIN_LIFE_MS = 10_000;
 
-/** What LUD-18 lets a server ask of the payer. */
-const PAYER_DATA = ["name", "pubkey", "identifier", "email", "auth"] as const;
+/** What LUD-18 lets a server ask of the payer; it may invent more. */
+const PAYER_DATA: ReadonlySet<string> = new Set(["name", "pubkey", "identifier", "email", "auth"]);
+const Mandatory = z.object({ mandatory: z.literal(true) });
 
-const ErrorAnswer = z.object({ status: z.string().regex(/^error$/i), reason: z.unknown() });
+const ErrorAnswer = z.object({ status: z.string().regex(/^error$/i), reason: z.unknown().optional() });
 const PayAnswer = z.object({
   tag: z.literal("payRequest"),
   callback: z.string().min(1).max(2_048),
   minSendable: z.int().min(1),
   maxSendable: z.int().min(1),
   metadata: z.string(),
-  payerData: z.partialRecord(z.enum(PAYER_DATA), z.looseObject({ mandatory: z.unknown() }).nullish()).nullish(),
+  payerData: z.record(z.string(), z.unknown()).nullish(),
 });
 const Metadata = z.array(z.tuple([z.string()]).rest(z.unknown()));
 const InvoiceAnswer = z.object({ pr: z.string().min(1).max(MAX_INVOICE_LENGTH) });
@@ -87,10 +88,11 @@ const InvoiceAnswer = z.object({ pr: z.string().min(1).max(MAX_INVOICE_LENGTH) }
 export async function askAddress(fetch: GuardedFetch, address: string): Promise<PayServer> {
   const answer = await getJson(fetch, payRequestUrl(address));
   const pay = PayAnswer.safeParse(answer).data;
-  if (!pay || pay.minSendable > pay.maxSendable || !describes(pay.metadata)) {
+  if (!pay || pay.minSendable > pay.maxSendable || !URL.canParse(pay.callback) || !describes(pay.metadata)) {
     throw new LnurlError("not_payable", "The Lightning address' server does not answer as LNURL-pay asks.");
   }
-  const demanded = PAYER_DATA.filter((name) => pay.payerData?.[name]?.mandatory === true);
+  const demanded = Object.entries(pay.payerData ?? {}).filter(([, field]) => Mandatory.safeParse(field).success)
+    .map(([name]) => PAYER_DATA.has(name) ? name : "data");
   if (demanded.length > 0) {
     throw new LnurlError("payer_data", `The Lightning address demands to know the payer's ${demanded.join(", ")}.`);
   }
@@ -158,8 +160,7 @@ async function askInvoice(
     const [min, max] = [Math.ceil(server.minMsat / 1_000), Math.floor(server.maxMsat / 1_000)];
     throw new LnurlError("amount", `The Lightning address takes from ${min} to ${max} sats, and this is ${sats}.`);
   }
-  const url = URL.parse(server.callback);
-  if (!url) throw new LnurlError("not_payable", "The Lightning address' server does not answer as LNURL-pay asks.");
+  const url = new URL(server.callback);
   url.searchParams.set("amount", String(msat));
   const paymentRequest = InvoiceAnswer.safeParse(await getJson(fetch, url.href)).data?.pr.toLowerCase();
   if (paymentRequest === undefined) throw wrongInvoice("it sent none");

@@ -32,6 +32,9 @@ export interface LogLine {
   message: string;
 }
 
+/** Without hosts of the test's own, the public internet is empty. */
+const NOBODY = new GuardedFetchError("unreachable", "the host does not answer");
+
 /** A logger that keeps its lines. */
 export function createLogCollector(): Logger & { lines: LogLine[] } {
   const lines: LogLine[] = [];
@@ -55,7 +58,7 @@ export interface WorldOptions {
   /** The development routes answer only callers on this machine, as they do where real money is behind them. */
   devLocalOnly?: boolean;
   /** What is on the public internet; default: nothing answers there. */
-  publicFetch?: GuardedFetch;
+  publicFetch?: (clock: Clock) => GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
@@ -169,7 +172,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
       publicFetch: life.tiedCall(
-        options.publicFetch ?? (() => Promise.reject(new GuardedFetchError("unreachable", "the host does not answer"))),
+        options.publicFetch?.(life.clock) ?? (() => Promise.reject(NOBODY)),
       ),
       clock: life.clock,
       random,

@@ -209,7 +209,7 @@ for (
 ) {
   refused(
     `${text} pasted as a refund invoice`,
-    { status: 400, code, says: /(not an invoice|over Lightning only).*lnbc/ },
+    { status: 400, code, says: /(not an invoice|over Lightning only).*(lnbc|as lightningAddress)/ },
     claiming(() => Promise.resolve({ invoice: text })),
   );
 }
@@ -273,11 +273,6 @@ refused(
   "a claim with a Lightning address beside an invoice",
   { ...INVALID, says: /the body has an invoice and a lightningAddress: send one/ },
   claiming(async (owed) => ({ ...await invoiceFor(owed, owed.sats), lightningAddress: "payer@example.com" })),
-);
-refused(
-  "a claim with a Lightning address in place of an invoice",
-  { status: 400, code: "invoice_is_lightning_address", says: /Send it as lightningAddress/ },
-  claiming(() => Promise.resolve({ invoice: "payer@example.com" })),
 );
 refused(
   "a claim with a Lightning address that is none",
