@@ -1,6 +1,6 @@
 /** Claiming a refund over HTTP: what jobs and sessions share. */
 import type { AppDeps } from "./app-deps.ts";
-import { type ApiError, badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
+import { badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
 import { type EventWait, waitForEvent } from "@/lib/store/events.ts";
 import type { StoredEvent } from "@/lib/store/store.ts";
 import { type DecodedInvoice, decodeInvoice, InvoiceError } from "@/lib/lightning/bolt11.ts";
@@ -231,7 +231,7 @@ export async function addressInvoice(
 }
 
 /** An address that cannot be paid to, as the answer to whoever named it; any other error as it is. */
-export function addressRefused(error: unknown): ApiError | unknown {
+export function addressRefused(error: unknown): unknown {
   if (!(error instanceof LnurlError)) return error;
   if (error.code === "busy") return unavailable("address_busy", `${error.message} Try again shortly.`, 5);
   return badRequest(

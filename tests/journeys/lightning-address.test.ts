@@ -97,6 +97,20 @@ journey("a job without an address, and one whose refund nobody asks for, are as 
   assert.deepEqual([body.costLedger.refundAttempts, payee.host.requests], [[], []]);
 });
 
+journey("a refund of before addresses could be left is read and claimed as ever", async (payee) => {
+  const jobId = await failedJob(payee, {});
+  for (const table of ["job", "refund"]) {
+    const [row] = await payee.world.rows<{ v: number }>([table]);
+    assert.ok(row);
+    const old = Object.entries(row.value).filter(([name]) =>
+      !["address", "attempts", "lightningAddress"].includes(name)
+    );
+    await payee.world.store.transact((tx) => tx.set(row.key, Object.fromEntries(old) as { v: number }));
+  }
+  assert.deepEqual((await ledger(payee, jobId)).refundAttempts, []);
+  assert.equal((await payee.call("POST", `/api/jobs/${jobId}/refund`, { lightningAddress: ADDRESS })).status, 200);
+});
+
 journey("a session's balance goes to the address that was left when it is closed", async (payee) => {
   const { path, auth } = await session(payee);
   const closed = await payee.call("POST", `${path}/close`, {}, auth);
@@ -398,9 +412,13 @@ journey("a refund that expires unclaimed is tried no more", async (payee) => {
   await pay(payee.world, job.evalInvoice);
   await clock.drive(untilState(payee.world, payee.world.call, job.jobId, ["failed"]));
   await clock.advance(3_600_000); // a process' first hour ends nothing for good
-  await later(payee, 30 * DAY_MS);
+  host.always = () => null; // the try that is due now asks, and waits
+  clock.leap(30 * DAY_MS);
+  await clock.advance(2_000);
   assert.equal((await ledger(payee, job.jobId)).refundState, "expired");
   assert.deepEqual(await payee.world.rows(["task"]), []);
+  await later(payee, DAY_MS);
+  assert.equal((await ledger(payee, job.jobId)).refundState, "expired");
 });
 
 journey("a claim by hand between two tries wins, and ends them", async (payee) => {
@@ -437,6 +455,32 @@ journey("a claim by hand while the address is being asked wins: its invoice come
   await later(payee, DAY_MS);
   assert.deepEqual(await sent(payee), [claimed.body.refundPaymentHash]);
 });
+
+journey(
+  "a claim by hand that failed while the address was being asked begins a new try: the late invoice is none",
+  async (payee) => {
+    const { host } = payee;
+    const { body: job } = await payee.call("POST", "/api/jobs", { request: "[fail-eval]", lightningAddress: ADDRESS });
+    const late = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    host.next.push((url, honest) => honest(url), async (url, honest) => {
+      asked.resolve();
+      await late.promise;
+      return await honest(url);
+    });
+    await pay(payee.world, job.evalInvoice);
+    await payee.clock.drive(untilState(payee.world, payee.world.call, job.jobId, ["failed"]));
+    await asked.promise;
+    payee.payFaults.push({ kind: "fail" });
+    assert.equal((await claimRefund(payee.world, payee.call, job.jobId, 10)).status, 503);
+    late.resolve();
+    await payee.clock.settle();
+    assert.equal((await ledger(payee, job.jobId)).refundState, "pending");
+    await later(payee, MINUTE_MS);
+    assert.equal((await ledger(payee, job.jobId)).refundState, "paid");
+    assert.deepEqual([host.invoices.length, (await sent(payee)).length], [2, 1]);
+  },
+);
 
 journey("a payer who bought nothing gets it less the fee, once the whole found no route", async (payee) => {
   await income(payee);
