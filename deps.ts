@@ -1,4 +1,5 @@
 import type { DevTools } from "@/lib/http/app-deps.ts";
+import { createGuardedFetch, publicNetwork } from "@/lib/http/guarded-fetch.ts";
 import type { Services } from "@/lib/services.ts";
 import { createSealer } from "@/lib/bootstrap/keys/sealed.ts";
 import { createDigitalOcean } from "@/lib/cloud/digitalocean.ts";
@@ -95,6 +96,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       cloud: cloud.cloud,
       tailnet: openTailnet(env, clock),
       sealer: createSealer(await dir.secret("sealing.key", 32), random),
+      publicFetch: createGuardedFetch({ network: publicNetwork, clock }),
       clock,
       random,
       recordIds: createRecordIds(await dir.secret("capability.key", 32)),

@@ -11,6 +11,7 @@ import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
 import type { Metrics } from "./metrics/instruments.ts";
 import type { Logger } from "./logger.ts";
+import type { GuardedFetch } from "./public-fetch.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
 import type { FreeTier } from "./free-tier/pool.rows.ts";
@@ -82,6 +83,8 @@ export interface Services {
   model: Model;
   liveText: LiveText;
   btcPrice: BtcPriceFeed;
+  /** The only way to hosts that strangers name. */
+  publicFetch: GuardedFetch;
   clock: Clock;
   random: Random;
   recordIds: RecordIds;

@@ -30,7 +30,7 @@ const MAX_LOOSE_FILES = 8;
  * names the parts of every slice, as types; and `lib/http`, which only what speaks HTTP may import.
  */
 const ORDER: readonly (readonly string[])[] = [
-  ["clock.ts", "ids.ts", "logger.ts", "sats.rules.ts"],
+  ["clock.ts", "ids.ts", "logger.ts", "public-fetch.ts", "sats.rules.ts"],
   ["leap-guard.ts", "ai", "btc-price", "cloud", "l402", "lightning", "nostr"],
   ["store"],
   ["tasks"],

@@ -22,6 +22,7 @@ import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
+import { type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 
 const DEFAULTS = parseEnv({});
@@ -35,6 +36,9 @@ export interface LogLine {
   fields: LogFields;
   message: string;
 }
+
+/** Without hosts of the test's own, the public internet is empty. */
+const NOBODY = new GuardedFetchError("unreachable", "the host does not answer");
 
 /** A logger that keeps its lines. */
 export function createLogCollector(): Logger & { lines: LogLine[] } {
@@ -61,6 +65,8 @@ export interface WorldOptions {
   challengesPerMinute?: number;
   /** The development routes answer only callers on this machine, as they do where real money is behind them. */
   devLocalOnly?: boolean;
+  /** What is on the public internet; default: nothing answers there. */
+  publicFetch?: (clock: Clock) => GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
@@ -111,6 +117,7 @@ function mortal(engine: Engine, clock: Clock): {
   clock: Clock;
   /** A backend as this life sees it. All its methods return promises, but for a model's `can`, which asks nobody. */
   tied<T extends object>(backend: T): T;
+  tiedCall<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T>;
   kill(): void;
 } {
   let alive = true;
@@ -130,6 +137,7 @@ function mortal(engine: Engine, clock: Clock): {
           return (...args: unknown[]) => living(() => Reflect.apply(member, target, args));
         },
       }),
+    tiedCall: (call) => (...args) => living(() => call(...args)),
     engine: {
       exclusive: engine.exclusive,
       get: (keys) => living(() => engine.get(keys)),
@@ -183,6 +191,9 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       cloud: life.tied(cloud),
       tailnet: options.tailnet ? life.tied(options.tailnet) : null,
       sealer: createSealer(secret, random),
+      publicFetch: life.tiedCall(
+        options.publicFetch?.(life.clock) ?? (() => Promise.reject(NOBODY)),
+      ),
       clock: life.clock,
       random,
       recordIds: createRecordIds(secret),

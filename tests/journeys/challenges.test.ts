@@ -121,7 +121,7 @@ challenged("a session's routes refuse what is wrong before they offer a top-up, 
     ["POST", "/request", { ...ASK, nostr_token: "made up" }, 401],
     ["POST", "/topup", {}, 400],
     ["POST", "/topup", { amount_sats: 10_001 }, 400],
-    ["POST", "/close", { lightningAddress: "a@b.c" }, 400],
+    ["POST", "/close", { lightningAddress: 7 }, 400],
     ["GET", "/requests?limit=0", undefined, 400],
   ];
   const before = await invoices(fake);
