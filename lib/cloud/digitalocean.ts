@@ -128,8 +128,8 @@ export function createDigitalOcean(options: DigitalOceanOptions): Cloud {
   }
 
   async function make(order: Order): Promise<Resource> {
-    uncertain.set(keyOf(order), clock.monotonic());
-    const answer = await calls.send("POST", PATH[order.kind], bodyOf(order, image));
+    const answer = await calls.send("POST", PATH[order.kind], bodyOf(order, image))
+      .finally(() => uncertain.set(keyOf(order), clock.monotonic()));
     if (answer.status < 200 || answer.status > 299) {
       // A 4xx is a decision: nothing was made, and nothing will be.
       if (answer.status < 500 && answer.status !== 408) uncertain.delete(keyOf(order));
