@@ -1,7 +1,7 @@
 /** What a server that is not DigitalOcean, or not well, may answer: always a typed error, never a secret in it. */
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { cloudError, keyOrder, machineOrder, volumeOrder } from "./cloud.contract.ts";
+import { cloudError, keyOrder, machineOrder, volumeOrder } from "./testing/cloud-harness.ts";
 import { createDigitalOcean } from "./digitalocean.ts";
 import { retryAfterMs } from "./http.ts";
 import { type Cloud, CloudError } from "./port.ts";

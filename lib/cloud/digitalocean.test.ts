@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
-import { cloudContract, cloudError, type CloudHarness, keyOrder, machineOrder, volumeOrder } from "./cloud.contract.ts";
+import { cloudContract } from "./cloud.contract.ts";
+import { cloudError, type CloudHarness, keyOrder, machineOrder, volumeOrder } from "./testing/cloud-harness.ts";
 import { machineOf } from "./digitalocean-answers.ts";
 import { createDigitalOcean, type DigitalOceanOptions } from "./digitalocean.ts";
 import { CloudError } from "./port.ts";
@@ -159,6 +160,14 @@ test("after an answer that says nothing it waits, and orders again when nothing 
     await clock.advance(1);
     await cloud.ensure(machineOrder(name));
     assert.equal(server.made("machine", name).length, 1);
+  }
+});
+
+test("volumes and SSH keys are ordered again at once: the API itself refuses the second", async ({ cloud, server }) => {
+  for (const order of [volumeOrder(NAME), keyOrder(NAME)]) {
+    server.failNext(MAKING[order.kind], { how: "cut" });
+    await assert.rejects(cloud.ensure(order), cloudError(true));
+    assert.equal((await cloud.ensure(order)).name, NAME);
   }
 });
 

@@ -18,7 +18,7 @@ export interface ApiOptions {
   maxBodyBytes: number;
 }
 
-export interface Request {
+export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
   /** Below the base address, with its query. */
   path: string;
@@ -40,7 +40,7 @@ export interface Api {
   /** Without a slash at its end. */
   readonly base: string;
   /** Any complete answer, whatever its status. @throws {CloudError} (retryable) for anything else: then nobody knows. */
-  call(request: Request): Promise<Answer>;
+  call(request: ApiRequest): Promise<Answer>;
   /** What an answer means that is none of those the caller can use. */
   failure(answer: Answer): CloudError;
   /** The same for an answer that fits but says something else than is known of this API. */
@@ -59,7 +59,7 @@ export function createApi(options: ApiOptions): Api {
   const base = baseOf(options);
   const safe = (text: string, sent = "") => redact(withoutSent(text, sent), options.secrets);
 
-  async function call(request: Request): Promise<Answer> {
+  async function call(request: ApiRequest): Promise<Answer> {
     const { method, path, authorization, json, form } = request;
     const sent = json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form).toString() : "";
     const abort = new AbortController();

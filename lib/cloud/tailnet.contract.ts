@@ -1,6 +1,6 @@
 /** What every private network's adapter must do, run against each of them. */
 import assert from "node:assert/strict";
-import { cloudError } from "./cloud.contract.ts";
+import { cloudError } from "./testing/cloud-harness.ts";
 import type { AuthKeyOrder, Tailnet } from "./tailnet.ts";
 
 export interface TailnetHarness {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
-import { cloudError } from "./cloud.contract.ts";
+import { cloudError } from "./testing/cloud-harness.ts";
 import { CloudError } from "./port.ts";
 import type { SimulatedFault } from "./simulated-faults.ts";
 import { createSimulatedTailnet, type SimulatedTailnetOptions } from "./simulated-tailnet.ts";
