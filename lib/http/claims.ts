@@ -243,7 +243,7 @@ export function addressRefused(error: unknown): unknown {
 
 /** The tries with a Lightning address, as they are shown. */
 export const attemptsBody = (refund: Refund | null) =>
-  (refund?.attempts ?? []).map(({ at, ...attempt }) => ({ at: new Date(at).toISOString(), ...attempt }));
+  refund === null ? [] : refund.attempts.map(({ at, ...attempt }) => ({ at: new Date(at).toISOString(), ...attempt }));
 
 /** 409: this refund was claimed, or its time is over. */
 function alreadyClaimed(refund: Refund) {
