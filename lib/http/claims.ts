@@ -226,24 +226,27 @@ export async function addressInvoice(
   try {
     return (await invoiceOfAddress(publicFetch, address, wanted, () => clock.now())).paymentRequest;
   } catch (error) {
-    throw addressRefused(error);
+    throw addressRefused(error, "send an invoice in its place");
   }
 }
 
-/** An address that cannot be paid to, as the answer to whoever named it; any other error as it is. */
-export function addressRefused(error: unknown): unknown {
+/**
+ * An address that cannot be paid to, as the answer to whoever named it; any other error as it is.
+ * @param instead what may be done without an address
+ */
+export function addressRefused(error: unknown, instead: "leave it out" | "send an invoice in its place"): unknown {
   if (!(error instanceof LnurlError)) return error;
   if (error.code === "busy") return unavailable("address_busy", `${error.message} Try again shortly.`, 5);
   return badRequest(
     `address_${error.code}`,
-    `${error.message} Nothing moved. Check the address, use another one, or send an invoice in its place.`,
+    `${error.message} Nothing moved. Check the address, use another one, or ${instead}.`,
     error.said === null ? undefined : { said: error.said },
   );
 }
 
 /** The tries with a Lightning address, as they are shown. */
 export const attemptsBody = (refund: Refund | null) =>
-  (refund?.attempts ?? []).map(({ at, ...attempt }) => ({ at: new Date(at).toISOString(), ...attempt }));
+  refund === null ? [] : refund.attempts.map(({ at, ...attempt }) => ({ at: new Date(at).toISOString(), ...attempt }));
 
 /** 409: this refund was claimed, or its time is over. */
 function alreadyClaimed(refund: Refund) {

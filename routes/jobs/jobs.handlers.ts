@@ -67,7 +67,7 @@ async function makeJob(
   if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
   if (asked.lightningAddress !== null) {
     await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
-      throw addressRefused(error);
+      throw addressRefused(error, "leave it out");
     });
   }
   const evalInvoice = await invoiceFor(deps);

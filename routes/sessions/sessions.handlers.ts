@@ -75,7 +75,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
   });
   const open = () =>
     openSession(deps, amountSats, { scope, pubkey, lightningAddress }).catch((error) => {
-      throw addressRefused(error);
+      throw addressRefused(error, "leave it out");
     });
   const opened = scope ? await deps.oneAtATime(scope.id, open) : await open();
   if (opened.outcome === "conflict") throw keyTaken("session");

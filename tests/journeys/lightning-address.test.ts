@@ -475,10 +475,9 @@ journey(
     assert.equal((await claimRefund(payee.world, payee.call, job.jobId, 10)).status, 503);
     late.resolve();
     await payee.clock.settle();
-    assert.equal((await ledger(payee, job.jobId)).refundState, "pending");
-    await later(payee, MINUTE_MS);
     assert.equal((await ledger(payee, job.jobId)).refundState, "paid");
-    assert.deepEqual([host.invoices.length, (await sent(payee)).length], [2, 1]);
+    assert.equal(host.invoices.length, 2);
+    assert.deepEqual(await sent(payee), [host.invoices[1]?.paymentHash]);
   },
 );
 
@@ -628,7 +627,7 @@ for (const [route, body] of [["/api/jobs", { request: "hello" }], ["/api/session
     const { status, body: answer } = await call("POST", route, { ...body, lightningAddress: ADDRESS });
     assert.deepEqual([status, answer.error.code], [400, "address_refused"]);
     assert.equal(answer.error.details.said, `no such user ${"x".repeat(187)}…`);
-    assert.match(answer.error.message, /Check the address, use another one/);
+    assert.match(answer.error.message, /Check the address, use another one, or leave it out\./);
     for (
       const malformed of ["payer", "@wallet.example.com", "payer@", "a b@wallet.example.com", "payer@1.2.3.4", "p@host"]
     ) {
