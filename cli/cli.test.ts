@@ -3,13 +3,25 @@ import assert from "node:assert/strict";
 import { hasProgram, shell } from "@/tests/harness/shell.ts";
 import { BINARY, releaseOf, SOURCE } from "@/tests/harness/release.ts";
 import { main } from "../timmyctl.ts";
+import { TEST_KEY } from "@/lib/release/test-key.ts";
+import type { Io } from "./command.ts";
 import { CTL_COMMANDS } from "./names.ts";
+import { verify } from "./verify.ts";
 
-async function typed(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+interface Said {
+  code: number;
+  out: string;
+  err: string;
+}
+
+async function heard(run: (io: Io) => Promise<number>): Promise<Said> {
   let [out, err] = ["", ""];
-  const code = await main(args, { out: (text) => out += `${text}\n`, err: (text) => err += `${text}\n` });
+  const code = await run({ out: (text) => out += `${text}\n`, err: (text) => err += `${text}\n` });
   return { code, out, err };
 }
+const typed = (...args: string[]) => heard((io) => main(args, io));
+/** `timmyctl verify` of a program that takes the test key. */
+const verified = (...args: string[]) => heard((io) => verify(args, io, [TEST_KEY]));
 
 async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -66,13 +78,13 @@ Deno.test("timmyctl: each file of its folder that is a command is one of them", 
 Deno.test("verify: a folder and a file of it are good, and it says that the test key signed", () =>
   inFolder(async (folder) => {
     for (const path of [folder, `${folder}/${BINARY}`]) {
-      const { code, out } = await typed("verify", path);
+      const { code, out } = await verified(path);
       assert.equal(code, 0);
       assert.match(out, new RegExp(`timmy ${SOURCE.version}, commit ${SOURCE.commit}`));
       assert.match(out, /signed by the test key RW/);
       assert.match(out, /^WARNING/m);
     }
-    const { out } = await typed("verify", "--json", `${folder}/${BINARY}`);
+    const { out } = await verified("--json", `${folder}/${BINARY}`);
     const { ok, version, signedBy } = JSON.parse(out);
     assert.deepEqual([ok, version, signedBy.test], [true, SOURCE.version, true]);
   }));
@@ -81,12 +93,12 @@ Deno.test("verify: a changed, an unsigned and a missing file are refused with th
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/${BINARY}`, "another program");
     const other = BINARY.replace("timmy", "timmyctl");
-    const { code, out, err } = await typed("verify", `${folder}/${BINARY}`, `${folder}/${other}`);
+    const { code, out, err } = await verified(`${folder}/${BINARY}`, `${folder}/${other}`);
     assert.equal(code, 1);
     assert.match(err, /^REFUSED .*\(changed\)\n$/);
     assert.match(out, new RegExp(`^good +${folder}/${other}`));
     const reason = async (path: string) => {
-      const { code, out } = await typed("verify", "--json", path);
+      const { code, out } = await verified("--json", path);
       return [code, JSON.parse(out).reason];
     };
     assert.deepEqual(await reason(`${folder}/none`), [1, "missing"]);
@@ -100,7 +112,7 @@ Deno.test("verify: a changed, an unsigned and a missing file are refused with th
 
 Deno.test("version: for a person and for a program", async () => {
   const { version, commit, signature, releaseKeys } = JSON.parse((await typed("version", "--json")).out);
-  assert.deepEqual([commit, signature, releaseKeys[0].name], ["unknown", "unknown", "test key"]);
+  assert.deepEqual([commit, signature, releaseKeys.length > 0], ["unknown", "unknown", true]);
   assert.ok((await typed("--version")).out.startsWith(`timmyctl ${version}, commit unknown`));
   const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   for (const { minisign } of releaseKeys) assert.ok(readme.includes(minisign), `README does not print ${minisign}`);

@@ -11,16 +11,19 @@ it, with SHA256SUMS and SHA256SUMS.minisig beside it, under the name it was down
 
 The signature is checked first, against the keys in this program (\`timmyctl version\` prints them); without one
 nothing is good. Then the sums, the SBOM and the provenance, as far as they are there. Nothing is asked over the network.`,
-  async run(args, io) {
-    const given = flagsOf(args, ["--json"]);
-    if (!given || given.rest.length === 0) return EXIT.usage;
-    let code: number = EXIT.ok;
-    for (const path of given.rest) {
-      if (!await verified(path, RELEASE_KEYS, given.flags.has("--json"), io)) code = EXIT.refused;
-    }
-    return code;
-  },
+  run: (args, io) => verify(args, io, RELEASE_KEYS),
 };
+
+/** @param keys whose signatures count */
+export async function verify(args: readonly string[], io: Io, keys: readonly ReleaseKey[]): Promise<number> {
+  const given = flagsOf(args, ["--json"]);
+  if (!given || given.rest.length === 0) return EXIT.usage;
+  let code: number = EXIT.ok;
+  for (const path of given.rest) {
+    if (!await verified(path, keys, given.flags.has("--json"), io)) code = EXIT.refused;
+  }
+  return code;
+}
 
 async function verified(path: string, keys: readonly ReleaseKey[], json: boolean, io: Io): Promise<boolean> {
   try {

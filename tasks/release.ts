@@ -17,7 +17,7 @@ import { type MinisignSecretKey, publicKeyOf, writePublicKey } from "../lib/rele
 import { Refused } from "../lib/release/refused.ts";
 import { RELEASE_KEYS } from "../lib/release/release-key.ts";
 import { ecdsaSecretOf, readSecretKey, SecretKeyError } from "../lib/release/secret-key.ts";
-import { TEST_SECRET } from "../lib/release/test-key.ts";
+import { TEST_KEY, TEST_SECRET } from "../lib/release/test-key.ts";
 import { VERSION } from "../version.ts";
 
 /** The release cannot be made; the message says what to do. */
@@ -154,7 +154,8 @@ async function release({ out }: Options): Promise<void> {
   const papers = papersOf(hashes, source, key);
   for (const [name, text] of papers) await Deno.writeTextFile(`${out}/${name}`, text);
 
-  const { key: by, also } = await checkRelease(placeOf(out), RELEASE_KEYS, null);
+  const taken = key.test ? [...RELEASE_KEYS, TEST_KEY] : RELEASE_KEYS;
+  const { key: by, also } = await checkRelease(placeOf(out), taken, null);
   console.log(papers.get(SUMS)!.trimEnd());
   console.log(
     `${out}: timmy ${VERSION}, commit ${commit}, signed by the ${by.name} ${by.minisign}; checked: ${also.join(", ")}`,

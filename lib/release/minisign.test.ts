@@ -33,6 +33,8 @@ Deno.test("minisign: what was signed verifies, and says by which key and with wh
   const { key: by, comment } = verifyMinisign([readPublicKey(writePublicKey(key))], file, signature);
   assert.deepEqual([keyIdOf(by), comment], ["AB07060504030201", "a comment"]);
   assert.equal(signMinisign(secret, file, "a comment"), signature);
+  const ids = [[1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0x0a], [0, 0, 0, 0, 0, 0, 0, 0]];
+  assert.deepEqual(ids.map((id) => keyIdOf({ id: new Uint8Array(id) })), ["1", "A00000000000000", "0"]);
 });
 
 Deno.test("minisign: a file, a comment or a signature with one bit changed is refused", () => {

@@ -26,8 +26,9 @@ const TRUSTED = "trusted comment: ";
 /** No key signs the first line, so only these are taken: a line that anybody may change is a place to deceive a reader. */
 const FIRST_LINES = ["signature from minisign secret key", "signature of a timmy release"] as const;
 
-/** A key's id as minisign prints it: a little-endian number in hex. */
-export const keyIdOf = ({ id }: { id: Uint8Array }): string => bytesToHex(id.toReversed()).toUpperCase();
+/** A key's id as minisign prints it: a little-endian number in hex, without leading zeros. */
+export const keyIdOf = ({ id }: { id: Uint8Array }): string =>
+  bytesToHex(id.toReversed()).toUpperCase().replace(/^0+(?=.)/, "");
 
 export const publicKeyOf = ({ id, seed }: MinisignSecretKey): MinisignPublicKey => ({
   id,
