@@ -9,7 +9,7 @@
 # TIMEOUT is how long one binary may take (seconds, default 600). Exit code: 0 the same bytes, 1 other ones, 2 not understood.
 set -eu
 fail() { echo "reproduce.sh: $2" >&2; exit "$1"; }
-[ $# -ge 1 ] && [ $# -le 2 ] || fail 2 "usage: reproduce.sh FOLDER [REPOSITORY]"
+case $# in 1 | 2) ;; *) fail 2 "usage: reproduce.sh FOLDER [REPOSITORY]" ;; esac
 published=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
 repository=${2:-$root}
@@ -38,6 +38,7 @@ git -C "$work/source" checkout --quiet "$commit" || fail 2 "$repository has no c
 # A cache of its own, empty: nothing comes from this machine but deno.
 DENO_DIR=$work/cache
 export DENO_DIR
+unset TIMMY_V8 TIMMY_COMMIT DENO_CONDITIONS
 different=0
 compared=0
 for arch in $archs; do

@@ -50,7 +50,13 @@ async function main(args: readonly string[]): Promise<number> {
       {
         folder: `${root}/a longer folder/b`,
         umask: "077",
-        env: { TZ: "Asia/Tokyo", LANG: "de_DE.UTF-8", LC_ALL: "C.UTF-8" },
+        env: {
+          TZ: "Asia/Tokyo",
+          LANG: "de_DE.UTF-8",
+          LC_ALL: "C.UTF-8",
+          NODE_ENV: "production",
+          TIMMY_V8: "--v8-flags=--no-opt",
+        },
       },
     ];
     const made: Map<string, string>[] = [];
