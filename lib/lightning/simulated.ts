@@ -18,6 +18,8 @@ export interface SimStore {
 export interface SimTx {
   get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
   set(key: readonly (string | number)[], value: { v: number }): void;
+  /** As `set`, of a key that no row has. */
+  insert(key: readonly (string | number)[], value: { v: number }): void;
 }
 
 type PayInvoiceResult =
@@ -262,7 +264,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
         const { createdAt, ...invoice } = issue("own", nonce, input);
         const { paymentHash, expiresAt } = invoice;
         const row: InvoiceRow = { v: 1, nonce, amountSats: input.amountSats, createdAt, expiresAt, state: "open" };
-        await store.transact((tx) => putInvoice(tx, paymentHash, row));
+        await store.transact((tx) => tx.insert(invoiceKey(paymentHash), row));
         return invoice;
       });
     },
@@ -376,7 +378,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       const nonce = bytesToHex(random.bytes(NONCE_BYTES));
       const { createdAt, ...invoice } = issue("external", nonce, input);
       const row: ExternalRow = { v: 1, nonce, createdAt };
-      await store.transact((tx) => tx.set(externalKey(invoice.paymentHash), row));
+      await store.transact((tx) => tx.insert(externalKey(invoice.paymentHash), row));
       return invoice;
     },
   };

@@ -10,6 +10,7 @@ import { ADDRESS, type AddressHost, createAddressHost } from "../harness/address
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { payerInvoice } from "../harness/payer.ts";
 import type { Answer, WorldOptions } from "../harness/world.ts";
+import { deathAtCommit, deaths } from "./deaths.ts";
 import { assertAlways, assertAtRest, History, Violation } from "./rules.ts";
 import { OPENED, type SessionAct, sessionAct, SessionClients } from "./session-acts.ts";
 
@@ -143,15 +144,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       to: fc.constantFrom("invoice expiry", "next day", "refund expiry"),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 4 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  ...deaths(4, 4),
 ) as fc.Arbitrary<Act>;
 
 /** What a payer who wants the difference back, and a wallet that will not have it, do. */
@@ -188,15 +181,7 @@ const payoutAct: fc.Arbitrary<Act> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ act: fc.constant("leap"), to: fc.constantFrom("invoice expiry", "refund expiry") }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 2 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  ...deaths(3, 2),
 ) as fc.Arbitrary<Act>;
 
 /** The same payer with a Lightning address, and a server of it that has troubles of its own. */
@@ -248,14 +233,7 @@ const aroundSession: fc.Arbitrary<Act> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(1, 1_500, 6_000, 20_000) }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 3 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  deathAtCommit(4, 3),
 ) as fc.Arbitrary<Act>;
 
 /** A job whose payer has come as far as being owed something: else hardly any history would be about refunds. */
