@@ -39,7 +39,7 @@ const ORDER: readonly (readonly string[])[] = [
   ["identity"],
   ["free-tier"],
   ["metering"],
-  ["jobs", "sessions", "demo"],
+  ["jobs", "sessions", "demo", "bootstrap"],
   ["ledger/audit"],
 ];
 
@@ -94,11 +94,11 @@ const IMPORT_RULES: ImportRule[] = [
     },
   },
   {
-    name: "services.ts is read as types by jobs, sessions and demo, and imports nothing but types",
+    name: "services.ts is read as types by jobs, sessions, demo and bootstrap, and imports nothing but types",
     broken: (file, { target, typeOnly }) =>
       file === "lib/services.ts"
         ? !typeOnly
-        : target === "lib/services.ts" && isOrdered(file) && !/^lib\/(jobs|sessions|demo)\//.test(file),
+        : target === "lib/services.ts" && isOrdered(file) && !/^lib\/(jobs|sessions|demo|bootstrap)\//.test(file),
   },
   {
     name: "only what speaks HTTP imports lib/http and hono",
