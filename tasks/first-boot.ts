@@ -168,12 +168,19 @@ class Boot {
   readonly #process: Deno.ChildProcess;
   readonly #root: string;
 
-  constructor(root: string, shared: readonly string[], log: string) {
+  constructor(root: string, shared: readonly string[], log: string, group: string) {
     this.#root = root;
     const binds = shared.map((folder) => `--bind-ro=${folder}`).join(" ");
-    const script =
-      `exec systemd-nspawn -q --register=no --keep-unit -b --link-journal=no --console=pipe -D "$R" ${binds} >>"$L" 2>&1`;
-    this.#process = new Deno.Command("bash", { args: ["-c", script], env: { R: root, L: log }, stdin: "null" }).spawn();
+    // A control group of its own: two systems that manage the same one take each other's processes for theirs.
+    const script = `for all in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        if [ -e $all/cgroup.procs ]; then mkdir -p "$all/$G" && echo $$ >"$all/$G/cgroup.procs"; fi
+      done
+      exec systemd-nspawn -q --register=no --keep-unit -b --link-journal=no --console=pipe -D "$R" ${binds} >>"$L" 2>&1`;
+    this.#process = new Deno.Command("bash", {
+      args: ["-c", script],
+      env: { R: root, L: log, G: group },
+      stdin: "null",
+    }).spawn();
   }
 
   /** Runs a script inside, as a person who has logged in would. */
@@ -219,7 +226,9 @@ async function trial(work: string): Promise<void> {
     await Deno.readTextFile(`${work}/trial.json`),
   );
   const root = `${work}/root`;
-  const boot = () => new Boot(root, tools.shared, `${work}/console.log`);
+  let boots = 0;
+  const group = work.split("/").at(-1);
+  const boot = () => new Boot(root, tools.shared, `${work}/console.log`, `${group}-${++boots}`);
   const instance = serveInstance(work, order.report.token);
   const check = (held: boolean, what: string) => {
     if (!held) throw new Error(`not so: ${what}`);
@@ -377,7 +386,18 @@ async function main(): Promise<void> {
       work,
     ];
     const { code } = await new Deno.Command("unshare", {
-      args: ["--net", "--kill-child", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", ...again],
+      args: [
+        "--net",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        "sh",
+        "-c",
+        'ip link set lo up && exec "$@"',
+        "sh",
+        ...again,
+      ],
       stdin: "null",
     }).spawn().status;
     if (code !== 0) throw new Error("the first boot failed");

@@ -27,10 +27,11 @@ const file = (path: string, permissions: string, content: string) => ({
 /**
  * The user data of a node. Nothing in it is random: the same order gives the same text, and the node makes its own secrets.
  * @param pins what may run on a node; another table is for tests only
- * @returns `#cloud-config`, YAML 1.1, at most 64 KiB
+ * @param maxBytes what the provider takes: 64 KiB
+ * @returns `#cloud-config`, YAML 1.1
  * @throws {RangeError} naming the field that is not of its form; `not pinned: …` for an image that is not in `pins`
  */
-export function nodeUserData(order: NodeOrder, pins: Pins = PINS): string {
+export function nodeUserData(order: NodeOrder, pins: Pins = PINS, maxBytes = MAX_BYTES): string {
   refuseUnpinned(order, pins);
   const config = {
     hostname: order.name,
@@ -58,7 +59,7 @@ export function nodeUserData(order: NodeOrder, pins: Pins = PINS): string {
   // cloud-init reads YAML 1.1, in which a bare 0600 is a number and a bare `no` a boolean.
   const text = `#cloud-config\n${stringify(config, { version: "1.1", lineWidth: 0 })}`;
   const bytes = new TextEncoder().encode(text).length;
-  if (bytes > MAX_BYTES) throw new RangeError(`the user data has ${bytes} bytes, at most ${MAX_BYTES} are taken`);
+  if (bytes > maxBytes) throw new RangeError(`the user data has ${bytes} bytes, at most ${maxBytes} are taken`);
   return text;
 }
 

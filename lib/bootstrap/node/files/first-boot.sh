@@ -103,7 +103,7 @@ bitcoin_conf() {
   cat <<CONF
 server=1
 daemon=0
-listen=1
+listen=0
 prune=$TIMMY_PRUNE_MIB
 dbcache=$(awk '/^MemTotal:/ { mib = int($2 / 4096); print (mib < 300 ? 300 : (mib > 4096 ? 4096 : mib)) }' "${NODE_ROOT:-}/proc/meminfo")
 rpcbind=127.0.0.1
@@ -155,17 +155,20 @@ bitcoind.zmqpubrawtx=tcp://127.0.0.1:28333
 CONF
 }
 
+wait_for_lnd() { wait_for 600 "LND's REST" lnd_state_is "NON_EXISTING|LOCKED|UNLOCKED|RPC_ACTIVE|SERVER_ACTIVE"; }
+
 step_lnd() {
   mkdir -p "$DATA/lnd"
   chmod 700 "$DATA/lnd"
   printf '%s' "$(secret lnd-wallet-password)" | write_secret "$DATA/lnd/wallet.password"
   lnd_conf | write_secret "$DATA/lnd/lnd.conf"
   run_lnd
-  wait_for 600 "LND's REST" lnd_state_is "NON_EXISTING|LOCKED|UNLOCKED|RPC_ACTIVE|SERVER_ACTIVE"
+  wait_for_lnd
 }
 
 # step_wallet: the seed is on the disk before LND is told of it: cut off in between, the same wallet is made from it.
 step_wallet() {
+  wait_for_lnd # after a reboot in the middle it is only just coming up
   if lnd_state_is NON_EXISTING; then
     if [ ! -s "$SECRETS/lnd-seed.json" ]; then
       lnd_rest GET /v1/genseed </dev/null | jq -ce '.cipher_seed_mnemonic | select(length == 24)' | write_secret "$SECRETS/lnd-seed.json"
@@ -270,7 +273,10 @@ What you can do here: bash /opt/timmy-node/ops.sh help
 TEXT
 }
 
-step_report() { wait_for 300 "the report to be taken" bash "$OPT/report.sh" || bash "$OPT/report.sh"; }
+# step_report: the last try is shown, so that its reason stands in the journal.
+step_report() {
+  TIMMY_WAIT_PAUSE=${TIMMY_WAIT_PAUSE:-15} wait_for 300 "the report to be taken" bash "$OPT/report.sh" || bash "$OPT/report.sh"
+}
 
 main() {
   local step

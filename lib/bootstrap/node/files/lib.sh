@@ -45,10 +45,10 @@ write_secret() {
   )
 }
 
-# secret NAME: makes it when it is not there yet, 32 random bytes in hex, and prints it.
+# secret NAME: makes it when it is not there yet, 24 random bytes in hex, and prints it. (LNbits takes passwords of 50 characters at most.)
 secret() {
   if [ ! -s "$SECRETS/$1" ]; then
-    openssl rand -hex 32 | write_secret "$SECRETS/$1"
+    openssl rand -hex 24 | write_secret "$SECRETS/$1"
   fi
   cat "$SECRETS/$1"
 }
@@ -89,7 +89,8 @@ container() {
   docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image"
   docker stop "$name" >/dev/null 2>&1 || true
   docker rm "$name" >/dev/null 2>&1 || true
-  docker run --detach --name "$name" --network host --restart unless-stopped "$@" "$image" >/dev/null
+  docker run --detach --name "$name" --network host --restart unless-stopped --log-opt max-size=20m --log-opt max-file=3 \
+    "$@" "$image" >/dev/null
 }
 
 # LND needs minutes to end cleanly when it is busy; killed sooner it may have to rescan.

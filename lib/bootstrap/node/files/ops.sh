@@ -170,6 +170,7 @@ main() {
   case "$command" in
     sync | lnd | lnbits | channels | balance | backup | logs | update | help) "cmd_$command" "$@" ;;
     restore-check) cmd_restore_check "$@" ;;
+    -h | --help) cmd_help ;;
     *)
       cmd_help >&2
       die "there is no command '$command'"
