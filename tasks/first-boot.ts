@@ -12,6 +12,7 @@
  */
 import { parseArgs } from "node:util";
 import { ORDER } from "@/lib/bootstrap/node/testing/order.ts";
+import { authorizedKey } from "@/lib/bootstrap/node/node-order.rules.ts";
 import { type NodeOrder, nodeUserData } from "@/lib/bootstrap/node/user-data.ts";
 import { PINS, type Pins } from "@/lib/bootstrap/node/pins.ts";
 
@@ -271,12 +272,25 @@ async function trial(work: string): Promise<void> {
       "the seed is that of before the cut, and stands in the credentials",
     );
 
+    check(
+      await node.inside("cat /root/.ssh/authorized_keys; hostname") ===
+        `${authorizedKey(order.sshPublicKey)}\n${order.name}`,
+      "the payer's key, and no other, lets root in, and the host has the node's name",
+    );
+    check(
+      (await node.inside("bash /opt/timmy-node/ops.sh lnd")).includes("State: RPC_ACTIVE"),
+      "all this while the chain has not come yet (LND: RPC_ACTIVE)",
+    );
+
     const key = /wallet admin key: (\w+)/.exec(credentials)![1];
     const invoice = () =>
       node.inside(
         `curl -sf -H 'X-Api-Key: ${key}' -H 'Content-Type: application/json' -d '{"out":false,"amount":21}' http://127.0.0.1:5000/api/v1/payments | jq -r .bolt11`,
       );
-    check((await invoice()).startsWith("lnbcrt210n"), "LNbits makes an invoice of the node's LND (lnbcrt210n…)");
+    await Deno.writeTextFile(`${root}/opt/stand-ins/synced`, "");
+    await node.inside("systemctl restart timmy-bitcoind.service");
+    await retry(60, async () => (await invoice()).startsWith("lnbcrt210n"));
+    check(true, "the chain comes, and LNbits makes an invoice of the node's LND (lnbcrt210n…)");
     const refused = await node.inside(
       `curl -s --cacert /srv/timmy-node/lnd/tls.cert -H "Grpc-Metadata-macaroon: $(cat /srv/timmy-node/lnd-for-lnbits/hex)" https://127.0.0.1:8080/v1/newaddress`,
     );
@@ -306,8 +320,12 @@ async function trial(work: string): Promise<void> {
     await node.powerOff();
     say("powered off");
 
+    await Deno.writeTextFile(`${root}/opt/stand-ins/synced`, "");
     node = boot();
-    await node.inside(`true`).catch(() => {});
+    await retry(
+      90,
+      async () => (await node.inside("bash /opt/timmy-node/ops.sh lnd")).includes("State: SERVER_ACTIVE"),
+    );
     await retry(90, async () => (await invoice()).startsWith("lnbcrt"));
     check(true, "booted again: LND has unlocked itself and LNbits makes invoices");
     check(

@@ -145,6 +145,42 @@ for (
   });
 }
 
+// The stand-ins above say what is believed of blkid and wipefs; here they are themselves, on disk images.
+const REAL = "/usr/sbin/mkfs.ext4";
+const real = await Deno.stat(REAL).then(() => true, () => false);
+Deno.test({
+  name: `volume: blkid, wipefs and mkfs.ext4 themselves tell blank from full${
+    real ? "" : ` (NOT RUN: ${REAL} is not there)`
+  }`,
+  ignore: !real,
+  fn: async () => {
+    const image = `"$NODE_ROOT/dev/disk/by-id/scsi-0DO_Volume_${ORDER.volumeName}"`;
+    const make = `dd if=/dev/zero of=${image} bs=1M count=16 status=none`;
+    const contents: [what: string, fill: string, taken: boolean][] = [
+      ["nothing", make, true],
+      ["ext4", `${make}; ${REAL} -q ${image}`, true],
+      ["swap", `${make}; /usr/sbin/mkswap ${image}`, false],
+      // The two bytes at the end of its first sector, and one entry that names sectors 1 to 4096.
+      [
+        "a partition table",
+        `${make}; printf '\\0\\0\\2\\0\\203\\0\\2\\0\\1\\0\\0\\0\\0\\20\\0\\0' | dd of=${image} bs=1 seek=446 conv=notrunc status=none; printf '\\125\\252' | dd of=${image} bs=1 seek=510 conv=notrunc status=none`,
+        false,
+      ],
+    ];
+    for (const [what, fill, taken] of contents) {
+      await using root = await withVolume("");
+      for (const name of ["blkid", "wipefs", "mkfs.ext4"]) await root.standIn(name, `exec /usr/sbin/${name} "$@"`);
+      await root.bash("-c", fill);
+      const before = await root.bash("-c", `sha256sum <${image}`);
+      const ran = await root.steps("step_volume; step_volume");
+      assert.equal(ran.code, taken ? 0 : 1, `${what}: ${ran.errors}`);
+      assert.equal(await formats(root), what === "nothing" ? 1 : 0, what);
+      if (what !== "nothing") assert.deepEqual(await root.bash("-c", `sha256sum <${image}`), before, what);
+      if (taken) assert.match(await root.read("etc/fstab"), /^UUID=[0-9a-f-]{36} \S+ ext4 /m);
+    }
+  },
+});
+
 Deno.test("volume: it is waited for, by the order's name", async () => {
   await using root = await withVolume("ext4");
   const device = `${root.path}/dev/disk/by-id/scsi-0DO_Volume_${ORDER.volumeName}`;
@@ -357,6 +393,54 @@ Deno.test("credentials: everything that opens the node, in a file for root only"
   assert.match(text, /ssh -L 5000:127\.0\.0\.1:5000/);
   assert.ok(!ran.out.includes(WORDS[0]!) && !ran.errors.includes(WORDS[0]!));
 });
+
+Deno.test("tailscale: its name in the tailnet is waited for", async () => {
+  await using root = await TemporaryRoot.create({ ...ORDER, volumeName: null });
+  await root.standIn(
+    "tailscale",
+    `[ "$1" != status ] || [ "$(grep -c '^tailscale status' "$STAND_INS/calls")" -lt 4 ] || echo '{"Self":{"DNSName":"n.ts.net."}}'`,
+  );
+  assert.deepEqual(await root.steps("step_tailscale"), { code: 0, out: "", errors: "" });
+  assert.equal((await root.calls()).filter((call) => call === "tailscale status --json").length, 4);
+});
+
+Deno.test("report: sent until it is taken; a last refusal is shown and the step fails", async () => {
+  await using root = await TemporaryRoot.create();
+  await root.write(
+    "opt/timmy-node/report.sh",
+    'echo try >>"$STAND_INS/calls"; [ "$(grep -c try "$STAND_INS/calls")" -ge 3 ]',
+  );
+  assert.deepEqual(await root.steps("step_report"), { code: 0, out: "", errors: "" });
+  assert.equal((await root.calls()).length, 3);
+  await root.write("opt/timmy-node/report.sh", "echo refused with 401 >&2; exit 1");
+  const { code, errors } = await root.steps("wait_for() { return 1; }; step_report");
+  assert.deepEqual([code, errors], [1, "refused with 401\n"]);
+});
+
+// What never comes: the loop itself is tested above, here that its end is the step's end, and what it was that did not come.
+for (
+  const [step, what, seconds] of [
+    ["packages", "Docker", 120],
+    ["tailscale", "a name in the tailnet", 60],
+    ["volume", `the volume ${ORDER.volumeName}`, 120],
+    ["bitcoin", "Bitcoin's RPC", 900],
+    ["lnd", "LND's REST", 600],
+    ["wallet", "LND's REST", 600],
+    ["macaroon", "admin.macaroon", 300],
+    ["lnbits", "LNbits", 900],
+  ] as const
+) {
+  Deno.test(`${step}: when ${what} does not come in ${seconds} s, the step fails and says so`, async () => {
+    await using root = await TemporaryRoot.create(ORDER);
+    const prepared =
+      "step_secrets; mkdir -p $DATA/lnd $DATA/lnd-for-lnbits; touch $DATA/lnd/tls.cert $DATA/lnd-for-lnbits/hex";
+    const givesUp = 'wait_for() { echo "gave up after $1 s: $2"; return 1; }; install_bitcoin() { :; }';
+    const { code, out } = await root.steps(`${prepared}; ${givesUp}; step_${step}; echo went on`);
+    assert.deepEqual([code, out.split("\n").filter((line) => /gave up|went on/.test(line))], [1, [
+      `gave up after ${seconds} s: ${what}`,
+    ]]);
+  });
+}
 
 Deno.test("all steps: one that is done is not done again, and the first that fails is where the next start begins", async () => {
   await using root = await TemporaryRoot.create();

@@ -48,7 +48,7 @@ export function pruneMib(diskGb: number): number {
  * @throws {RangeError} when it is not one public key line
  */
 export function authorizedKey(sshPublicKey: string): string {
-  const key = /[\x00-\x1f\x7f\u2028\u2029]/.test(sshPublicKey) ? undefined : SSH_KEY.exec(sshPublicKey)?.[0];
+  const key = /[\p{Cc}\p{Zl}\p{Zp}]/u.test(sshPublicKey) ? undefined : SSH_KEY.exec(sshPublicKey)?.[0];
   return key ?? refuse("sshPublicKey", "one line: its type, its base64, and a comment at most");
 }
 

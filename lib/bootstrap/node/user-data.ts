@@ -1,5 +1,5 @@
 /**
- * The `#cloud-config` that makes the node (bootstrap.md §4). The scripts are files of their own, written as they are; the order's values
+ * The `#cloud-config` that makes the node. The scripts are files of their own, written as they are; the order's values
  * reach them through one environment file. Import this lazily: it brings the YAML writer and all the scripts with it.
  */
 import { stringify } from "yaml";

@@ -247,7 +247,7 @@ step_lnbits() {
     [ -s "$SECRETS/lnbits-wallet.json" ] || die "LNbits made no wallet"
   fi
   if [ -n "$TIMMY_TAILSCALE_AUTH_KEY" ]; then
-    tailscale serve --bg --tcp=5000 tcp://127.0.0.1:5000
+    timeout 60 tailscale serve --bg --tcp=5000 tcp://127.0.0.1:5000
   fi
 }
 

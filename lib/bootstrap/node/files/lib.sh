@@ -74,7 +74,12 @@ lnd_state_is() { case "|$1|" in *"|$(lnd_state)|"*) ;; *) return 1 ;; esac; }
 
 lnbits_answers() { curl --silent --fail --noproxy '*' --max-time 10 -o /dev/null "$LNBITS_URL/api/v1/health"; }
 
-tailscale_name() { tailscale status --json 2>/dev/null | jq -er '.Self.DNSName | rtrimstr(".") | select(. != "")'; }
+tailscale_name() {
+  local name
+  name=$(tailscale status --json 2>/dev/null | jq -r '.Self.DNSName // "" | rtrimstr(".")') || return 1
+  # jq takes no input for success.
+  [ -n "$name" ] && printf '%s\n' "$name"
+}
 
 # container NAME IMAGE ARGUMENT...: one container of this name runs this image on the host's network. On that network nothing is
 # published around the firewall, and what listens on 127.0.0.1 inside does so outside. A mount whose source is missing (the volume is
