@@ -12,7 +12,7 @@ Deno.test("directions: everything in this project stands where it may", async ()
 Deno.test("directions: every rule catches an import that breaks it", () => {
   const below = "a slice imports only slices below it";
   const http = "only what speaks HTTP imports lib/http and hono";
-  const services = "services.ts is read as types by jobs, sessions and demo, and imports nothing but types";
+  const services = "services.ts is read as types by jobs, sessions, demo and bootstrap, and imports nothing but types";
   const pure = "rules import only rules, and types";
   const cases: [string, string, string][] = [
     ["lib/jobs/a.ts", `import { x } from "@/routes/jobs/jobs.body.ts";`, "lib imports only lib"],

@@ -1,7 +1,7 @@
 /** What the owner of a node types, and the report the node sends, against stand-ins and a server on loopback. */
 import assert from "node:assert/strict";
 import { ORDER } from "./testing/order.ts";
-import { TemporaryRoot } from "./testing/temporary-root.ts";
+import { scriptTest, TemporaryRoot } from "./testing/temporary-root.ts";
 
 const DIGEST = `example/lnd:v2@sha256:${"a".repeat(64)}`;
 
@@ -38,7 +38,7 @@ async function running(): Promise<TemporaryRoot> {
 
 const COMMANDS = ["sync", "lnd", "lnbits", "channels", "balance", "backup", "restore-check", "logs", "update", "help"];
 
-Deno.test("ops.sh help: names every command there is", async () => {
+scriptTest("ops.sh help: names every command there is", async () => {
   await using root = await TemporaryRoot.create();
   const { code, out } = await root.ops("help");
   assert.equal(code, 0);
@@ -58,7 +58,7 @@ for (
     logs: [/a line of the journal/],
   })
 ) {
-  Deno.test(`ops.sh ${command}: says how it stands`, async () => {
+  scriptTest(`ops.sh ${command}: says how it stands`, async () => {
     await using root = await running();
     const ran = await root.ops(command);
     assert.equal(ran.code, 0, ran.errors);
@@ -66,7 +66,7 @@ for (
   });
 }
 
-Deno.test("ops.sh: on a node where nothing answers each command says so and none hangs", async () => {
+scriptTest("ops.sh: on a node where nothing answers each command says so and none hangs", async () => {
   await using root = await TemporaryRoot.create();
   const { code, out } = await root.ops("sync");
   assert.equal(code, 0);
@@ -79,33 +79,36 @@ Deno.test("ops.sh: on a node where nothing answers each command says so and none
   assert.ok(!await root.exists("root/backups/channels-.backup"));
 });
 
-Deno.test("ops.sh lnbits: in a tailnet it names the address there", async () => {
+scriptTest("ops.sh lnbits: in a tailnet it names the address there", async () => {
   await using root = await running();
   await root.write("stand-ins/joined", "");
   assert.match((await root.ops("lnbits")).out, /http:\/\/node\.tail1\.ts\.net:5000/);
 });
 
-Deno.test("ops.sh backup and restore-check: the backup is written byte for byte, for root only, and shown to LND", async () => {
-  await using root = await running();
-  const { code, out, errors } = await root.ops("backup");
-  assert.equal(code, 0, errors);
-  const file = /Written: (\S+)/.exec(out)![1]!;
-  assert.deepEqual(await Deno.readFile(file), Uint8Array.from("backup \x00\xff", (c) => c.charCodeAt(0)));
-  assert.equal((await Deno.stat(file)).mode! & 0o777, 0o600);
-  const check = await root.ops("restore-check");
-  assert.equal(check.code, 0, check.errors);
-  assert.ok(
-    (await root.calls()).includes(
-      `POST_v1_channels_backup_verify {"multi_chan_backup":{"multi_chan_backup":"${btoa("backup \x00\xff")}"}}`,
-    ),
-  );
-  await Deno.remove(`${root.path}/stand-ins/answers/POST_v1_channels_backup_verify`);
-  const refused = await root.ops("restore-check", file);
-  assert.notEqual(refused.code, 0);
-  assert.match(refused.errors, /cannot read/);
-});
+scriptTest(
+  "ops.sh backup and restore-check: the backup is written byte for byte, for root only, and shown to LND",
+  async () => {
+    await using root = await running();
+    const { code, out, errors } = await root.ops("backup");
+    assert.equal(code, 0, errors);
+    const file = /Written: (\S+)/.exec(out)![1]!;
+    assert.deepEqual(await Deno.readFile(file), Uint8Array.from("backup \x00\xff", (c) => c.charCodeAt(0)));
+    assert.equal((await Deno.stat(file)).mode! & 0o777, 0o600);
+    const check = await root.ops("restore-check");
+    assert.equal(check.code, 0, check.errors);
+    assert.ok(
+      (await root.calls()).includes(
+        `POST_v1_channels_backup_verify {"multi_chan_backup":{"multi_chan_backup":"${btoa("backup \x00\xff")}"}}`,
+      ),
+    );
+    await Deno.remove(`${root.path}/stand-ins/answers/POST_v1_channels_backup_verify`);
+    const refused = await root.ops("restore-check", file);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.errors, /cannot read/);
+  },
+);
 
-Deno.test("ops.sh logs: of Bitcoin, LND, LNbits and the first boot; anything else is refused", async () => {
+scriptTest("ops.sh logs: of Bitcoin, LND, LNbits and the first boot; anything else is refused", async () => {
   await using root = await running();
   for (const what of ["bitcoin", "lnd", "lnbits", "node"]) {
     assert.equal((await root.ops("logs", what, "7")).code, 0, what);
@@ -119,7 +122,7 @@ Deno.test("ops.sh logs: of Bitcoin, LND, LNbits and the first boot; anything els
   }
 });
 
-Deno.test("ops.sh update: the system's updates, and what should run is started", async () => {
+scriptTest("ops.sh update: the system's updates, and what should run is started", async () => {
   await using root = await running();
   const ran = await root.ops("update");
   assert.equal(ran.code, 0, ran.errors);
@@ -130,7 +133,7 @@ Deno.test("ops.sh update: the system's updates, and what should run is started",
   );
 });
 
-Deno.test("ops.sh update lnd: by its digest only, after a backup, and it stays chosen", async () => {
+scriptTest("ops.sh update lnd: by its digest only, after a backup, and it stays chosen", async () => {
   await using root = await running();
   for (const name of ["example/lnd:v2", "example/lnd:latest", DIGEST.slice(0, -1), `${DIGEST};reboot`, ""]) {
     assert.equal((await root.ops("update", "lnd", name)).code, 1, name);
@@ -145,7 +148,7 @@ Deno.test("ops.sh update lnd: by its digest only, after a backup, and it stays c
   assert.equal((await root.steps('echo "$TIMMY_LND_IMAGE"')).out, `${DIGEST}\n`);
 });
 
-Deno.test("ops.sh update bitcoin: by its checksum only; another one leaves the node as it was", async () => {
+scriptTest("ops.sh update bitcoin: by its checksum only; another one leaves the node as it was", async () => {
   await using root = await running();
   for (const args of [[], ["https://example.com/b.tar.gz"], ["http://example.com/b.tar.gz", "a".repeat(64)]]) {
     assert.equal((await root.ops("update", "bitcoin", ...args)).code, 1);
@@ -158,7 +161,7 @@ Deno.test("ops.sh update bitcoin: by its checksum only; another one leaves the n
   assert.ok(!(await root.calls()).some((call) => call.includes("restart timmy-bitcoind")));
 });
 
-Deno.test("ops.sh: a command that there is not is refused with the list of those there are", async () => {
+scriptTest("ops.sh: a command that there is not is refused with the list of those there are", async () => {
   await using root = await TemporaryRoot.create();
   for (const command of ["sell", "cmd_sync", "main", "restore_check"]) {
     const { code, errors } = await root.ops(command);
@@ -197,7 +200,7 @@ async function reporting(
 }
 const send = (root: TemporaryRoot) => root.bash(`${root.path}/opt/timmy-node/report.sh`);
 
-Deno.test("report.sh: what it sends is signed by the key it names, for this purpose only", async () => {
+scriptTest("report.sh: what it sends is signed by the key it names, for this purpose only", async () => {
   await using node = await reporting([201]);
   const { root, seen } = node;
   const ran = await send(root);
@@ -230,25 +233,28 @@ Deno.test("report.sh: what it sends is signed by the key it names, for this purp
   assert.notEqual((await verify("timmy-first-boot")).code, 0);
 });
 
-Deno.test("report.sh: exits 0 for a 2xx only, is sent again with the same key, and leaves nothing of the token behind", async () => {
-  const statuses = [500, 401, 302, 404, 429, 204];
-  await using node = await reporting(statuses);
-  const { root, seen } = node;
-  for (const status of statuses) {
-    const { code, out, errors } = await send(root);
-    assert.equal(code, status === 204 ? 0 : 1, String(status));
-    assert.match(out + errors, new RegExp(String(status)));
-    assert.ok(!(out + errors).includes(ORDER.report.token) && !(out + errors).includes("\u0007"), errors);
-  }
-  assert.equal(new Set(seen.map(({ body }) => JSON.parse(body).nodeKey)).size, 1);
-  assert.equal(await root.mode("var/lib/timmy-node/report-key"), "600");
-  assert.deepEqual(
-    [...Deno.readDirSync(`${root.path}/var/lib/timmy-node`)].filter(({ name }) => name.startsWith("report.")),
-    [],
-  );
-});
+scriptTest(
+  "report.sh: exits 0 for a 2xx only, is sent again with the same key, and leaves nothing of the token behind",
+  async () => {
+    const statuses = [500, 401, 302, 404, 429, 204];
+    await using node = await reporting(statuses);
+    const { root, seen } = node;
+    for (const status of statuses) {
+      const { code, out, errors } = await send(root);
+      assert.equal(code, status === 204 ? 0 : 1, String(status));
+      assert.match(out + errors, new RegExp(String(status)));
+      assert.ok(!(out + errors).includes(ORDER.report.token) && !(out + errors).includes("\u0007"), errors);
+    }
+    assert.equal(new Set(seen.map(({ body }) => JSON.parse(body).nodeKey)).size, 1);
+    assert.equal(await root.mode("var/lib/timmy-node/report-key"), "600");
+    assert.deepEqual(
+      [...Deno.readDirSync(`${root.path}/var/lib/timmy-node`)].filter(({ name }) => name.startsWith("report.")),
+      [],
+    );
+  },
+);
 
-Deno.test("report.sh: without a server, or before the node has SSH host keys, it fails and says why", async () => {
+scriptTest("report.sh: without a server, or before the node has SSH host keys, it fails and says why", async () => {
   await using node = await reporting([200]);
   const { root, seen } = node;
   await root.bash("-c", 'rm "$NODE_ROOT"/etc/ssh/*');
@@ -262,7 +268,7 @@ Deno.test("report.sh: without a server, or before the node has SSH host keys, it
   assert.match(unreachable.errors, /does not answer/);
 });
 
-Deno.test("report.sh: in a tailnet it names the node's name there", async () => {
+scriptTest("report.sh: in a tailnet it names the node's name there", async () => {
   await using node = await reporting([200]);
   await node.root.write("stand-ins/joined", "");
   await node.root.write("stand-ins/docker-lnd", "running");

@@ -52,6 +52,16 @@ const ALWAYS = {
   id: "exit 1",
 };
 
+const missing = ["jq", "curl", "openssl", "ssh-keygen"].filter((tool) =>
+  !new Deno.Command("bash", { args: ["-c", `command -v ${tool}`] }).outputSync().success
+);
+
+/** A test of the node's scripts, which call these programs; without one of them it is not run, and its name says so. */
+export function scriptTest(name: string, fn: () => Promise<void>): void {
+  if (missing.length === 0) Deno.test(name, fn);
+  else Deno.test({ name: `${name} (NOT RUN: ${missing.join(", ")} not installed)`, ignore: true, fn });
+}
+
 export interface Ran {
   code: number;
   out: string;
