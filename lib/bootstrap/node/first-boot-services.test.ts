@@ -71,7 +71,7 @@ scriptTest("bitcoin: the rpcauth line is the one that bitcoind computes from the
 
 scriptTest("bitcoin: a release with another checksum is refused and removed", async () => {
   await using root = await withRelease(true);
-  const { code, errors } = await root.steps("step_secrets; step_bitcoin");
+  const { code, errors } = await root.steps("wait_for() { return 1; }; step_secrets; step_bitcoin");
   assert.equal(code, 1);
   assert.match(errors, /does not have the pinned checksum/);
   assert.ok(!await root.exists("opt/bitcoin") && !await root.exists("var/lib/timmy-node/bitcoin.tar.gz"));
