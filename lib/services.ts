@@ -72,8 +72,9 @@ export interface BootstrapSettings {
   keyWindowMs: number;
   region: string;
   size: string;
-  /** 0: none. */
+  /** 0: none, and the data lie on the machine's own disk of `diskGb`. */
   volumeGb: number;
+  diskGb: number;
 }
 
 /** Services: what `deps.ts` puts together from the environment, and tests from simulated parts. */

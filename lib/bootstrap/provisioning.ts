@@ -3,6 +3,7 @@ import { CloudError } from "@/lib/cloud/port.ts";
 import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Services } from "@/lib/services.ts";
 import { type Bootstrap, type Made, nameOf, type StepName } from "./bootstrap.machine.ts";
+import { pinnedImages } from "./node/pins.ts";
 import { nodeUserData } from "./node/user-data.ts";
 
 /** Tag of everything that an instance makes for others. */
@@ -87,6 +88,9 @@ async function makeMachine(services: ProvisioningServices, bootstrap: Bootstrap)
     sshPublicKey: publicKey,
     tailscaleAuthKey: made.tailnetKey === "" ? null : sealer.open(made.tailnetKey, sealedAs("tailnet key", bootstrap)),
     volumeName: volumeGb > 0 ? name : null,
+    diskGb: volumeGb > 0 ? volumeGb : settings.bootstrap.diskGb,
+    implementation: "core",
+    images: pinnedImages("core"),
     report: { url: `${settings.publicOrigin}/api/bootstrap/first-boot`, token: reportToken(recordIds, handle) },
   });
   const { id } = await cloud.ensure({
