@@ -38,16 +38,18 @@ would() {
 # ---- where we are, and the settings -----------------------------------------
 
 find_platform() {
-  case "$(uname -s)" in
+  local system machine
+  read -r system machine <<<"$(uname -sm)"
+  case "$system" in
     Linux) OS=linux ;;
     Darwin) OS=darwin ;;
-    *) die "this is $(uname -s); these scripts know macOS and Linux" ;;
+    *) die "this is $system; these scripts know macOS and Linux" ;;
   esac
-  case "$OS-$(uname -m)" in
+  case "$OS-$machine" in
     linux-x86_64 | darwin-x86_64) ARCH=x86_64 ;;
     linux-aarch64 | linux-arm64) ARCH=aarch64 ;;
     darwin-arm64 | darwin-aarch64) ARCH=arm64 ;;
-    *) die "no build of Bitcoin is known here for $(uname -s) on $(uname -m)" ;;
+    *) die "no build of Bitcoin is known here for $system on $machine" ;;
   esac
   PLATFORM=$OS-$ARCH
 }
@@ -131,10 +133,11 @@ keep_private() {
 # put FILE MODE: writes what comes on stdin, through a temporary file. Left alone when the same is there. When the file there is not
 # what these scripts wrote last, somebody changed it: it is kept, and the difference is shown without secrets.
 put() {
-  local file=$1 mode=$2 kept="$NODE/written/${1//\//_}" new
-  new=$(cat; printf x); new=${new%x}
+  local file=$1 mode=$2 kept="$NODE/written/${1//\//_}" new old
+  IFS= read -r -d '' new || true
   if [ -f "$file" ]; then
-    if [ "$(cat "$file"; printf x)" = "${new}x" ]; then
+    IFS= read -r -d '' old <"$file" || true
+    if [ "$old" = "$new" ]; then
       [ "$mode" != 600 ] || keep_private "$file"
       return 0
     fi
@@ -172,12 +175,15 @@ random_hex() { od -An -v -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
 # json_value KEY: of the JSON on stdin, the first plain value under KEY; nothing when there is none.
 json_value() {
-  tr -d '\n' | { grep -oE "\"$1\"[[:space:]]*:[[:space:]]*(\"[^\"]*\"|-?[0-9][-0-9.eE+]*|true|false)" || true; } |
-    awk 'NR == 1 { sub(/^"[^"]*"[ \t]*:[ \t]*/, ""); gsub(/^"|"$/, ""); print }'
+  local text value pattern="\"$1\"[[:space:]]*:[[:space:]]*(\"[^\"]*\"|-?[0-9][0-9.eE+-]*|true|false)"
+  IFS= read -r -d '' text || true
+  if [[ $text =~ $pattern ]]; then value=${BASH_REMATCH[1]#\"}; printf '%s' "${value%\"}"; fi
 }
 # json_inside KEY: the first object without objects in it under KEY.
 json_inside() {
-  tr -d '\n' | { grep -oE "\"$1\"[[:space:]]*:[[:space:]]*\{[^{}]*\}" || true; } | awk 'NR == 1'
+  local text pattern="\"$1\"[[:space:]]*:[[:space:]]*(\{[^{}]*\})"
+  IFS= read -r -d '' text || true
+  if [[ $text =~ $pattern ]]; then printf '%s' "${BASH_REMATCH[1]}"; fi
 }
 # json_text VALUE: as a JSON string, or null when empty.
 json_text() {

@@ -5,8 +5,14 @@
 ALLOW_UNPINNED=' ' ALLOW_UNSIGNED=' ' FROM_BREW=' '
 allowed() { case "$1" in *" $2 "*) return 0 ;; *) return 1 ;; esac; }
 
-version_of() { local name; name=$(printf '%s' "$1" | tr '[:lower:]' '[:upper:]')_VERSION; printf '%s' "${!name}"; }
-base_of() { local name; name=$(printf '%s' "$1" | tr '[:lower:]' '[:upper:]')_BASE; printf '%s' "${!name}"; }
+# of_component NAME WHAT: the variable of versions.sh, CORE_VERSION for core and VERSION
+of_component() {
+  local variable
+  case "$1" in core) variable=CORE_$2 ;; knots) variable=KNOTS_$2 ;; lnd) variable=LND_$2 ;; lnbits) variable=LNBITS_$2 ;; esac
+  printf '%s' "${!variable}"
+}
+version_of() { of_component "$1" VERSION; }
+base_of() { of_component "$1" BASE; }
 program_folder() { printf '%s' "$NODE/programs/$1-$(version_of "$1")"; }
 bin_variable() { case "$1" in core | knots) printf BITCOIN_BIN ;; lnd) printf LND_BIN ;; lnbits) printf LNBITS_BIN ;; esac; }
 programs_of() { case "$1" in core | knots) printf 'bitcoind bitcoin-cli' ;; lnd) printf 'lnd lncli' ;; lnbits) printf 'python' ;; esac; }
@@ -97,13 +103,12 @@ good_signers() {
       $2 == "VALIDSIG" && good && index(known, " " $NF " ") && !seen[$NF]++ { print $NF }'
 }
 check_signatures() { # check_signatures COMPONENT: FILE lies in WORK; dies unless enough of its builders signed its checksum
-  local name=$1 sums good='' keys minimum variable signer key count
-  variable=$(printf '%s' "$name" | tr '[:lower:]' '[:upper:]')
-  keys=${variable}_KEYS_BASE; minimum=${variable}_MIN_SIGNATURES
+  local name=$1 sums good='' keys minimum signer key count
+  keys=$(of_component "$name" KEYS_BASE); minimum=$(of_component "$name" MIN_SIGNATURES)
   (umask 077 && mkdir -p "$WORK/gnupg")
   signers | awk -F'|' -v c="$name" '$1 == c { print $2, $4 }' >"$WORK/signers"
   while read -r signer key; do
-    download "${!keys}/$key" "$WORK/$key"
+    download "$keys/$key" "$WORK/$key"
     gpg --homedir "$WORK/gnupg" --batch --quiet --import "$WORK/$key" 2>/dev/null || note "the key of $signer could not be read"
   done <"$WORK/signers"
   if [ "$name" = lnd ]; then
@@ -122,7 +127,7 @@ check_signatures() { # check_signatures COMPONENT: FILE lies in WORK; dies unles
     good=$(good_signers "$name" "$sums.asc" "$sums")
   fi
   count=$(printf '%s\n' "$good" | awk 'NF && !seen[$0]++ { n++ } END { print n + 0 }')
-  [ "$count" -ge "${!minimum}" ] || die "$name $(version_of "$name"): $count of its known builders signed the list of checksums, ${!minimum} are wanted; nothing was installed"
+  [ "$count" -ge "$minimum" ] || die "$name $(version_of "$name"): $count of its known builders signed the list of checksums, $minimum are wanted; nothing was installed"
   awk -v sha="$(sha256_of "$WORK/$FILE")" -v file="$FILE" '$1 == sha && ($2 == file || $2 == "*" file) { found = 1 } END { exit !found }' "$sums" ||
     die "$FILE is not what the signed list of checksums names; nothing was installed"
   say "$name $(version_of "$name"): signed by $count known builders"
