@@ -89,6 +89,8 @@ check_settings() {
 }
 # Paths go into unit files, property lists and configurations, each with its own quoting: one that needs none is safe in all.
 check_home() {
+  # A copy that setup made belongs to the node that it lies in.
+  if [ -z "$NODE" ] && [ -f "$HERE/../node.conf" ]; then NODE=$(cd "$HERE/.." && pwd); fi
   [ -n "$NODE" ] || NODE=$HOME/.timmy-node
   case "$NODE" in /*) ;; *) die "--home must be a full path, not '$NODE'" ;; esac
   case "$NODE" in *[!A-Za-z0-9/._-]*) die "--home is '$NODE'; choose a folder of letters, digits and . _ - only" ;; esac
@@ -119,7 +121,7 @@ make_folder() {
   would "make the folder $1" || return 0
   (umask 077 && mkdir -p "$1")
   if [ "$SERVICE" = systemd-system ]; then
-    case "$1" in "$NODE" | "$NODE/config" | "$NODE/secrets") chmod 711 "$1" ;; "$NODE/scripts") chmod 755 "$1" ;; esac
+    case "$1" in "$NODE" | "$NODE/config" | "$NODE/secrets") chmod 711 "$1" ;; esac
   fi
   own "$1"
 }
@@ -150,7 +152,12 @@ put() {
   else
     would "write $file" || return 0
   fi
-  (umask 077 && mkdir -p "$NODE/written" && printf '%s' "$new" >"$file.new" && chmod "$mode" "$file.new")
+  (
+    umask 077
+    [ -d "$NODE/written" ] || mkdir -p "$NODE/written"
+    printf '%s' "$new" >"$file.new"
+    [ "$mode" = 600 ] || chmod "$mode" "$file.new"
+  )
   own "$file.new"
   mv "$file.new" "$file"
   sha256_of "$file" >"$kept"

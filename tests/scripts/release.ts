@@ -9,6 +9,7 @@ export interface Release {
   /** GnuPG's home with the secret keys of `builders`, and of `stranger`, whom nobody pinned. */
   gnupg: string;
 }
+const ARM = "lnd-linux-arm64-v0.21.3-beta.tar.gz";
 export const CORE = "bitcoin-31.1-x86_64-linux-gnu.tar.gz";
 const LND = "lnd-linux-amd64-v0.21.3-beta.tar.gz";
 export const builders = ["anna", "bela", "cora"];
@@ -36,8 +37,8 @@ async function make(standins: string): Promise<string> {
       name,
     ) => [`gpg --batch --export ${name} >web/${name}.gpg`, `cp web/${name}.gpg web/${name}.asc`]),
     `cp '${standins}'/bitcoind '${standins}'/bitcoin-cli bitcoin-31.1/bin; cp '${standins}'/lnd '${standins}'/lncli lnd-x`,
-    `tar -czf web/${CORE} bitcoin-31.1; tar -czf web/${LND} lnd-x`,
-    `cd web; sha256sum ${CORE} >SHA256SUMS; sha256sum ${LND} >manifest-v0.21.3-beta.txt`,
+    `tar -czf web/${CORE} bitcoin-31.1; tar -czf web/${LND} lnd-x; cp web/${LND} web/${ARM}`,
+    `cd web; sha256sum ${CORE} >SHA256SUMS; sha256sum ${LND} ${ARM} >manifest-v0.21.3-beta.txt`,
     `gpg --batch --quiet --armor --detach-sign ${
       builders.map((name) => `-u ${name}`).join(" ")
     } -o SHA256SUMS.asc SHA256SUMS`,
@@ -62,7 +63,8 @@ export async function release(box: Box): Promise<Release> {
   if (code !== 0) throw new Error(err);
   const [core, lnd, ...keys] = out.trim().split("\n");
   const rows = builders.map((name, i) => ["core", name, keys[i], `${name}.gpg`].join("|"));
-  const pins = [`core|linux-x86_64|${CORE}|${core}`, `lnd|linux-x86_64|${LND}|${lnd}`];
+  const platforms = ["linux-x86_64", "linux-aarch64", "darwin-arm64"];
+  const pins = [...platforms.map((platform) => `core|${platform}|${CORE}|${core}`), `lnd|linux-x86_64|${LND}|${lnd}`];
   const versions = await Deno.readTextFile(`${scripts}/versions.sh`);
   await Deno.writeTextFile(
     `${scripts}/versions.sh`,
