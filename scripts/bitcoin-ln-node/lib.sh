@@ -101,6 +101,9 @@ open_node() {
   check_home; find_platform; default_settings
   [ -f "$NODE/node.conf" ] || die "no node in $NODE: run setup first, or name its folder with --home"
   read_settings; check_settings
+  if [ "$SERVICE" = systemd-system ] && [ "$(id -u)" != 0 ] && [ "$(id -un)" != timmy-node ]; then
+    die "the node in $NODE belongs to the machine: run this with sudo"
+  fi
 }
 
 # ---- files and secrets ------------------------------------------------------
@@ -108,7 +111,6 @@ open_node() {
 sha256_of() {
   if command -v sha256sum >/dev/null 2>&1; then sha256sum "$1" | awk '{ print $1 }'; else shasum -a 256 "$1" | awk '{ print $1 }'; fi
 }
-mode_of() { if [ "$OS" = darwin ]; then stat -f %Lp "$1"; else stat -c %a "$1"; fi; }
 # As services of the system, the programs run as a user of their own. It owns its data, and may read the files that it needs; the
 # folders in which root writes are root's, so that a broken program cannot lead root's writing elsewhere by a link.
 own() {
@@ -127,8 +129,8 @@ make_folder() {
 }
 # A file that others could read is closed again, and said.
 keep_private() {
-  if [ ! -f "$1" ] || [ "$(mode_of "$1")" = 600 ]; then return 0; fi
-  would "close $1 to others (it was open: mode $(mode_of "$1"))" || return 0
+  if [ ! -f "$1" ] || [ -n "$(find "$1" -perm 600)" ]; then return 0; fi
+  would "close $1 to others" || return 0
   chmod 600 "$1"
 }
 

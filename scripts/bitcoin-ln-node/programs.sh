@@ -35,18 +35,33 @@ find_python() {
   done
   return 1
 }
-# need PROGRAM LINUX-PACKAGE BREW-PACKAGE: installed by Homebrew on a Mac; on Linux, which package it is.
+# need PROGRAM LINUX-PACKAGE BREW-PACKAGE: on a Mac, noted for Homebrew to install; on Linux, refused with the package's name.
+TO_BREW=''
 need() {
   if [ "$1" = python ]; then
     if find_python; then return 0; fi
   elif command -v "$1" >/dev/null 2>&1; then return 0; fi
-  if [ "$OS" = darwin ]; then
-    command -v brew >/dev/null 2>&1 || die "$1 is missing and so is Homebrew, which would install it: see https://brew.sh, or install $1 yourself"
-    would "install $3 with Homebrew" || return 0
-    brew install --quiet "$3"
-  else
-    die "$1 is missing: install it (Debian, Ubuntu: sudo apt-get install -y $2; Fedora: sudo dnf install $2)"
-  fi
+  [ "$OS" = darwin ] || die "$1 is missing: install it (Debian, Ubuntu: sudo apt-get install -y $2; Fedora: sudo dnf install $2)"
+  command -v brew >/dev/null 2>&1 || die "$1 is missing and so is Homebrew, which would install it: see https://brew.sh, or install $1 yourself"
+  case " $TO_BREW " in *" $3 "*) ;; *) TO_BREW="$TO_BREW $3" ;; esac
+}
+install_tools() {
+  local tool
+  for tool in $TO_BREW; do
+    would "install $tool with Homebrew" || continue
+    brew install --quiet "$tool"
+  done
+}
+
+refuse_unpinned() { # refuse_unpinned NAME: FILE has no checksum; says what its owner can choose instead
+  local option=$1 ways check="its builders' signatures are then the only check"
+  case "$1" in core | knots) option=bitcoin ;; lnbits) check="trust the Python package index alone, with versions fixed" ;; esac
+  ways="  --$option-bin FOLDER    use programs that you have installed and trust"
+  if [ "$OS-$1" = darwin-lnd ]; then ways="$ways
+  --from-brew lnd      use what Homebrew builds and checks"; fi
+  die "$1 $(version_of "$1") has no checksum here for ${FILE:-$PLATFORM} that two unrelated sources agree on, so it is not downloaded. Choose one by name:
+$ways
+  --allow-unpinned $1  $check"
 }
 
 # check_component NAME: everything that would refuse it later refuses it here, before the first change.
@@ -67,13 +82,7 @@ check_component() {
   fi
   if installed "$name"; then return 0; fi
   find_pin "$name"
-  if [ -z "$SHA" ] && ! allowed "$ALLOW_UNPINNED" "$name"; then
-    die "$name $version has no checksum here for ${FILE:-$PLATFORM} that two unrelated sources agree on, so it is not downloaded. Choose one by name:
-  --$(case "$name" in core | knots) printf bitcoin ;; *) printf '%s' "$name" ;; esac)-bin FOLDER    use programs that you have installed and trust$(
-      [ "$OS" = darwin ] && [ "$name" = lnd ] && printf '\n  --from-brew lnd      use what Homebrew builds and checks')
-  --allow-unpinned $name  $(
-      if [ "$name" = lnbits ]; then printf 'trust the Python package index alone, with versions fixed'; else printf 'its builders'\'' signatures are then the only check'; fi)"
-  fi
+  if [ -z "$SHA" ] && ! allowed "$ALLOW_UNPINNED" "$name"; then refuse_unpinned "$name"; fi
   case "$name" in
     lnbits) need python "python3 python3-venv" python@3.12 ;;
     *)

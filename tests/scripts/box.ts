@@ -9,7 +9,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 export const SCRIPTS = `${ROOT}scripts/bitcoin-ln-node`;
 const STANDINS = new URL("standins/bin/", import.meta.url).pathname;
 const TOOLS =
-  "bash sh env awk sed grep diff od tr cat mkdir rm mv cp ln ls chmod dirname basename find touch wc head tail sort cmp cut mktemp sha256sum tar gzip openssl stat id seq";
+  "bash sh env awk sed grep diff od tr cat mkdir rm mv cp ln ls chmod dirname basename find touch wc head tail sort cmp cut mktemp sha256sum tar gzip openssl id seq";
 const PROGRAMS = ["bitcoind", "bitcoin-cli", "lnd", "lncli", "python"];
 
 export interface Result {
@@ -113,7 +113,7 @@ export class Box {
     const set = Object.entries({
       ...this.env,
       BOX: this.root,
-      BOX_TOOLS: `${this.tools}/tools`,
+      BOX_GPG: `${this.tools}/gpg/gpg`,
       HOME: this.home,
       TMPDIR: this.root,
       PATH: `${this.root}/bin:${this.tools}/tools`,

@@ -21,6 +21,8 @@ const NEWER: readonly [string, RegExp][] = [
   ["{fd}> redirection", /\{\w+\}[<>]/],
   ["[[ -v", /\[\[\s+-v\b/],
   ["$EPOCHSECONDS, $BASHPID", /\$\{?(?:EPOCHSECONDS|EPOCHREALTIME|BASHPID|SRANDOM)\b/],
+  // Its parser takes the parenthesis after the first pattern for the end of the substitution.
+  ["case in $(…)", /\$\([^()]*\bcase\s/],
   ["**", /shopt\s+-s\s+globstar/],
   ["inherit_errexit, lastpipe", /shopt\s+-s\s+(?:inherit_errexit|lastpipe)/],
 ];
@@ -33,6 +35,7 @@ const NOT_ON_A_MAC: readonly [string, RegExp][] = [
   ["grep -P", /\bgrep\s+-[a-zA-Z]*P/],
   ["timeout, flock, setsid", /(?:^|[;&|(]\s*)(?:timeout|flock|setsid)\s/m],
   ["base64 -w", /\bbase64\s+-w/],
+  ["stat", /\bstat\s+-/],
   ["mktemp --", /\bmktemp\s+--/],
 ];
 const without = (text: string): string => text.replace(/^\s*#.*$/gm, "");
@@ -89,6 +92,7 @@ Deno.test("node scripts: each thing that is newer than bash 3.2 is found, and wh
     "a) x ;;& b",
     "exec {fd}>log",
     "[[ -v x ]]",
+    'x=$(case "$1" in a) echo b ;; esac)',
     "echo $EPOCHSECONDS",
     "shopt -s globstar",
     "shopt -s lastpipe",
@@ -99,6 +103,7 @@ Deno.test("node scripts: each thing that is newer than bash 3.2 is found, and wh
     "grep -oP x",
     "timeout 5 x",
     "base64 -w0",
+    "stat -c %a x",
     "mktemp --suffix=x",
   ];
   for (const line of newer) assert.equal(wrong(line).length, 1, line);
