@@ -129,8 +129,17 @@ Deno.test("node scripts: a download with another checksum, too few signatures or
   await refused(/core 31\.1: 2 of its known builders signed the list of checksums, 3 are wanted/);
   await sign("-u anna -u bela -u stranger");
   await refused(/2 of its known builders/);
-  await sign("-u anna -u anna -u bela");
+  // One builder who signs twice is one.
+  await shell(
+    `cd '${web}'; for who in anna bela; do gpg --homedir '${gnupg}' --batch --yes --quiet --detach-sign -u $who -o $who.sig SHA256SUMS; done
+     cat anna.sig anna.sig bela.sig >SHA256SUMS.asc`,
+  );
   await refused(/2 of its known builders/);
+  // A key that comes under a builder's name and is not his.
+  await shell(`cd '${web}'; cp cora.gpg cora.kept; gpg --homedir '${gnupg}' --batch --export stranger >cora.gpg`);
+  await sign("-u anna -u bela -u stranger");
+  await refused(/2 of its known builders/);
+  await shell(`cd '${web}'; mv cora.kept cora.gpg`);
   await sign("-u anna -u bela -u cora");
   await shell(`cd '${web}'; echo "# more" >>SHA256SUMS`);
   await refused(/0 of its known builders/);
