@@ -119,6 +119,14 @@ Deno.test("node scripts: a wallet that is locked is opened with the password of 
   await box.ok("start");
   const [, body = ""] = /\/v1\/unlockwallet (.*)/.exec(await box.read("lnd-bodies")) ?? [];
   assert.equal(atob(JSON.parse(body).wallet_password), await box.read("home/.timmy-node/secrets/lnd-wallet-password"));
+  // LND was quicker than start, and says so with an error.
+  await box.ok("stop");
+  await box.write("lnd-state", "LOCKED");
+  await box.write("opens-itself", "");
+  await box.ok("start");
+  await box.write("lnd-state", "LOCKED");
+  await box.write("other-password", "");
+  assert.match((await box.run("start")).err, /does not open with .*lnd-wallet-password; put that file back/);
 });
 
 Deno.test("node scripts: what never answers is named after the time that was given, with where its log is", async () => {
