@@ -61,7 +61,10 @@ StandardOutput=append:$NODE/logs/$1.log
 StandardError=inherit
 UNIT
   if [ "$SERVICE" = systemd-system ]; then
-    printf '%s\n' User=timmy-node ProtectSystem=full PrivateTmp=yes ProtectHome=yes
+    printf '%s\n' User=timmy-node ProtectSystem=full
+    # What is hidden from the service must not be where its own folder is.
+    case "$NODE" in /home/* | /root/* | /run/user/*) ;; *) echo ProtectHome=yes ;; esac
+    case "$NODE" in /tmp/* | /var/tmp/*) ;; *) echo PrivateTmp=yes ;; esac
   fi
   printf '\n[Install]\nWantedBy=%s\n' "$wanted"
 }
