@@ -106,6 +106,19 @@ open_node() {
   fi
 }
 
+# How much of the chain is kept, by free disk in MiB. 40 GiB go to what pruning does not shrink (the coins that exist, LND, LNbits)
+# and to growth. The whole chain is about 800 GB and grows by some 100 GB a year, so it is kept from 1,100 GiB on; below that, half
+# of what is left beside the 40 GiB, between 5 and 200 GiB.
+# Fails when there is no room. prune_for FREE-MIB
+prune_for() {
+  local left=$(($1 - 40960))
+  if [ "$1" -ge 1126400 ]; then echo 0; return 0; fi
+  [ "$left" -ge 10240 ] || return 1
+  left=$((left / 2))
+  if [ "$left" -gt 204800 ]; then left=204800; fi
+  echo "$left"
+}
+
 # ---- files and secrets ------------------------------------------------------
 
 sha256_of() {

@@ -1,6 +1,6 @@
 /** scripts/bitcoin-ln-node/setup: what it makes, what it keeps, what it refuses. */
 import assert from "node:assert/strict";
-import { Box } from "./box.ts";
+import { Box, SCRIPTS, shell } from "./box.ts";
 
 Deno.test("node scripts: setup makes secrets, configurations and services; a second run changes nothing", async () => {
   await using box = await Box.open();
@@ -157,25 +157,32 @@ Deno.test("node scripts: settings that contradict a node that is there are refus
   await box.refuses(/node\.conf line 1 is not KEY=value/, "start");
 });
 
-Deno.test("node scripts: blocks are pruned by what is free on the disk", async () => {
+Deno.test("node scripts: blocks are pruned by what is free on the disk, and what was chosen once stays", async () => {
+  const sizes = [49, 50, 60, 100, 439, 440, 441, 1099, 1100, 4000];
+  const rule = `. '${SCRIPTS}/lib.sh'; for gib in ${
+    sizes.join(" ")
+  }; do echo "$gib $(prune_for $((gib * 1024)) || echo refused)"; done`;
+  const chosen = Object.fromEntries((await shell(rule)).out.trim().split("\n").map((line) => line.split(" ")));
+  const gib = (blocks: number) => `${blocks * 1024}`;
+  assert.deepEqual(chosen, {
+    49: "refused",
+    50: gib(5),
+    60: gib(10),
+    100: gib(30),
+    439: gib(199.5),
+    440: gib(200),
+    441: gib(200),
+    1099: gib(200),
+    1100: "0",
+    4000: "0",
+  });
   await using box = await Box.open();
-  const pruned = async (free: number) => {
-    box.env.BOX_FREE_GIB = `${free}`;
-    const out = await box.ok("setup", "--dry-run", ...box.programs);
-    return /pruned to (\d+) GiB|the whole chain/.exec(out)?.[1] ?? "all";
-  };
-  const found: Record<number, string> = {};
-  for (const free of [50, 100, 439, 1099, 1100]) found[free] = await pruned(free);
-  assert.deepEqual(found, { 50: "5", 100: "30", 439: "199", 1099: "200", 1100: "all" });
   box.env.BOX_FREE_GIB = "49";
   await box.refuses(/49 GiB are free for .*; a pruned node needs at least 50 GiB/, "setup", ...box.programs);
-  await box.ok("setup", "--prune", "2000", ...box.programs);
-  box.env.BOX_FREE_GIB = "5000";
-  assert.equal(
-    await box.ok("setup"),
-    `nothing to change in ${box.node}\n`,
-    "what was chosen once stays when space grows",
-  );
+  box.env.BOX_FREE_GIB = "1100";
+  assert.match(await box.ok("setup", ...box.programs), /1100 GiB free: the whole chain is kept/);
+  box.env.BOX_FREE_GIB = "60";
+  assert.equal(await box.ok("setup"), `nothing to change in ${box.node}\n`);
 });
 
 Deno.test("node scripts: services of the system run as a user of their own, which owns its data and nothing root writes in", async () => {
