@@ -31,7 +31,7 @@ const MAX_LOOSE_FILES = 8;
  */
 const ORDER: readonly (readonly string[])[] = [
   ["clock.ts", "ids.ts", "logger.ts", "sats.rules.ts"],
-  ["leap-guard.ts", "ai", "btc-price", "l402", "lightning", "nostr"],
+  ["leap-guard.ts", "ai", "attestation", "btc-price", "l402", "lightning", "nostr"],
   ["store"],
   ["tasks"],
   ["ledger"],
