@@ -7,7 +7,7 @@ import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { createLogger } from "@/lib/http/logger-pino.ts";
 import type { Logger } from "@/lib/logger.ts";
-import { VERSION } from "./version.ts";
+import { COMMIT, VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
 const STOP_GRACE_MS = 8_000;
@@ -53,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(env: Env): Promise<number> {
   const log = createLogger({ level: env.logLevel });
   const instance = await openInstance(env, log);
-  const timmy = assemble({ ...instance, http: env.http, version: VERSION });
+  const timmy = assemble({ ...instance, http: env.http, version: VERSION, commit: COMMIT });
   await timmy.start();
   instance.start();
   let server: Deno.HttpServer;

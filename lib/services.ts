@@ -1,8 +1,10 @@
+import type { Attestor } from "./attestation/port.ts";
 import type { Model } from "./ai/port.ts";
 import type { BtcPriceFeed } from "./btc-price/port.ts";
 import type { Clock } from "./clock.ts";
 import type { IdentityTokens } from "./identity/identity-token.ts";
 import type { Random, RecordIds } from "./ids.ts";
+import type { InstanceKey } from "./nostr/instance-key.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
@@ -61,6 +63,10 @@ export interface Services {
   identityTokens: IdentityTokens;
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;
+  /** Signs what the instance itself stands for. */
+  instanceKey: InstanceKey;
+  /** What the machine can prove of itself. */
+  attestor: Attestor;
   log: Logger;
   settings: Settings;
   /** What a model costs (USD per 1,000 tokens). Rejects with an Error that says what to set, for a model without a price. */

@@ -15,7 +15,7 @@ export interface SnpEvidence {
   report: Uint8Array;
   /** VCEK or VLEK, DER. */
   leaf: Uint8Array;
-  /** DER of intermediate and root in any order; without them AMD's published ones are taken. */
+  /** DER of intermediate and root in any order, looked at before those that AMD publishes. */
   chain?: readonly Uint8Array[];
   /** AMD's list of revoked intermediate certificates, DER. (A VCEK's serial is always 0: none can be revoked.) */
   revocationList?: Uint8Array;
@@ -138,7 +138,7 @@ export async function checkSnp(
 
 /** Chain, revocation and names. @returns the product and whose key it is: 0 VCEK, 1 VLEK. */
 async function checkLeaf(leaf: Certificate, evidence: SnpEvidence, roots: VendorRoots, trust: Trust, to: Findings) {
-  const pool = (evidence.chain ?? [...roots.amdIntermediates, ...roots.amd]).map(parseCertificate);
+  const pool = [...evidence.chain ?? [], ...roots.amdIntermediates, ...roots.amd].map(parseCertificate);
   const issuerOf = (certificate: Certificate | undefined) =>
     certificate && pool.find((other) => other.ca && sameBytes(other.subject, certificate.issuer));
   const issuer = issuerOf(leaf);

@@ -22,15 +22,6 @@ export function createInstanceKey(secret: Uint8Array): InstanceKey {
   };
 }
 
-/** Whether the key signed these 32 bytes. Never throws. */
-export function isSignedBy(publicKey: string, message32: Uint8Array, signature: string): boolean {
-  try {
-    return schnorr.verify(hexToBytes(signature), message32, hexToBytes(publicKey));
-  } catch {
-    return false; // not hex, or of another length
-  }
-}
-
 /** The 32 bytes of a private key in hex or as `nsec1…` (NIP-19); null for anything else. */
 export function parsePrivateKey(text: string): Uint8Array | null {
   try {
