@@ -51,7 +51,9 @@ async function exists(path: string): Promise<boolean> {
 /** One question after another, as the hardware takes them; a caller that says nothing is left after two seconds. */
 async function listen(path: string, folder: string): Promise<void> {
   if (await exists(path)) await Deno.remove(path); // a socket that a killed helper left
-  for await (const connection of Deno.listen({ transport: "unix", path })) {
+  const listener = Deno.listen({ transport: "unix", path });
+  await writeAll(Deno.stdout, `listening on ${path}\n`);
+  for await (const connection of listener) {
     const timer = setTimeout(() => connection.close(), QUESTION_MS);
     try {
       await serveOne(connection, folder);

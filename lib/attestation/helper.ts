@@ -11,10 +11,18 @@ export class HelperError extends Error {
   }
 }
 
+interface Connection {
+  read(into: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
 interface HelperOptions {
   /** Path of the Unix socket. */
   socket: string;
   clock: Clock;
+  /** Default: the socket. */
+  connect?: () => Promise<Connection>;
   /** How long one question may take (ms). */
   deadlineMs?: number;
   /** Questions that may wait for their turn. */
@@ -27,22 +35,24 @@ interface HelperOptions {
  */
 export function createHelper(options: HelperOptions): (reportData: Uint8Array) => Promise<Quote> {
   const { socket, clock, deadlineMs = 5_000, maxWaiting = 16 } = options;
+  const { connect = () => Deno.connect({ transport: "unix", path: socket }) } = options;
   let turn: Promise<unknown> = Promise.resolve();
   let waiting = 0;
   return (reportData) => {
     if (waiting >= maxWaiting) return Promise.reject(new HelperError("too many ask for evidence at once", true));
     waiting++;
-    const answer = turn.then(() => ask(socket, clock, deadlineMs, reportData)).finally(() => waiting--);
+    const answer = turn.then(() => ask({ socket, clock, deadlineMs, connect }, reportData)).finally(() => waiting--);
     turn = answer.catch(() => {}); // whoever asked hears of it; the next one starts anew
     return answer;
   };
 }
 
-async function ask(socket: string, clock: Clock, deadlineMs: number, reportData: Uint8Array): Promise<Quote> {
-  let connection: Deno.UnixConn | null = null;
+async function ask(options: Required<Omit<HelperOptions, "maxWaiting">>, reportData: Uint8Array): Promise<Quote> {
+  const { socket, clock, deadlineMs, connect } = options;
+  let connection: Connection | null = null;
   let over = false;
   const exchange = async () => {
-    const opened = await Deno.connect({ transport: "unix", path: socket });
+    const opened = await connect();
     connection = opened;
     if (over) return opened.close();
     await writeAll(opened, questionLine(reportData));
@@ -57,7 +67,7 @@ async function ask(socket: string, clock: Clock, deadlineMs: number, reportData:
     });
   } finally {
     over = true;
-    (connection as Deno.UnixConn | null)?.close();
+    (connection as Connection | null)?.close();
   }
   const answer = line ? parseAnswer(line) : null;
   if (!answer) throw new HelperError(`the attestation helper at ${socket} answered with something else`);
