@@ -85,7 +85,8 @@ function checkBinding(answer: InstanceAnswer, brought: Brought, to: Findings): U
   if (signature !== undefined) to.demand(byKey, "binding", "the instance's key did not sign this nonce");
   const otherTls = tlsKeyHash !== undefined && brought.tlsKeyHash !== null && !byTls;
   to.demand(!otherTls, "binding", "the TLS key that answers is not the attested one: somebody stands in between");
-  to.demand(byKey || byTls, "binding", "whoever answers did not show that it holds the instance's key or the TLS key");
+  const shown = signature !== undefined || byTls;
+  to.demand(shown, "binding", "whoever answers did not show that it holds the instance's key or the TLS key");
   const held = [byKey && "the instance's key", byTls && "the TLS key"].filter((name) => name !== false);
   to.fact("held by who answers", held.join(", ") || "nothing");
   return reportData;

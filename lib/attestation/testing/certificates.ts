@@ -2,6 +2,7 @@
 import { p256, p384 } from "@noble/curves/nist.js";
 import { concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import * as der from "../der.ts";
+import { pemOf } from "../pem.ts";
 
 export interface TestKey {
   kind: "p256" | "p384" | "rsa";
@@ -61,6 +62,21 @@ export function curveKey(kind: "p256" | "p384", highS = false): TestKey {
       return Promise.resolve((highS ? other : low).toBytes("compact"));
     },
   };
+}
+
+/** A P-256 key that a TLS server takes, as PEM. */
+export async function webKey(): Promise<TestKey & { pem: string }> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+  const pair = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const exported = async (format: "spki" | "pkcs8", key: CryptoKey) =>
+    new Uint8Array(await crypto.subtle.exportKey(format, key));
+  const sign = async (message: Uint8Array) =>
+    new Uint8Array(
+      await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, pair.privateKey, new Uint8Array(message)),
+    );
+  const spki = await exported("spki", pair.publicKey);
+  const pem = pemOf(await exported("pkcs8", pair.privateKey)).replaceAll("CERTIFICATE", "PRIVATE KEY");
+  return { kind: "p256", spki, point: spki.subarray(-65), sign, pem };
 }
 
 export async function rsaKey(): Promise<TestKey> {
