@@ -1,6 +1,6 @@
 /**
  * AWS Nitro attestation documents: COSE_Sign1 (RFC 9052 §4.2) over a CBOR map, ES384
- * (github.com/aws/aws-nitro-enclaves-nsm-api, docs/attestation_process.md).
+ * ("Attestation process" of aws-nitro-enclaves-nsm-api).
  */
 import { decode } from "cborg";
 import { bytesToHex, concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
