@@ -20,8 +20,12 @@ const MAX_BYTES = 1_048_576;
 export function getOverOneConnection(url: URL, options: { ca?: string; deadlineMs?: number } = {}): Promise<Got> {
   const { promise, resolve } = Promise.withResolvers<Got>();
   const fail = (message: string) => resolve({ ok: false, message });
-  const { request } = url.protocol === "https:" ? https : http;
-  const asked = request(url, { headers: { accept: "application/json" }, ...(options.ca && { ca: options.ca }) });
+  const { request, Agent } = url.protocol === "https:" ? https : http;
+  const asked = request(url, {
+    agent: new Agent({ keepAlive: false }),
+    headers: { accept: "application/json", connection: "close" },
+    ...(options.ca && { ca: options.ca }),
+  });
   const timer = setTimeout(() => {
     fail("the instance did not answer in time");
     asked.destroy();
@@ -52,8 +56,9 @@ export function getOverOneConnection(url: URL, options: { ca?: string; deadlineM
   return promise;
 }
 
-/** SHA-256 of the SubjectPublicKeyInfo of the peer's key, in hex. */
-function keyHashOf(socket: TLSSocket): string {
+/** SHA-256 of the SubjectPublicKeyInfo of the peer's key, in hex; null on a Deno that does not tell it (2.6). */
+function keyHashOf(socket: Partial<TLSSocket>): string | null {
+  if (typeof socket.getPeerCertificate !== "function") return null;
   const { publicKey } = new X509Certificate(socket.getPeerCertificate().raw);
   return createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("hex");
 }

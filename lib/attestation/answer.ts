@@ -29,7 +29,7 @@ type InstanceAnswer = z.output<typeof answerSchema>;
 export interface Brought {
   /** The 32 bytes that were asked with. */
   nonce: Uint8Array;
-  /** SHA-256 of the SubjectPublicKeyInfo of the TLS key that answered, in hex; null where there was no TLS. */
+  /** SHA-256 of the SubjectPublicKeyInfo of the TLS key that answered, in hex; null where there was no TLS, or nobody could see it. */
   tlsKeyHash: string | null;
   /** Ms since the epoch. */
   at: number;
@@ -88,6 +88,8 @@ function checkBinding(answer: InstanceAnswer, brought: Brought, to: Findings): U
   const shown = signature !== undefined || byTls;
   to.demand(shown, "binding", "whoever answers did not show that it holds the instance's key or the TLS key");
   const held = [byKey && "the instance's key", byTls && "the TLS key"].filter((name) => name !== false);
+  const seen = byTls ? "attested, and it answers" : tlsKeyHash === undefined ? "not attested" : "attested, not seen";
+  to.fact("TLS key", seen);
   to.fact("held by who answers", held.join(", ") || "nothing");
   return reportData;
 }

@@ -137,7 +137,7 @@ export function oid(dotted: string): string {
 
 /** UTCTime or GeneralizedTime as X.509 has it, with seconds and Z. @returns ms since the epoch */
 export function time({ tag, content }: Element): number {
-  const text = String.fromCharCode(...content);
+  const text = content.length > 15 ? "" : String.fromCharCode(...content);
   if (tag !== UTC_TIME && tag !== GENERALIZED_TIME) throw malformed("a time of another type");
   if (!(tag === UTC_TIME ? /^\d{12}Z$/ : /^\d{14}Z$/).test(text)) throw malformed("a time of another form");
   const full = tag === UTC_TIME ? (Number(text.slice(0, 2)) >= 50 ? "19" : "20") + text : text;
