@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { concatBytes, hexToBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import * as der from "./der.ts";
 import { certificatesOf, pemOf } from "./pem.ts";
-import { tlv } from "./testing/certificates.ts";
+import { sequence, tlv } from "./testing/certificates.ts";
 import { bytesOf, evidenceOf, textOf, vectorsOf } from "./testing/vectors.ts";
 import { Refused } from "./verdict.ts";
 import { VENDOR_ROOTS } from "./vendor-roots.ts";
@@ -86,6 +86,18 @@ Deno.test("certificates: random bytes, and random bytes put into a real one, end
     }),
     SEED,
   );
+});
+
+Deno.test("certificates: the signature algorithm outside, which nobody signs, must be the one inside", () => {
+  const real = bytesOf("sev-snp/milan-v2.vcek.der");
+  const fields = der.sequence(real);
+  const [signed, algorithm, signature] = [fields.any(), fields.any(), fields.any()] as const;
+  assert.deepEqual(sequence(signed.bytes, algorithm.bytes, signature.bytes), real);
+  // The same meaning: a default that is left out.
+  const parts = der.fieldsOf(algorithm.content);
+  const [name, parameters] = [parts.any().bytes, parts.any().content];
+  const other = sequence(name, sequence(parameters.subarray(0, -5)));
+  assert.throws(() => parseCertificate(sequence(signed.bytes, other, signature.bytes)), /not the one outside/);
 });
 
 Deno.test("pinned roots: the certificates that the vendors publish", () => {

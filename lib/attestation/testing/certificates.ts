@@ -111,6 +111,8 @@ export interface CertificateOrder {
   from: number;
   to: number;
   ca?: boolean;
+  /** Whether its key may sign certificates and lists; default: as it is a CA or not. */
+  signs?: boolean;
   pathLength?: number;
   /** OID and value. */
   extensions?: [string, Uint8Array][];
@@ -118,6 +120,7 @@ export interface CertificateOrder {
 
 export async function certify(order: CertificateOrder): Promise<Authority> {
   const { name, key, by, serial = 1, from, to, ca = false, pathLength, extensions = [] } = order;
+  const { signs = ca } = order;
   const signer = by?.key ?? key;
   const algorithm = algorithmOf(signer);
   const critical = Uint8Array.of(der.BOOLEAN, 1, 0xff);
@@ -125,7 +128,7 @@ export async function certify(order: CertificateOrder): Promise<Authority> {
   const usage = Uint8Array.of(der.BIT_STRING, 2, 1, 0x06);
   const all = [
     sequence(oid("2.5.29.19"), critical, tlv(der.OCTET_STRING, limits)),
-    ...(ca ? [sequence(oid("2.5.29.15"), critical, tlv(der.OCTET_STRING, usage))] : []),
+    ...(signs ? [sequence(oid("2.5.29.15"), critical, tlv(der.OCTET_STRING, usage))] : []),
     ...extensions.map(([id, value]) => sequence(oid(id), tlv(der.OCTET_STRING, value))),
   ];
   const content = sequence(

@@ -138,6 +138,9 @@ export interface TdxChanges {
   criticalList?: boolean;
   tcbInfo?: Record<string, unknown>;
   qeIdentity?: Record<string, unknown>;
+  /** Bytes behind the chain, and behind what it is in. */
+  behindChain?: Uint8Array;
+  behindCertification?: Uint8Array;
   /** Changes the body before it is signed. */
   body?(bytes: Uint8Array): void;
   qe?(report: Uint8Array): void;
@@ -201,9 +204,17 @@ export async function selfMadeTdx(changes: TdxChanges = {}) {
     u16(5),
     u32(pem.length),
     pem,
+    changes.behindChain ?? new Uint8Array(),
   );
   const signature = await key.sign(concatBytes(header, body));
-  const data = concatBytes(signature, key.point.subarray(1), u16(6), u32(certification.length), certification);
+  const data = concatBytes(
+    signature,
+    key.point.subarray(1),
+    u16(6),
+    u32(certification.length),
+    certification,
+    changes.behindCertification ?? new Uint8Array(),
+  );
   const quote = concatBytes(header, body, u32(data.length), data);
   const evidence: TdxEvidence = { kind: "tdx", quote, collateral: await collateralOf({ root, ca, signing }, changes) };
   return { evidence, roots: { ...VENDOR_ROOTS, intel: [root.certificate] } satisfies VendorRoots };
@@ -226,7 +237,7 @@ async function collateralOf(by: { root: Authority; ca: Authority; signing: Autho
     tcbLevels: [{
       tcb: {
         sgxtcbcomponents: components,
-        tdxtcbcomponents: components.map((_, i) => ({ svn: i === 2 ? 3 : 0 })),
+        tdxtcbcomponents: components.map((_, i) => ({ svn: [9, 0, 3][i] ?? 0 })),
         pcesvn: 11,
       },
       tcbStatus: "UpToDate",
