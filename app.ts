@@ -4,6 +4,7 @@ import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/cr
 import { refuseBadTokens } from "@/middlewares/identity.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
+import { attestationRouter } from "@/routes/attestation/attestation.index.ts";
 import { bootstrapRouter } from "@/routes/bootstrap/bootstrap.index.ts";
 import { chatRouter } from "@/routes/chat/chat.index.ts";
 import { demoRouter } from "@/routes/demo/demo.index.ts";
@@ -49,6 +50,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, estimateRouter());
   mount(app, freeTierRouter(challenges));
   mount(app, demoRouter());
+  mount(app, attestationRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));

@@ -20,6 +20,8 @@ interface Parts {
   /** Free bytes where the data lies; null when nobody can tell. */
   freeBytes(): Promise<number | null>;
   version: string;
+  /** Of the source; `unknown` outside of a release. */
+  commit: string;
   /** Background work in place of the real one, for tests that must see a naive one caught. */
   background?: (services: Services) => Background;
 }
@@ -48,6 +50,7 @@ export function assemble(parts: Parts): Timmy {
     ...background,
     oneAtATime: createOneAtATime(),
     version: parts.version,
+    commit: parts.commit,
     readiness: () =>
       readinessOf({
         store,

@@ -12,10 +12,12 @@ import type { Model } from "@/lib/ai/port.ts";
 import { configuredRates } from "@/lib/ai/rates.ts";
 import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
+import { createAttestor } from "@/lib/attestation/attestor.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko, kraken } from "@/lib/btc-price/sources.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
+import { createInstanceKey } from "@/lib/nostr/instance-key.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
@@ -106,6 +108,8 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
         ttlMs: env.identity.tokenMs,
       }),
       signInSecret: await dir.secret("sign-in.key", 32),
+      instanceKey: createInstanceKey(env.nostrPrivateKey ?? await dir.secret("instance.key", 32)),
+      attestor: createAttestor({ socket: env.attestationSocket, clock }),
       log,
       metrics,
       settings,

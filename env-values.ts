@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsePrivateKey } from "@/lib/nostr/instance-key.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 
 /** The kinds of values a setting may have: each takes the text of a variable and says what it must be. */
@@ -79,6 +80,14 @@ export const host = z.string().refine(
 export const text = z.string().max(2_000);
 /** Goes into a header, which holds no blanks and nothing beyond ASCII: better said at the start than at the first call. */
 export const key = z.string().regex(/^[\x21-\x7e]{1,2000}$/, "must be a key: letters, digits and signs, no blanks");
+/** A path that the system's own limit on Unix sockets allows. */
+export const socket = z.string().regex(/^[\x21-\x7e]{1,100}$/, "must be a file name or path of at most 100 characters");
+export const nostrKey = z.string().transform((text, context) => {
+  const secret = parsePrivateKey(text);
+  if (secret) return secret;
+  context.addIssue({ code: "custom", message: "must be a Nostr private key: nsec1… or 64 hex digits" });
+  return z.NEVER;
+});
 export const modelName = z.string().regex(/^[\w./:@-]{1,200}$/, "must be a model's name");
 export const models = list.refine(
   (names) => names.length > 0 && names.every((name) => modelName.safeParse(name).success),

@@ -222,15 +222,39 @@ Deno.test("parseEnv: what failed requests may cost is a whole number of sats, an
   }
 });
 
+Deno.test("parseEnv: the attestation helper's socket lies in the data folder, or where its path says", () => {
+  strictEqual(parseEnv({}).attestationSocket, undefined);
+  for (const DATA_DIR of ["/data", "/data/"]) {
+    strictEqual(parseEnv({ DATA_DIR, ATTESTATION_SOCKET: "a.sock" }).attestationSocket, "/data/a.sock");
+  }
+  strictEqual(parseEnv({ ATTESTATION_SOCKET: "./x/a.sock" }).attestationSocket, "./x/a.sock");
+  for (const value of ["two words", "x".repeat(101)]) {
+    match(problemsOf({ ATTESTATION_SOCKET: value })[0] ?? "", /^ATTESTATION_SOCKET must be/, value);
+  }
+});
+
+Deno.test("parseEnv: the instance's key is 64 hex digits or nsec, and a key", () => {
+  const nsec = "nsec1qurswpc8qurswpc8qurswpc8qurswpc8qurswpc8qurswpc8qursl6edet";
+  const key = new Uint8Array(32).fill(7);
+  deepStrictEqual(parseEnv({ NOSTR_PRIVATE_KEY: "07".repeat(32) }).nostrPrivateKey, key);
+  deepStrictEqual(parseEnv({ NOSTR_PRIVATE_KEY: nsec }).nostrPrivateKey, key);
+  strictEqual(parseEnv({}).nostrPrivateKey, undefined);
+  for (const value of ["07", "00".repeat(32), "ff".repeat(32), nsec.slice(0, -1), "npub1x"]) {
+    match(problemsOf({ NOSTR_PRIVATE_KEY: value })[0] ?? "", /^NOSTR_PRIVATE_KEY must be/, value);
+  }
+});
+
 Deno.test("secretsOf: names every key there is", () => {
   const keys = {
     LNBITS_API_KEY: "a1",
     LNBITS_ADMIN_KEY: "b2",
     LNBITS_DEV_PAYER_KEY: "c3",
     AI_INTEGRATIONS_ANTHROPIC_API_KEY: "d4",
+    NOSTR_PRIVATE_KEY: "07".repeat(32),
   };
   const local = { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:1/v1", LOCAL_MODEL_API_KEY: "e5" };
   deepStrictEqual(secretsOf(parseEnv({ LNBITS_URL: "http://127.0.0.1:5000", ...keys, ...local })).sort(), [
+    "07".repeat(32),
     "a1",
     "b2",
     "c3",

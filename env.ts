@@ -1,3 +1,4 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
 import { z } from "zod";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 import type { Settings } from "@/lib/services.ts";
@@ -12,6 +13,7 @@ import {
   modelName,
   models,
   modelServer,
+  nostrKey,
   number,
   origin,
   originOf,
@@ -20,6 +22,7 @@ import {
   secrets,
   server,
   slug,
+  socket,
   tailnet,
   text,
   url,
@@ -34,6 +37,8 @@ const VARIABLES = {
   HOST: [host, "127.0.0.1"],
   PORT: [whole(1, 65_535), "8080"],
   DATA_DIR: [text, "./data"],
+  ATTESTATION_SOCKET: [socket, null],
+  NOSTR_PRIVATE_KEY: [nostrKey, null],
   KV_URL: [server, null],
   DENO_KV_ACCESS_TOKEN: [key, null],
   PUBLIC_ORIGIN: [origin, null],
@@ -207,6 +212,10 @@ function devRoutesFor(v: Values): "off" | "this-machine" | "anyone" {
   return onlyHere(v) ? "this-machine" : "off";
 }
 
+/** A name lies in the data folder; a path is what it says. */
+const socketIn = (folder: string, socket: string | undefined) =>
+  socket === undefined || socket.includes("/") ? socket : `${folder.replace(/\/+$/, "")}/${socket}`;
+
 function lightningOf(v: Values): LightningSettings {
   if (v.LNBITS_URL === undefined || v.LNBITS_API_KEY === undefined) return { kind: "simulated" };
   return {
@@ -224,6 +233,8 @@ function grouped(v: Values) {
     host: v.HOST,
     port: v.PORT,
     dataDir: v.DATA_DIR.replace(/(.)\/+$/, "$1"),
+    attestationSocket: socketIn(v.DATA_DIR, v.ATTESTATION_SOCKET),
+    nostrPrivateKey: v.NOSTR_PRIVATE_KEY,
     kvUrl: v.KV_URL,
     devRoutes: devRoutesFor(v),
     logLevel: v.LOG_LEVEL,
@@ -343,6 +354,7 @@ function settingsOf(v: Values) {
 export function secretsOf(env: Env): string[] {
   const { lightning, anthropic, localModel, digitalOcean, tailscale } = env;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
-  const others = [anthropic?.apiKey, localModel?.apiKey, digitalOcean?.token, tailscale?.apiKey];
+  const own = env.nostrPrivateKey && bytesToHex(env.nostrPrivateKey);
+  const others = [own, anthropic?.apiKey, localModel?.apiKey, digitalOcean?.token, tailscale?.apiKey];
   return [...keys, ...others, ...(env.identity.tokenSecrets ?? [])].filter((key) => key !== undefined);
 }

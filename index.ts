@@ -10,7 +10,7 @@ import { createLogger } from "@/lib/http/logger-pino.ts";
 import type { Logger } from "@/lib/logger.ts";
 import { CTL_COMMANDS, isCtlCommand } from "./cli/names.ts";
 import { buildInfo } from "./cli/version.ts";
-import { VERSION } from "./version.ts";
+import { COMMIT, VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
 const STOP_GRACE_MS = 8_000;
@@ -63,7 +63,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function serve(env: Env): Promise<number> {
   const log = createLogger({ level: env.logLevel });
   const instance = await openInstance(env, log);
-  const timmy = assemble({ ...instance, http: env.http, version: VERSION });
+  const timmy = assemble({ ...instance, http: env.http, version: VERSION, commit: COMMIT });
   await timmy.start();
   instance.start();
   let server: Deno.HttpServer;

@@ -750,6 +750,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/attestation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which machine is this, and which program?
+         * @description Evidence of the hardware for this moment, this build and this instance's key. Believe it only after checking it: `timmyctl attest verify URL --policy FILE` does. Without a TEE it says `none`, which proves nothing about the machine.
+         */
+        get: operations["getAttestation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/build": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which build is this?
+         * @description What the program says of itself. Compare `sha256` with the release's `SHA256SUMS`.
+         */
+        get: operations["getBuild"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/lightning/webhook": {
         parameters: {
             query?: never;
@@ -1743,6 +1783,44 @@ export interface components {
             stubMode: boolean;
             /** @description What is simulated: model */
             simulated: string[];
+        };
+        Attestation: {
+            /**
+             * @description The hardware behind this instance. `none`: none that could prove anything, and no quote. `simulated`: a test
+             * @enum {string}
+             */
+            kind: "none" | "sev-snp" | "tdx" | "nitro" | "simulated";
+            /** @description Report, quote or document of the hardware, base64 */
+            quote?: string;
+            /** @description SEV-SNP: the table of certificates of the host, where it has one, base64 */
+            certificates?: string;
+            /** @description What the hardware signed: the layout is in `policy`; 64 bytes in hex */
+            reportData: string;
+            build: components["schemas"]["Build"];
+            /** @description x-only public key of the instance (BIP-340), hex */
+            instanceKey: string;
+            /** @description SHA-256 of the SubjectPublicKeyInfo of the TLS key in front of it, hex */
+            tlsKeyHash?: string;
+            /** @description BIP-340, by `instanceKey`, of the tagged hash `timmy/attestation` over nonce and `reportData` */
+            signature: string;
+            policy: {
+                /** @description How `reportData` is made */
+                reportData: string;
+                /**
+                 * @description Evidence with the debug bit is to be refused
+                 * @enum {string}
+                 */
+                debug: "refused";
+                /** @description Whom to ask what the measurement must be: not this instance */
+                measurement: string;
+            };
+        };
+        Build: {
+            version: string;
+            /** @description Of the source; `unknown` outside of a release */
+            commit: string;
+            /** @description SHA-256 of the program's file as it lies on the disk now, in hex; `unknown` from source, or where the program may not read itself */
+            sha256: string;
         };
     };
     responses: {
@@ -3057,6 +3135,59 @@ export interface operations {
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
             404: components["responses"]["Error404"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getAttestation: {
+        parameters: {
+            query: {
+                /** @description 32 random bytes of your own, hex: older evidence has another */
+                nonce: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The evidence */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attestation"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getBuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The build */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Build"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];

@@ -1,3 +1,4 @@
+import type { Attestor } from "./attestation/port.ts";
 import type { Model } from "./ai/port.ts";
 import type { Sealer } from "./bootstrap/keys/sealed.ts";
 import type { BtcPriceFeed } from "./btc-price/port.ts";
@@ -6,6 +7,7 @@ import type { Cloud } from "./cloud/port.ts";
 import type { Tailnet } from "./cloud/tailnet.ts";
 import type { IdentityTokens } from "./identity/identity-token.ts";
 import type { Random, RecordIds } from "./ids.ts";
+import type { InstanceKey } from "./nostr/instance-key.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
@@ -98,6 +100,10 @@ export interface Services {
   identityTokens: IdentityTokens;
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;
+  /** Signs what the instance itself stands for. */
+  instanceKey: InstanceKey;
+  /** What the machine can prove of itself. */
+  attestor: Attestor;
   log: Logger;
   metrics: Metrics;
   settings: Settings;

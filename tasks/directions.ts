@@ -31,7 +31,7 @@ const MAX_LOOSE_FILES = 8;
  */
 const ORDER: readonly (readonly string[])[] = [
   ["clock.ts", "ids.ts", "logger.ts", "public-fetch.ts", "sats.rules.ts"],
-  ["leap-guard.ts", "ai", "btc-price", "cloud", "l402", "lightning", "nostr", "release"],
+  ["leap-guard.ts", "ai", "attestation", "btc-price", "cloud", "l402", "lightning", "nostr", "release"],
   ["store"],
   ["tasks"],
   ["ledger"],

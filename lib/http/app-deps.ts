@@ -22,6 +22,8 @@ export interface AppDeps extends Services {
   checkedTokens: CheckedTokens;
   oneAtATime: OneAtATime;
   version: string;
+  /** Of the source; `unknown` outside of a release. */
+  commit: string;
   readiness(): Promise<Readiness>;
 }
 

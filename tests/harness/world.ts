@@ -18,6 +18,8 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { createSimulatedWallet, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { SimulatedFaults } from "@/lib/lightning/simulated-faults.ts";
+import type { Attestor } from "@/lib/attestation/port.ts";
+import { createInstanceKey } from "@/lib/nostr/instance-key.ts";
 import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
@@ -30,6 +32,12 @@ const DEFAULTS = parseEnv({});
 export const TEST_RATES: Rates = DEFAULTS.modelRates.sonnet;
 /** Those of an empty environment. */
 export const TEST_SETTINGS: Settings = DEFAULTS.settings;
+
+const NO_TEE: Attestor = {
+  buildHash: () => Promise.resolve("unknown"),
+  tlsKeyHash: null,
+  quote: () => Promise.resolve(null),
+};
 
 export interface LogLine {
   level: string;
@@ -75,6 +83,8 @@ export interface WorldOptions {
   background?: (services: Services) => Background;
   /** Where the data lies; default: memory. */
   path?: string;
+  /** Default: a machine without a TEE. */
+  attestor?: Attestor;
   /** Opens the databases in place of Deno KV. */
   openEngine?: (name: "timmy.kv" | "wallet.kv") => Promise<Engine>;
 }
@@ -199,6 +209,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       recordIds: createRecordIds(secret),
       identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
       signInSecret: secret,
+      instanceKey: createInstanceKey(secret),
+      attestor: options.attestor ?? NO_TEE,
       log,
       metrics: createMetrics(life.clock),
       settings,
@@ -208,6 +220,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       services,
       exclusive: true,
       version: "test",
+      commit: "test",
       http: {
         ...DEFAULTS.http,
         rateLimitPerMinute: options.rateLimitPerMinute ?? 0,
