@@ -1,7 +1,8 @@
 /**
  * The `#cloud-config` that makes the node. The scripts are files of their own, written as they are; the order's values
- * reach them through one environment file.
+ * reach them through one environment file. Import this lazily: it brings the YAML writer and all the scripts with it.
  */
+import { stringify } from "yaml";
 import { authorizedKey, nodeEnv, type NodeOrder } from "./node-order.rules.ts";
 import { pinnedImages, PINS, type Pins } from "./pins.ts";
 import lib from "./files/lib.sh" with { type: "text" };
@@ -55,8 +56,8 @@ export function nodeUserData(order: NodeOrder, pins: Pins = PINS, maxBytes = MAX
       ["systemctl", "start", "--no-block", "timmy-node.service"],
     ],
   };
-  // JSON is YAML, 1.1 too, and every text in it stands in quotes: bare, 0600 would be a number there, and `no` a boolean.
-  const text = `#cloud-config\n${JSON.stringify(config, null, 2)}\n`;
+  // cloud-init reads YAML 1.1, in which a bare 0600 is a number and a bare `no` a boolean.
+  const text = `#cloud-config\n${stringify(config, { version: "1.1", lineWidth: 0 })}`;
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > maxBytes) throw new RangeError(`the user data has ${bytes} bytes, at most ${maxBytes} are taken`);
   return text;
