@@ -18,6 +18,7 @@ import {
 } from "@/lib/attestation/verdict.ts";
 import { VENDOR_ROOTS, type VendorRoots } from "@/lib/attestation/vendor-roots.ts";
 import { type Evidence, verifyEvidence } from "@/lib/attestation/verify.ts";
+import type { Command } from "./command.ts";
 import { getOverOneConnection, type Got } from "./attest-request.ts";
 
 /** What the command touches: the terminal, files, the network, the clock. */
@@ -210,4 +211,11 @@ const systemIo: AttestIo = {
   get: (url) => getOverOneConnection(url),
   now: () => Date.now(),
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+};
+
+/** `timmyctl attest`. */
+export const command: Command = {
+  usage: "verify URL | check --kind KIND FILES",
+  help: ATTEST_USAGE,
+  run: (args, io) => attest(args, { ...systemIo, out: io.out, err: io.err }),
 };

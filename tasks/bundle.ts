@@ -73,10 +73,14 @@ const textsNamedIn = (files: ReadonlyMap<string, string>) =>
     ),
   );
 
+/** The list of packages that a program may load: the server has fewer than the programs beside it. */
+const listOf = (entry: string) => entry === "index.ts" ? "deno.json" : "ctl/deno.json";
+
 async function bundled(entry: string, folder: string): Promise<Map<string, string>> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "bundle",
+      `--config=${listOf(entry)}`,
       "--quiet",
       "--frozen",
       "--platform=deno",

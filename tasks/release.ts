@@ -145,7 +145,7 @@ async function release({ out }: Options): Promise<void> {
   const source = {
     version: VERSION,
     commit,
-    lock: await Deno.readTextFile("deno.lock"),
+    lock: await Deno.readTextFile("ctl/deno.lock"),
     tools: TOOLS,
     command: COMMAND,
   };

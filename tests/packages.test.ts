@@ -34,6 +34,23 @@ Deno.test("packages: what the program's lock pins, the tests' lock pins too, byt
   }
 });
 
+Deno.test("packages: what timmyctl may load is what the server does and more, each tested as it is", async () => {
+  const [program, ctl, dev] = await Promise.all(
+    ["deno.json", "ctl/deno.json", "dev/deno.json"].map((path) => read<Config>(path)),
+  );
+  assert.ok(program && ctl && dev);
+  const { "@/": _, ...imports } = program.imports;
+  const { "@/": __, ...more } = ctl.imports;
+  assert.deepEqual(Object.fromEntries(Object.keys(imports).map((name) => [name, more[name]])), imports);
+  assert.deepEqual(Object.fromEntries(Object.keys(more).map((name) => [name, dev.imports[name]])), more);
+  assert.deepEqual([ctl.unstable, ctl.compilerOptions], [program.unstable, program.compilerOptions]);
+  const locks = await Promise.all(["deno.lock", "ctl/deno.lock", "dev/deno.lock"].map((path) => read<Lock>(path)));
+  const [few, some, all] = locks.map(packagesOf);
+  assert.ok(few && some && all);
+  for (const [name, integrity] of few) assert.equal(some.get(name), integrity, `${name} is another in ctl/deno.lock`);
+  for (const [name, integrity] of some) assert.equal(all.get(name), integrity, `${name} is another in dev/deno.lock`);
+});
+
 Deno.test("packages: a new machine downloads at most 45 to run the program", async () => {
   const packages = packagesOf(await read<Lock>("deno.lock"));
   assert.ok(packages.size <= 45, `${packages.size} packages: ${[...packages.keys()].join(", ")}`);

@@ -11,7 +11,7 @@ import { writeSums } from "./sums.ts";
 
 /** What a release is made of. */
 export interface Source extends About {
-  /** Text of `deno.lock`. */
+  /** Text of `ctl/deno.lock`. */
   lock: string;
   /** What anybody runs to make it again. */
   command: string;

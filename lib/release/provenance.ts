@@ -6,7 +6,7 @@ export interface Made {
   version: string;
   /** 40 hex digits. */
   commit: string;
-  /** SHA-256 of `deno.lock`, in hex. */
+  /** SHA-256 of `ctl/deno.lock`, in hex. */
   lock: string;
   /** Name → version and SHA-256 of what made it. */
   tools: Readonly<Record<string, { version: string; sha256: string }>>;
@@ -59,7 +59,7 @@ export function writeProvenance(hashes: ReadonlyMap<string, string>, made: Made)
         externalParameters: { version: made.version, command: made.command },
         resolvedDependencies: [
           { name: "source", digest: { gitCommit: made.commit } },
-          { name: "deno.lock", digest: { sha256: made.lock } },
+          { name: "ctl/deno.lock", digest: { sha256: made.lock } },
           ...tools.map(({ name, version, sha256 }) => ({ name, version, digest: { sha256 } })),
         ],
       },
@@ -102,7 +102,7 @@ export function checkProvenance(
   if (build.externalParameters?.version !== version) throw refuse(`is not of version ${version}`);
   const digestOf = (name: string) => build.resolvedDependencies?.find((it) => it.name === name)?.digest;
   if (digestOf("source")?.gitCommit !== commit) throw refuse(`is not of the commit ${commit}`);
-  const named = digestOf("deno.lock")?.sha256;
+  const named = digestOf("ctl/deno.lock")?.sha256;
   if (!named || (lock !== null && named !== lock)) throw refuse("and the SBOM name two locks");
   for (const name of ["deno", "denort-x86_64", "denort-aarch64"]) {
     if (!/^[0-9a-f]{64}$/.test(digestOf(name)?.sha256 ?? "")) throw refuse(`does not say which ${name} made it`);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { SOURCE } from "@/tests/harness/release.ts";
 import { checkSbom, writeSbom } from "./sbom.ts";
 
-const lock = await Deno.readTextFile(new URL("../../deno.lock", import.meta.url));
+const lock = await Deno.readTextFile(new URL("../../ctl/deno.lock", import.meta.url));
 const about = { ...SOURCE, lock: undefined };
 const sbom = JSON.parse(writeSbom(lock, about));
 

@@ -1,9 +1,9 @@
-/** What a program is made of: CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/) out of `deno.lock`. */
+/** What a program is made of: CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/) out of `ctl/deno.lock`. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { bytesOfBase64, Refused } from "./refused.ts";
 
-/** What of `deno.lock` (version 5) is read. */
+/** What of `ctl/deno.lock` (version 5) is read. */
 interface Lock {
   version: string;
   npm: Record<string, { integrity: string; dependencies?: string[] }>;
@@ -37,22 +37,24 @@ interface Sbom {
   dependencies: { ref: string; dependsOn: string[] }[];
 }
 
-const LOCK = "timmy:deno.lock:sha256";
+const LOCK = "timmy:ctl/deno.lock:sha256";
 const COMMIT = "timmy:commit";
 
 /**
  * The text of the SBOM: every package of the lock with its SHA-512, what each needs, and the tools. The same lock gives the same
  * text: its serial number comes from the content, and it names no time.
  *
- * @param lockText of `deno.lock`
+ * @param lockText of `ctl/deno.lock`
  */
 export function writeSbom(lockText: string, { version, commit, tools }: About): string {
   const lock: Lock = JSON.parse(lockText);
-  if (lock.version !== "5") throw new Error(`deno.lock is of version ${lock.version}; an SBOM is made of version 5`);
+  if (lock.version !== "5") {
+    throw new Error(`ctl/deno.lock is of version ${lock.version}; an SBOM is made of version 5`);
+  }
   const ids = Object.keys(lock.npm).toSorted();
   const refOf = (wanted: string) => {
     const id = ids.find((id) => id === wanted || withoutPeers(id) === wanted || nameOf(id) === wanted);
-    if (id === undefined) throw new Error(`deno.lock needs ${wanted} and does not have it`);
+    if (id === undefined) throw new Error(`ctl/deno.lock needs ${wanted} and does not have it`);
     return purlOf(id);
   };
   const root = `pkg:generic/timmy@${version}`;
@@ -140,7 +142,7 @@ const purlOf = (id: string): string => `pkg:npm/${nameOf(id).replace("@", "%40")
 function sha512Of(integrity: string): string {
   const bytes = bytesOfBase64(integrity.replace(/^sha512-/, ""));
   if (!integrity.startsWith("sha512-") || bytes?.length !== 64) {
-    throw new Error(`deno.lock has no SHA-512: ${integrity}`);
+    throw new Error(`ctl/deno.lock has no SHA-512: ${integrity}`);
   }
   return bytesToHex(bytes);
 }
