@@ -1,7 +1,7 @@
 /** DigitalOcean's API v2 as calls that answer with what was asked for, or throw. */
 import { z } from "zod";
 import { isNotFound, Page } from "./digitalocean-answers.ts";
-import type { Answer, Api, Request } from "./http.ts";
+import type { Answer, Api, ApiRequest } from "./http.ts";
 import { CloudError } from "./port.ts";
 
 /** The most the API gives on one page. */
@@ -11,7 +11,7 @@ const MAX_PAGES = 50;
 
 export interface Calls {
   /** Any complete answer. @throws {CloudError} */
-  send(method: Request["method"], path: string, json?: unknown): Promise<Answer>;
+  send(method: ApiRequest["method"], path: string, json?: unknown): Promise<Answer>;
   /** One object of the answer to a `GET`; null when the API says that it does not exist. @throws {CloudError} */
   one<T>(path: string, root: string, schema: z.ZodType<T>): Promise<T | null>;
   /** Every page of a list. @throws {CloudError} when any of them is missing. */

@@ -29,8 +29,8 @@ export interface DigitalOceanOptions {
   /** Limit of one call (ms). Default 30,000. */
   timeoutMs?: number;
   /**
-   * How long an order whose answer was lost may still be carried out (ms): until then "there is none of that name" does
-   * not lead to a second one. Default 10,000.
+   * How long the order of a machine may still be carried out after its answer was lost (ms): until then "there is none of
+   * that name" does not lead to a second one. Default 10,000.
    */
   uncertainMs?: number;
 }
@@ -76,7 +76,7 @@ export function createDigitalOcean(options: DigitalOceanOptions): Cloud {
   const calls = createCalls(api, token);
 
   const running = new Map<string, Promise<Resource>>();
-  /** Orders whose answer was lost, with the time of it: they may still be carried out. */
+  /** Machines ordered without a clear answer, with the time of it: the order may still be carried out. */
   const uncertain = new Map<string, number>();
 
   async function machinesOf(order: OrderOf<"machine">): Promise<Resource[]> {
@@ -128,8 +128,8 @@ export function createDigitalOcean(options: DigitalOceanOptions): Cloud {
   }
 
   async function make(order: Order): Promise<Resource> {
-    uncertain.set(keyOf(order), clock.monotonic());
-    const answer = await calls.send("POST", PATH[order.kind], bodyOf(order, image));
+    const answer = await calls.send("POST", PATH[order.kind], bodyOf(order, image))
+      .finally(() => order.kind === "machine" && uncertain.set(keyOf(order), clock.monotonic()));
     if (answer.status < 200 || answer.status > 299) {
       // A 4xx is a decision: nothing was made, and nothing will be.
       if (answer.status < 500 && answer.status !== 408) uncertain.delete(keyOf(order));

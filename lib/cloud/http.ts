@@ -18,7 +18,7 @@ export interface ApiOptions {
   maxBodyBytes: number;
 }
 
-export interface Request {
+export interface ApiRequest {
   method: "GET" | "POST" | "DELETE";
   /** Below the base address, with its query. */
   path: string;
@@ -40,7 +40,7 @@ export interface Api {
   /** Without a slash at its end. */
   readonly base: string;
   /** Any complete answer, whatever its status. @throws {CloudError} (retryable) for anything else: then nobody knows. */
-  call(request: Request): Promise<Answer>;
+  call(request: ApiRequest): Promise<Answer>;
   /** What an answer means that is none of those the caller can use. */
   failure(answer: Answer): CloudError;
   /** The same for an answer that fits but says something else than is known of this API. */
@@ -59,7 +59,7 @@ export function createApi(options: ApiOptions): Api {
   const base = baseOf(options);
   const safe = (text: string, sent = "") => redact(withoutSent(text, sent), options.secrets);
 
-  async function call(request: Request): Promise<Answer> {
+  async function call(request: ApiRequest): Promise<Answer> {
     const { method, path, authorization, json, form } = request;
     const sent = json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form).toString() : "";
     const abort = new AbortController();
@@ -150,7 +150,8 @@ export function retryAfterMs(headers: Headers, now: number): number | null {
   const after = headers.get("retry-after");
   const reset = headers.get("ratelimit-reset");
   let ms = NaN;
-  if (after !== null) ms = /^\d+$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - now;
+  if (after !== null && /^\d+$/.test(after)) ms = Number(after) * 1_000;
+  else if (after !== null) ms = /^[A-Z][a-z]+, /.test(after) ? Date.parse(after) - now : NaN;
   else if (reset !== null && headers.get("ratelimit-remaining") === "0") ms = Number(reset) * 1_000 - now;
   return Number.isNaN(ms) ? null : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms));
 }
@@ -183,7 +184,6 @@ function redact(text: string, secrets: readonly string[]): string {
     .replace(/https?:\/\/[^\s)"']+/gi, "[address]")
     .replace(/\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\[[0-9a-f:]+\](:\d+)?/gi, "[address]")
     .replace(/[\w.+-]+@[\w.-]+/g, "[address]")
-    // deno-lint-ignore no-control-regex -- control characters would break a log's or a terminal's line
-    .replace(/[\x00-\x1f\x7f]+/g, " ")
+    .replace(/\p{Cc}+/gu, " ") // they would break a log's or a terminal's line
     .slice(0, MAX_DETAIL);
 }

@@ -3,8 +3,9 @@
  * An adapter (simulated, DigitalOcean) implements it; the contract suite in `cloud.contract.ts` runs against each.
  *
  * **Names make a step findable.** A resource's name is chosen by the caller before the first call and never used for
- * anything else. The provider itself allows two machines of one name, so `ensure` looks first and creates second. That
- * holds for one process: two programs that `ensure` the same name at the same moment can both create.
+ * anything else. Providers refuse a second volume or SSH key, but not a second machine of one name, so `ensure` looks first,
+ * creates second and looks again: of two machines the older one is the answer to everybody, and the call that made the
+ * newer one ends it, also when two programs order at the same moment.
  */
 
 export type ResourceKind = "ssh-key" | "volume" | "machine";
@@ -88,14 +89,17 @@ export interface Cloud {
 
   /**
    * The resource of this name: found if it exists, made otherwise. May be repeated with the same order until it answers,
-   * also after a lost answer or a crash, and several times at once in one process: never two of one name.
-   * A machine is found by name **and** first tag, a volume by name and region, an SSH key by name or by the key itself
-   * (an account holds each public key once, so the key found may have another name). What is found is taken as it is: its
-   * size, user data and other tags are not compared.
+   * also after a lost answer or a crash, and several times at once in one process.
+   * - A machine is found by its name, a volume by name and region. One without the order's **first tag** is somebody else's:
+   *   it is not touched, and the call fails as retryable, since tags can come a moment after the resource.
+   * - An SSH key is found by the key itself, as an account holds each public key once. It may have **another name** then,
+   *   that of another order with the same key: only whoever finds its own name on it may destroy it.
+   * - What is found is taken as it is: its size, user data and other tags are not compared.
    *
-   * It answers as soon as the provider accepted the order: follow `pending` with {@link look}.
-   * After an error the resource may or may not exist; only another `ensure` or {@link list} tells.
-   * @throws {CloudError} also when two of that name exist already: somebody else made them, and none is touched.
+   * It answers as soon as the provider accepted the order: follow `pending` with {@link look}. After an error the resource may or
+   * may not exist; only another `ensure` or {@link list} tells. After a lost answer `ensure` creates no machine for some seconds
+   * (it fails as retryable, with the pause to make), because the lost order may still be carried out.
+   * @throws {CloudError}
    */
   ensure(order: Order): Promise<Resource>;
 

@@ -48,7 +48,8 @@ export function createSimulatedCloud(options: SimulatedCloudOptions): SimulatedC
   const { clock, random, send, faults = {} } = options;
   if (options.seed.length !== 32) throw new Error("the simulated cloud's seed must have 32 bytes");
   const times = { ...TIMES, ...options.times };
-  const account = { ...ACCOUNT, ...options.account };
+  /** Read anew each time: a test changes it. */
+  const account = () => ({ ...ACCOUNT, ...options.account });
   const nodes = createSimulatedNodes(options.seed, random);
   const rows = createRows(options.store ?? null);
   const timers = new Map<string, () => void>();
@@ -140,7 +141,7 @@ export function createSimulatedCloud(options: SimulatedCloudOptions): SimulatedC
 
   const state = () => {
     const count = (kind: ResourceKind) => rows.all().filter((row) => row.kind === kind).length;
-    const { locked, maxMachines, maxVolumes, regions, sizes } = account;
+    const { locked, maxMachines, maxVolumes, regions, sizes } = account();
     return {
       locked,
       maxMachines,
@@ -203,7 +204,7 @@ export function createSimulatedCloud(options: SimulatedCloudOptions): SimulatedC
         }
         if (found) return shown(found);
         if (order.kind !== "ssh-key") {
-          const known = { size: account.sizes[0] ?? "", volumeGb: order.kind === "volume" ? 1 : 0, ...order };
+          const known = { size: account().sizes[0] ?? "", volumeGb: order.kind === "volume" ? 1 : 0, ...order };
           const now = state();
           const refusal = refusalOf(order.kind === "volume" ? { ...now, machines: -1 } : now, known);
           if (refusal) throw refused(refusal.message);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Clock } from "@/lib/clock.ts";
-import { type Answer, createApi, type Request } from "./http.ts";
+import { type Answer, type ApiRequest, createApi } from "./http.ts";
 import { CloudError } from "./port.ts";
 import { objectionToKey } from "./auth-keys.rules.ts";
 import type { Tailnet } from "./tailnet.ts";
@@ -83,7 +83,7 @@ export function createTailscale(options: TailscaleOptions): Tailnet {
     return value;
   }
 
-  async function send(request: Request): Promise<Answer> {
+  async function send(request: ApiRequest): Promise<Answer> {
     const used = await credential();
     const answer = await api.call({ ...request, authorization: `Bearer ${used}` });
     if (answer.status !== 401 || client === undefined) return answer;
