@@ -1,7 +1,7 @@
 /** What each step of provisioning does outside: one call after another, each safe to repeat. */
 import { CloudError } from "@/lib/cloud/port.ts";
-import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Services } from "@/lib/services.ts";
+import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
 import { type Bootstrap, type Made, nameOf, type StepName } from "./bootstrap.machine.ts";
 import { nodeUserData } from "./node/user-data.ts";
 
@@ -26,18 +26,21 @@ export const SETTLE_MS = 10_000;
 const TAILNET_KEY_SECONDS = 86_400;
 const TAILNET_TAG = "tag:timmy-node";
 
-export type ProvisioningServices = Pick<
-  Services,
-  "cloud" | "tailnet" | "clock" | "recordIds" | "sealer" | "settings"
->;
+export type ProvisioningServices = Pick<Services, "cloud" | "tailnet" | "recordIds" | "sealer" | "settings"> & {
+  /** By public key: see {@link makeMachine}. */
+  oneAtATime: OneAtATime;
+};
 
-/** @throws {CloudError} what the provider could not or would not do; anything else is an error of ours. */
+/**
+ * One try of a step.
+ * @returns what it made; null: nothing went wrong, but what is awaited is not there yet.
+ * @throws {CloudError} what the provider could not or would not do; anything else is an error of ours.
+ */
 export async function perform(
   services: ProvisioningServices,
   bootstrap: Bootstrap,
   step: Exclude<StepName, "first_boot" | "ready">,
-  signal: AbortSignal,
-): Promise<Done> {
+): Promise<Done | null> {
   switch (step) {
     case "ssh_key":
       return await uploadSshKey(services, bootstrap);
@@ -48,11 +51,14 @@ export async function perform(
     case "droplet":
       return await makeMachine(services, bootstrap);
     case "ip":
-      return await awaitAddress(services, bootstrap, signal);
+      return await findAddress(services, bootstrap);
   }
 }
 
-async function uploadSshKey({ cloud }: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
+async function uploadSshKey(
+  { cloud }: Pick<ProvisioningServices, "cloud">,
+  bootstrap: Bootstrap,
+): Promise<{ made: { sshKeyId: string } }> {
   const { id } = await cloud.ensure({ kind: "ssh-key", name: nameOf(bootstrap), publicKey: bootstrap.publicKey });
   return { made: { sshKeyId: id } };
 }
@@ -78,7 +84,18 @@ async function makeVolume({ cloud }: ProvisioningServices, bootstrap: Bootstrap)
   return { made: { volumeId: id } };
 }
 
+/**
+ * An account holds each public key once, so two nodes of one payer share it under the name of the first; when that one fails, its
+ * key goes. Hence the key is looked for again right before the machine is ordered with it, and nobody ends it in between.
+ */
 async function makeMachine(services: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
+  return await services.oneAtATime(bootstrap.publicKey, async () => {
+    const { made } = await uploadSshKey(services, bootstrap);
+    return await orderMachine(services, { ...bootstrap, made: { ...bootstrap.made, ...made } });
+  });
+}
+
+async function orderMachine(services: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
   const { cloud, sealer, recordIds, settings } = services;
   const { order: { region, size, volumeGb }, made, handle, publicKey } = bootstrap;
   const name = nameOf(bootstrap);
@@ -99,33 +116,16 @@ async function makeMachine(services: ProvisioningServices, bootstrap: Bootstrap)
     volumeIds: made.volumeId === null ? [] : [made.volumeId],
     userData,
   });
-  return { made: { machineId: id, tailnetKey: "" } };
+  return { made: { machineId: id, sshKeyId: made.sshKeyId, tailnetKey: "" } };
 }
 
-async function awaitAddress(services: ProvisioningServices, bootstrap: Bootstrap, signal: AbortSignal): Promise<Done> {
-  const { cloud, clock, settings } = services;
-  const { machineId } = bootstrap.made;
+async function findAddress({ cloud }: ProvisioningServices, { made: { machineId } }: Bootstrap): Promise<Done | null> {
   if (machineId === null) throw new Error("a machine without an id is looked for");
-  const end = deadlineOf(bootstrap, settings.bootstrap.stepTimeoutMs);
-  for (;;) {
-    const machine = await cloud.look("machine", machineId);
-    if (!machine) throw new CloudError("the machine is gone: somebody else has destroyed it", false);
-    if (machine.state === "errored") throw new CloudError("the provider could not start the machine", false);
-    if (machine.ipv4 !== null) return { made: { ipv4: machine.ipv4 } };
-    if (clock.now() >= end) throw new CloudError("the machine had no public address in time", false);
-    await waitFor(clock, settings.bootstrap.pollMs, signal);
-  }
+  const machine = await cloud.look("machine", machineId);
+  if (!machine) throw new CloudError("the machine is gone: somebody else has destroyed it", false);
+  if (machine.state === "errored") throw new CloudError("the provider could not start the machine", false);
+  return machine.ipv4 === null ? null : { made: { ipv4: machine.ipv4 } };
 }
-
-/** @throws the signal's reason when the process stops meanwhile. */
-async function waitFor(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(clock, ms, signal);
-  signal.throwIfAborted();
-}
-
-/** When the present step has taken too long (ms since the epoch). */
-export const deadlineOf = ({ steps }: Bootstrap, stepTimeoutMs: number): number =>
-  (steps.at(-1)?.startedAt ?? 0) + stepTimeoutMs;
 
 /** What a sealed secret is bound to: one that was copied to another record, or to another field, does not open. */
 export const sealedAs = (what: "tailnet key" | "private key", { handle }: Pick<Bootstrap, "handle">): string =>
