@@ -106,6 +106,8 @@ export function bootstrapTasks(services: BootstrapServices, { settleMs = SETTLE_
   const providers = { ...services, oneAtATime: createOneAtATime() };
   /** Bootstraps whose machine is the next thing to be ordered, and that this process brought there: no earlier call can be under way. */
   const fresh = new Set<string>();
+  /** Since when this process has destroyed what these have made (monotonic ms). */
+  const destroying = new Map<string, number>();
   const startedAt = clock.monotonic();
   let cloudError: string | null = null;
 
@@ -206,12 +208,22 @@ export function bootstrapTasks(services: BootstrapServices, { settleMs = SETTLE_
    */
   async function destroy(lease: Lease, bootstrap: Bootstrap, signal: AbortSignal): Promise<void> {
     const began = clock.monotonic();
-    for (;;) {
-      const settled = clock.monotonic() - began >= settleMs;
-      const gone = await inTurn(signal, () => destroyAll(providers, bootstrap, clock.now())).catch(notNow);
-      if (gone && settled) return await close(lease, (now_, now) => destroyed(now_, terms, now));
+    const since = destroying.get(lease.id) ?? began;
+    destroying.set(lease.id, since);
+    for (let attempt = 0;;) {
+      const settled = clock.monotonic() - since >= settleMs;
+      const tried = await inTurn(signal, () => destroyAll(providers, bootstrap, clock.now()))
+        .catch((error) => new Failure(error));
+      if (tried === true && settled) {
+        await close(lease, (now_, now) => destroyed(now_, terms, now));
+        destroying.delete(lease.id);
+        return;
+      }
+      const failure = tried instanceof Failure ? tried : null;
+      if (failure && (!failure.known || clock.monotonic() - began > stepTimeoutMs)) notNow(failure.cause);
       if (clock.monotonic() - began > stepTimeoutMs) throw new NotYet("not everything is destroyed yet", 0);
-      await pause(gone ? Math.min(pollMs, settleMs) : pollMs, signal);
+      attempt = failure ? attempt + 1 : 0;
+      await pause(failure ? retryDelayMs(attempt - 1, STEP_WAIT_MS, random, failure.askedMs) : pollMs, signal);
     }
   }
 

@@ -61,7 +61,8 @@ async function leftOf(cloud: Cloud, bootstrap: Bootstrap): Promise<Resource[]> {
   const { machineId, volumeId, sshKeyId } = bootstrap.made;
   const found = new Map((await cloud.list(name)).map((resource) => [`${resource.kind} ${resource.id}`, resource]));
   for (const [kind, id] of [["machine", machineId], ["volume", volumeId], ["ssh-key", sshKeyId]] as const) {
-    const resource = id === null ? null : await cloud.look(kind, id);
+    if (id === null || found.has(`${kind} ${id}`)) continue;
+    const resource = await cloud.look(kind, id);
     if (resource) found.set(`${kind} ${resource.id}`, resource);
   }
   // A payer's public key may have lain in the account under another name: that one is not ours.
