@@ -210,20 +210,26 @@ export function bootstrapTasks(services: BootstrapServices, { settleMs = SETTLE_
     const began = clock.monotonic();
     const since = destroying.get(lease.id) ?? began;
     destroying.set(lease.id, since);
-    for (let attempt = 0;;) {
+    for (;;) {
       const settled = clock.monotonic() - since >= settleMs;
-      const tried = await inTurn(signal, () => destroyAll(providers, bootstrap, clock.now()))
-        .catch((error) => new Failure(error));
-      if (tried === true && settled) {
-        await close(lease, (now_, now) => destroyed(now_, terms, now));
-        destroying.delete(lease.id);
-        return;
-      }
-      const failure = tried instanceof Failure ? tried : null;
-      if (failure && (!failure.known || clock.monotonic() - began > stepTimeoutMs)) notNow(failure.cause);
+      const gone = await insist(signal, () => destroyAll(providers, bootstrap, clock.now()));
+      if (gone && settled) break;
       if (clock.monotonic() - began > stepTimeoutMs) throw new NotYet("not everything is destroyed yet", 0);
-      attempt = failure ? attempt + 1 : 0;
-      await pause(failure ? retryDelayMs(attempt - 1, STEP_WAIT_MS, random, failure.askedMs) : pollMs, signal);
+      await pause(pollMs, signal);
+    }
+    await close(lease, (now_, now) => destroyed(now_, terms, now));
+    destroying.delete(lease.id);
+  }
+
+  /** Repeats a call for a step's time, and has the task come again after that. @throws {NotYet} */
+  async function insist<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    const began = clock.monotonic();
+    for (let attempt = 0;; attempt++) {
+      const tried = await inTurn(signal, call).catch((error) => new Failure(error));
+      if (!(tried instanceof Failure)) return tried;
+      const waitMs = retryDelayMs(attempt, STEP_WAIT_MS, random, tried.askedMs);
+      if (!tried.known || clock.monotonic() + waitMs > began + stepTimeoutMs) notNow(tried.cause);
+      await pause(waitMs, signal);
     }
   }
 
@@ -231,9 +237,9 @@ export function bootstrapTasks(services: BootstrapServices, { settleMs = SETTLE_
   async function handOver(lease: Lease, { made }: Bootstrap, signal: AbortSignal): Promise<void> {
     for (const [kind, id] of [["machine", made.machineId], ["volume", made.volumeId]] as const) {
       if (id === null) continue;
-      await inTurn(signal, async () => {
+      await insist(signal, async () => {
         if (await cloud.look(kind, id)) await cloud.tag(kind, id, HANDED_OVER);
-      }).catch(notNow);
+      });
     }
     await close(lease, markedHandedOver);
   }

@@ -28,6 +28,8 @@ export interface Play {
   background?: WorldOptions["background"];
   /** A provider's adapter with a mistake, between the provider and the program. */
   adapter?: (cloud: Cloud) => Cloud;
+  /** GiB of each node's volume; 0: none, so that nothing else holds up a machine's end. */
+  volumeGb?: number;
   /** How the adapter finds what exists before it orders; a naive one does not. */
   looksFirst?: boolean;
 }
@@ -47,7 +49,7 @@ export interface Played {
 const VOLUME_GB = 10;
 const STEP_MS = 1_000;
 /** Nothing takes so long (ms). */
-const LIMIT_MS = 4 * 3_600_000;
+const LIMIT_MS = 2 * 3_600_000;
 /** An order is carried out so long after its caller gave up, at most (ms): less than what the program waits for it. */
 const LATEST_MS = 9_000;
 
@@ -74,11 +76,11 @@ class Player {
   }
 
   async begin(): Promise<void> {
-    const { seed, background, adapter } = this.play;
+    const { seed, background, adapter, volumeGb = VOLUME_GB } = this.play;
     this.fake = await createFakeWorld(seed, {
-      settings: { bootstrap: { ...TEST_SETTINGS.bootstrap, volumeGb: VOLUME_GB } },
+      settings: { bootstrap: { ...TEST_SETTINGS.bootstrap, volumeGb } },
       cloudFaults: this.#faults,
-      cloudTimes: { addressMs: 2_000, activeMs: 3_000, firstBootMs: 5_000, endMs: 3_000 },
+      cloudTimes: { addressMs: 2_000, activeMs: 3_000, firstBootMs: 5_000, endMs: 20_000 },
       wrapCloud: (cloud) => (adapter ?? ((one) => one))(this.#slowAndForgetful(cloud)),
       ...(background && { background }),
     });
@@ -93,7 +95,7 @@ class Player {
     if (this.#honest) return undefined;
     this.#played.calls++;
     const { faultRate } = this.play;
-    if (!this.#chance(faultRate)) return this.#chance(0.003 * faultRate) ? { kind: "errored" } : undefined;
+    if (!this.#chance(faultRate)) return this.#chance(0.1 * faultRate) ? { kind: "errored" } : undefined;
     this.#played.failedCalls++;
     if (this.#chance(0.01)) return { kind: "refuse" };
     const kinds: SimulatedFault[] = [{ kind: "fail" }, { kind: "fail", retryAfterMs: 2_000 }, { kind: "cut" }, {
@@ -125,7 +127,7 @@ class Player {
         const found = looksFirst ? await machine(order) : undefined;
         if (found) return found;
         const givesUp = this.#chance(faultRate / 4);
-        const done = wait(this.#number(givesUp ? LATEST_MS : 3_000)).then(() => carryOut(order));
+        const done = wait(Math.floor(this.#number(givesUp ? LATEST_MS : 3_000))).then(() => carryOut(order));
         if (!givesUp) return await done;
         this.#played.late++;
         done.catch(() => {}); // its caller hears of none of it
@@ -154,6 +156,10 @@ class Player {
 
   async #advance(ms: number): Promise<void> {
     await this.fake.clock.advance(ms);
+    await this.#revive();
+  }
+
+  async #revive(): Promise<void> {
     if (!this.#dead) return;
     this.#dead = false;
     this.#played.deaths++;
@@ -178,11 +184,7 @@ class Player {
     }
     const began = clock.now();
     for (let records = await this.#records(); !records.every(isDone); records = await this.#records()) {
-      must(
-        clock.now() - began < LIMIT_MS,
-        "a paid node comes to its end",
-        `${records.filter((one) => !isDone(one)).length} have not`,
-      );
+      must(clock.now() - began < LIMIT_MS, "a paid node comes to its end", waitingOf(records));
       await this.#advance(STEP_MS);
       await this.#assertAlways();
     }
@@ -192,6 +194,7 @@ class Player {
   }
 
   async #records(): Promise<Bootstrap[]> {
+    await this.#revive();
     return (await this.fake.world.rows<Bootstrap>(["bootstrap"])).map(({ value }) => value);
   }
 
@@ -216,9 +219,10 @@ class Player {
   async #comeToRest(ordered: readonly Ordered[]): Promise<void> {
     const { world, clock } = this.fake;
     this.fake.engine.cutAt = null;
-    if (this.#dead) await this.#advance(0);
+    await this.#revive();
     for (const call of Object.keys(this.#faults) as (keyof SimulatedFaults)[]) delete this.#faults[call];
     await this.#advance(3 * LATEST_MS);
+    this.fake.engine.cutAt = null; // of the last life
     await clock.drive((world.deps as unknown as Background).sweeper.once());
     await this.#advance(10_000);
     await this.#claimAll(ordered);
@@ -246,7 +250,6 @@ class Player {
   /** One of each for whoever has a node, and nothing for anybody else. */
   async #assertProvider(records: readonly Bootstrap[]): Promise<void> {
     const left = await this.#left("timmy");
-    const keys = new Set<string>();
     for (const record of records) {
       const own = left.filter(({ name }) => name === nameOf(record));
       const count = (kind: Resource["kind"]) => own.filter((one) => one.kind === kind).length;
@@ -258,8 +261,8 @@ class Player {
         continue;
       }
       this.#played.ready++;
-      keys.add(record.made.sshKeyId ?? "");
-      must(count("machine") === 1 && count("volume") === 1, "one machine each", detail);
+      const volumes = record.order.volumeGb > 0 ? 1 : 0;
+      must(count("machine") === 1 && count("volume") === volumes, "one machine each", detail);
       const marked = own.filter(({ kind }) => kind !== "ssh-key").every(({ tags }) => tags.includes("handed-over"));
       must(marked, "what was handed over is marked", detail);
       must(own.some(({ id }) => id === record.made.machineId), "one machine each", "another than the record names");
@@ -270,6 +273,8 @@ class Player {
   }
 }
 
+const waitingOf = (records: readonly Bootstrap[]): string =>
+  records.filter((one) => !isDone(one)).map(({ state, steps }) => `${state} ${steps.at(-1)?.name}`).join(", ");
 const ownKey = OWN_KEY.split(" ").slice(0, 2).join(" ");
 const isDone = (record: Bootstrap) => isOver(record) || (record.state === "ready" && record.handedOver);
 
