@@ -99,12 +99,12 @@ async function orderMachine(services: ProvisioningServices, bootstrap: Bootstrap
   const { cloud, sealer, recordIds, settings } = services;
   const { order: { region, size, volumeGb }, made, handle, publicKey } = bootstrap;
   const name = nameOf(bootstrap);
-  const userData = nodeUserData({
+  const userData = userDataOf(settings, {
     name,
-    sshPublicKey: publicKey,
-    tailscaleAuthKey: made.tailnetKey === "" ? null : sealer.open(made.tailnetKey, sealedAs("tailnet key", bootstrap)),
-    volumeName: volumeGb > 0 ? name : null,
-    report: { url: `${settings.publicOrigin}/api/bootstrap/first-boot`, token: reportToken(recordIds, handle) },
+    publicKey,
+    volumeGb,
+    tailnetKey: made.tailnetKey === "" ? null : sealer.open(made.tailnetKey, sealedAs("tailnet key", bootstrap)),
+    token: reportToken(recordIds, handle),
   });
   const { id } = await cloud.ensure({
     kind: "machine",
@@ -117,6 +117,42 @@ async function orderMachine(services: ProvisioningServices, bootstrap: Bootstrap
     userData,
   });
   return { made: { machineId: id, sshKeyId: made.sshKeyId, tailnetKey: "" } };
+}
+
+interface NodeFacts {
+  name: string;
+  publicKey: string;
+  volumeGb: number;
+  tailnetKey: string | null;
+  token: string;
+}
+
+/** @throws {RangeError} when this program cannot make such a node. */
+const userDataOf = ({ publicOrigin }: Services["settings"], node: NodeFacts): string =>
+  nodeUserData({
+    name: node.name,
+    sshPublicKey: node.publicKey,
+    tailscaleAuthKey: node.tailnetKey,
+    volumeName: node.volumeGb > 0 ? node.name : null,
+    report: { url: `${publicOrigin}/api/bootstrap/first-boot`, token: node.token },
+  });
+
+/** Why no machine could be told what to become, whoever pays; null when nothing is known against it. */
+export function objectionToNodes(settings: Services["settings"], publicKey: string): string | null {
+  const { volumeGb } = settings.bootstrap;
+  try {
+    userDataOf(settings, {
+      name: `${TAG}-${"0".repeat(13)}`,
+      publicKey,
+      volumeGb,
+      tailnetKey: null,
+      token: "0".repeat(46),
+    });
+    return null;
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
 }
 
 async function findAddress({ cloud }: ProvisioningServices, { made: { machineId } }: Bootstrap): Promise<Done | null> {

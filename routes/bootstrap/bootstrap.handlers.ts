@@ -14,7 +14,7 @@ import { deliver, newDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
 import { verifyReport } from "@/lib/bootstrap/keys/first-boot-report.ts";
 import { newSshKeyPair } from "@/lib/bootstrap/keys/ssh-key-pair.ts";
 import { parseSshPublicKey } from "@/lib/bootstrap/keys/ssh-public-key.ts";
-import { sealedAs } from "@/lib/bootstrap/provisioning.ts";
+import { objectionToNodes, sealedAs } from "@/lib/bootstrap/provisioning.ts";
 import { CloudError, type Refusal } from "@/lib/cloud/port.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
@@ -35,6 +35,9 @@ import type {
   RefundBootstrapRoute,
   ReportFirstBootRoute,
 } from "./bootstrap.routes.ts";
+
+/** Nobody uses it: what it opens is known to everybody. */
+const SOME_KEY = newSshKeyPair(new Uint8Array(32), "nobody").publicKey;
 
 interface Asked {
   region: string;
@@ -108,9 +111,20 @@ async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope | null
  * The fee is one, so the size is one: whoever could choose would choose the dearest for the same sats.
  * @throws {ApiError} 400 for what nobody sells there, 503 for what the account cannot make just now.
  */
-async function refuseWhatCannotBeMade({ cloud, wallet, settings }: AppDeps, { region, size }: Asked): Promise<void> {
+async function refuseWhatCannotBeMade({ cloud, wallet, settings, log }: AppDeps, asked: Asked): Promise<void> {
+  const { region, size } = asked;
   if (cloud.simulated && !wallet.simulated) {
     throw unavailable("bootstrap_unavailable", "This instance sells no nodes: no cloud provider is set.", 3_600);
+  }
+  // Any key is as good as another: the payer's was checked.
+  const objection = objectionToNodes(settings, asked.sshPublicKey ?? SOME_KEY);
+  if (objection !== null) {
+    log.error({ code: "bootstrap_unavailable", reason: objection }, "this program cannot make a node: none is sold");
+    throw unavailable(
+      "bootstrap_unavailable",
+      "This instance can make no nodes at the moment. Nothing was charged.",
+      3_600,
+    );
   }
   const { size: sold } = settings.bootstrap;
   if (size !== sold) {
