@@ -5,6 +5,7 @@ import { CloudError } from "@/lib/cloud/port.ts";
 import type { SimulatedFaults } from "@/lib/cloud/simulated.ts";
 import { createSimulatedTailnet } from "@/lib/cloud/simulated-tailnet.ts";
 import type { Tailnet } from "@/lib/cloud/tailnet.ts";
+import { bootstrapKey } from "./bootstrap.rows.ts";
 import { refundKey } from "@/lib/payments/refunds.rows.ts";
 import {
   inStep,
@@ -20,6 +21,7 @@ import {
   untilNode,
 } from "@/tests/harness/bootstrap-payer.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
+import { keyWith } from "@/tests/harness/keys.ts";
 import { assertAudit } from "@/tests/harness/payer.ts";
 import type { Background } from "@/queue.ts";
 import { TEST_SETTINGS, type WorldOptions } from "@/tests/harness/world.ts";
@@ -421,6 +423,14 @@ nodes(
       (await resourcesOf(fake)).filter(({ kind }) => kind === "machine").map(({ name }) => name).sort(),
       ["timmy-0000000000000", `timmy-${ready.handle}`].sort(),
     );
+    // A record that nobody can read is one that nobody may act on.
+    const record = await recordOf(fake.world, cancelled);
+    const key = bootstrapKey(cancelled.handle);
+    await fake.clock.drive(cloud.ensure(order(`timmy-${cancelled.handle}`)));
+    await fake.world.store.transact((tx) => tx.set(key, { ...record, state: "odd" as never }));
+    const unread = await fake.clock.drive(sweeper.once());
+    assert.deepEqual([unread.destroyed, unread.unknown.length], [0, 2]);
+    await fake.world.store.transact((tx) => tx.set(key, record));
     fake.clock.leap(31 * DAY_MS);
     assert.deepEqual((await fake.clock.drive(sweeper.once())).overdue, [`machine timmy-${ready.handle}`]);
     const text = JSON.stringify(fake.world.log.lines);
@@ -496,3 +506,40 @@ Deno.test("bootstrap tasks: the private network: a key whose answer was lost and
   await assertAudit(fake.world);
   fake.discard();
 });
+
+// ---- who pays late, or never -----------------------------------------------------------------------------------------------
+
+nodes(
+  "paid after the invoice had expired: the node is made all the same, with the key that was made for it",
+  async (fake) => {
+    const ordered = await orderNode(fake);
+    fake.walletFaults.hints = () => ({ kind: "lose" });
+    await payNode(fake, ordered);
+    fake.walletFaults.lookupInvoice = { kind: "lose" };
+    fake.clock.leap(700_000);
+    await fake.clock.advance(2_000);
+    delete fake.walletFaults.lookupInvoice;
+    await untilNode(fake, ordered, isReady);
+    assert.match((await fake.call("GET", ordered.path)).body.credentials.sshPrivateKey, /OPENSSH/);
+  },
+);
+
+nodes(
+  "never paid: a day after its invoice expired nothing of it is left, its sealed key least of all",
+  async (fake) => {
+    const { auth } = await keyWith(fake.world, 0);
+    const ordered = await orderNode(fake, {}, auth);
+    fake.clock.leap(700_000);
+    await fake.clock.advance(2_000);
+    assert.equal((await fake.call("GET", ordered.path)).body.state, "expired");
+    for (let i = 0; i < 4; i++) {
+      fake.clock.leap(13 * HOUR_MS);
+      await fake.clock.advance(130_000);
+    }
+    assert.equal((await fake.call("GET", ordered.path)).status, 404);
+    for (const table of fake.engine.tables().filter((name) => name !== "event")) {
+      const rows = JSON.stringify(await fake.world.rows([String(table)]));
+      assert.ok(!rows.includes(ordered.handle), `${table}: ${rows}`);
+    }
+  },
+);

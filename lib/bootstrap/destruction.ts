@@ -4,7 +4,7 @@ import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Services } from "@/lib/services.ts";
 import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
-import type { Store } from "@/lib/store/store.ts";
+import { type Store, UnreadableRow } from "@/lib/store/store.ts";
 import { type Bootstrap, nameOf } from "./bootstrap.machine.ts";
 import { getBootstrap } from "./bootstrap.rows.ts";
 import { HANDED_OVER, TAG } from "./provisioning.ts";
@@ -128,7 +128,7 @@ async function sweep(
   for (const resource of resources.sort((a, b) => a.kind.localeCompare(b.kind))) {
     const name = `${resource.kind} ${resource.name}`;
     const handle = new RegExp(`^${TAG}-([0-9a-z]{13})$`).exec(resource.name)?.[1];
-    const bootstrap = handle === undefined ? null : await getBootstrap(store, handle);
+    const bootstrap = handle === undefined ? null : await getBootstrap(store, handle).catch(unlessReadable);
     if (!bootstrap) swept.unknown.push(name);
     else if (bootstrap.state === "failed") {
       if (isHandedOver(resource) || isStuck(bootstrap, now)) swept.stuck.push(name);
@@ -170,6 +170,12 @@ const isStuck = ({ destroyingSince }: Bootstrap, now: number): boolean =>
 /** When the fee's days are over; of a node that never reported, counted from its order (ms since the epoch). */
 const daysEnd = ({ paidUntil, createdAt, order }: Bootstrap): number =>
   paidUntil ?? createdAt + order.days * 86_400_000;
+
+/** What nobody can read is as good as unknown: nothing is done about it, and nothing else is held up. */
+function unlessReadable(error: unknown): null {
+  if (error instanceof UnreadableRow) return null;
+  throw error;
+}
 
 function onlyIfCloud(error: unknown): void {
   if (!(error instanceof CloudError)) throw error;
