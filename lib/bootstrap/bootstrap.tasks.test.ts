@@ -507,6 +507,9 @@ Deno.test("bootstrap tasks: the private network: a key whose answer was lost and
   fake.discard();
 });
 
+/** The log of events has an end of its own; the invoice's row waits for a payment that nobody can give back. */
+const KEPT = ["event", "invoice"];
+
 // ---- who pays late, or never -----------------------------------------------------------------------------------------------
 
 nodes(
@@ -537,7 +540,7 @@ nodes(
       await fake.clock.advance(130_000);
     }
     assert.equal((await fake.call("GET", ordered.path)).status, 404);
-    for (const table of fake.engine.tables().filter((name) => name !== "event")) {
+    for (const table of fake.engine.tables().filter((name) => !KEPT.includes(String(name)))) {
       const rows = JSON.stringify(await fake.world.rows([String(table)]));
       assert.ok(!rows.includes(ordered.handle), `${table}: ${rows}`);
     }

@@ -15,16 +15,23 @@ async function played(play: Play) {
   });
 }
 
-Deno.test(`bootstrap invariants: ${FAILING} at once from seed ${SEED}, a third of all calls fails: each is ready or paid back`, async () => {
+Deno.test(`bootstrap invariants: ${FAILING} at once from seed ${SEED}, a third of all calls fails: each is ready or paid back`, async (t) => {
   const { ready, refunded, failedCalls, calls, late } = await played({ seed: SEED, nodes: FAILING, faultRate: 1 / 3 });
-  assert.equal(ready + refunded, FAILING);
+  await t.step(
+    `${ready} ready, ${refunded} paid back; ${failedCalls} of ${calls} calls failed, ${late} came late`,
+    () => {
+      assert.equal(ready + refunded, FAILING);
+    },
+  );
   assert.ok(ready > FAILING / 4 && refunded > 0, `${ready} ready, ${refunded} paid back`);
   assert.ok(failedCalls > calls / 4 && late > 0, `${failedCalls} of ${calls} calls, ${late} late`);
 });
 
-Deno.test(`bootstrap invariants: the program dies again and again while ${KILLED} are made, from seed ${SEED}: the same`, async () => {
+Deno.test(`bootstrap invariants: the program dies again and again while ${KILLED} are made, from seed ${SEED}: the same`, async (t) => {
   const { ready, refunded, deaths } = await played({ seed: SEED, nodes: KILLED, faultRate: 0.05, commitsALife: 10 });
-  assert.equal(ready + refunded, KILLED);
+  await t.step(`${ready} ready, ${refunded} paid back; ${deaths} deaths`, () => {
+    assert.equal(ready + refunded, KILLED);
+  });
   assert.ok(ready > KILLED / 2, `${ready} ready`);
   assert.ok(deaths > KILLED / 10, `${deaths} deaths`);
 });
