@@ -154,11 +154,10 @@ nodes(
 nodes(
   "a step's time begins with its turn: who stood in the queue behind a slow provider is tried all the same",
   async (fake, faults) => {
-    faults.ensure = { kind: "slow", ms: 50_000 };
+    let calls = 0;
+    // Three are slow; the fourth has waited for 150 s when its first try fails.
+    faults.ensure = () => ++calls <= 3 ? { kind: "slow", ms: 50_000 } : calls === 4 ? { kind: "fail" } : undefined;
     const all = await manyPaid(fake, 4);
-    await fake.clock.advance(160_000); // the last of four has waited for 150 s
-    let failures = 0;
-    faults.ensure = () => failures++ < 4 ? { kind: "fail" } : undefined;
     for (const ordered of all) await untilNode(fake, ordered, isReady);
   },
   bootstrapSettings({ concurrency: 1 }),
@@ -546,3 +545,33 @@ nodes(
     }
   },
 );
+
+nodes(
+  "an order that is carried out after the node had failed is found and undone before any money is owed",
+  async (fake) => {
+    const ordered = await paidNode(fake);
+    const began = fake.clock.now();
+    await untilNode(fake, ordered, isOver);
+    assert.ok(fake.clock.now() - began >= 10_000, "the money waited");
+    assert.deepEqual(await resourcesOf(fake), []);
+    await fake.clock.advance(60_000);
+    assert.deepEqual([await owed(fake, ordered), await resourcesOf(fake)], [10_000, []]);
+  },
+  { wrapCloud: late },
+);
+function late(cloud: Cloud): Cloud {
+  const orders: Order[] = [];
+  const ensure = (order: Order): Promise<Resource> => {
+    if (order.kind !== "machine") return cloud.ensure(order);
+    orders.push(order);
+    return Promise.reject(new CloudError("no answer", true, HOUR_MS));
+  };
+  // It is carried out after the first look for what is left.
+  let looks = 0;
+  const list = async (tag: string) => {
+    const found = await cloud.list(tag);
+    if (++looks === 1) { for (const order of orders) await cloud.ensure(order); }
+    return found;
+  };
+  return { ...cloud, ensure, list };
+}
