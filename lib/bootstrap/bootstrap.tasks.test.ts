@@ -566,11 +566,13 @@ function late(cloud: Cloud): Cloud {
     orders.push(order);
     return Promise.reject(new CloudError("no answer", true, HOUR_MS));
   };
-  // It is carried out after the first look for what is left.
-  let looks = 0;
+  // It is carried out after the first look that finds nothing left.
   const list = async (tag: string) => {
     const found = await cloud.list(tag);
-    if (++looks === 1) { for (const order of orders) await cloud.ensure(order); }
+    // The key of the order is gone by then.
+    for (const order of found.length === 0 ? orders.splice(0) : []) {
+      await cloud.ensure({ ...order, sshKeyIds: [] } as Order);
+    }
     return found;
   };
   return { ...cloud, ensure, list };
