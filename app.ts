@@ -13,26 +13,34 @@ import { freeTierRouter } from "@/routes/free-tier/free-tier.index.ts";
 import { healthRouter } from "@/routes/health/health.index.ts";
 import { identityRouter } from "@/routes/identity/identity.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
+import { metricsRouter } from "@/routes/metrics/metrics.index.ts";
 import { sessionsRouter } from "@/routes/sessions/sessions.index.ts";
 import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
 
-export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin"> & {
+export type HttpOptions = Omit<StandardOptions, "clock" | "random" | "publicOrigin" | "answered"> & {
   /** `RATE_LIMIT_CHALLENGES_PER_MINUTE`; 0 is off. */
   challengesPerMinute: number;
 };
 
 /** HTTP: one flat list of routers. @param dev the development routes; null in production. */
 export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null): AppRouter<AppDeps> {
-  const { clock, random, log, settings } = deps;
+  const { clock, random, log, settings, metrics } = deps;
   const { challengesPerMinute: perMinute } = http;
   const challenges = perMinute === 0 ? null : createRateLimiter({ perMinute, clock });
   const app = createBareApp({
     deps,
     log,
-    middlewares: standardMiddlewares({ ...http, clock, random, publicOrigin: settings.publicOrigin }),
+    middlewares: standardMiddlewares({
+      ...http,
+      clock,
+      random,
+      publicOrigin: settings.publicOrigin,
+      answered: metrics.request,
+    }),
   });
   app.use("/api/*", refuseBadTokens);
   mount(app, healthRouter());
+  mount(app, metricsRouter());
   mount(app, jobsRouter(challenges));
   mount(app, sessionsRouter(challenges));
   mount(app, chatRouter(challenges));

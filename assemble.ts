@@ -4,6 +4,8 @@ import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
+import { observeStore } from "@/lib/metrics/instruments.ts";
+import { observeMoney, observeProcess, observeReadiness, observeWork } from "@/lib/metrics/observed.ts";
 import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { readinessOf } from "@/routes/health/health.readiness.ts";
 
@@ -34,11 +36,13 @@ export interface Timmy {
 
 /** Backends → background work and HTTP: the same for the process, the tests and the API's document. */
 export function assemble(parts: Parts): Timmy {
-  const { wallet, lastError } = rememberLastWord(parts.services.wallet, parts.services.clock);
-  const services: Services = { ...parts.services, wallet };
+  const { metrics, settings } = parts.services;
+  const { wallet, lastError } = rememberLastWord(metrics.measuredWallet(parts.services.wallet), parts.services.clock);
+  const names = [settings.workModel, settings.evalModel, ...settings.chatModels];
+  const services: Services = { ...parts.services, wallet, model: metrics.measuredModel(parts.services.model, names) };
   const background = parts.background?.(services) ?? createBackground(services, { exclusive: parts.exclusive });
   const { queue, settlements } = background;
-  const { store, clock, model, settings } = services;
+  const { store, clock, model } = services;
   const deps: AppDeps = {
     ...services,
     ...background,
@@ -58,6 +62,12 @@ export function assemble(parts: Parts): Timmy {
         freeBytes: parts.freeBytes,
       }),
   };
+  const { registry } = metrics;
+  observeStore(registry, store);
+  observeWork(registry, queue, settlements);
+  observeReadiness(registry, async () => (await deps.readiness()).checks);
+  observeProcess(registry, { clock, version: parts.version, freeBytes: parts.freeBytes });
+  if (settings.metricsMoney) observeMoney(registry, store, wallet);
   return {
     deps,
     app: createApp(deps, parts.http, parts.dev),

@@ -1,4 +1,5 @@
 import type { DevTools } from "@/lib/http/app-deps.ts";
+import { createGuardedFetch, publicNetwork } from "@/lib/http/guarded-fetch.ts";
 import type { Services } from "@/lib/services.ts";
 import { createSealer } from "@/lib/bootstrap/keys/sealed.ts";
 import { createDigitalOcean } from "@/lib/cloud/digitalocean.ts";
@@ -21,6 +22,7 @@ import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
+import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLnbitsWallet } from "@/lib/lightning/lnbits.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
@@ -62,8 +64,9 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
+  const metrics = createMetrics(clock);
   const store = await createStore({
-    engine,
+    engine: metrics.measuredEngine(engine),
     clock,
     random,
     name: env.kvUrl ? "the database of KV_URL" : `${env.dataDir}/${STORE_FILE}`,
@@ -93,6 +96,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       cloud: cloud.cloud,
       tailnet: openTailnet(env, clock),
       sealer: createSealer(await dir.secret("sealing.key", 32), random),
+      publicFetch: createGuardedFetch({ network: publicNetwork, clock }),
       clock,
       random,
       recordIds: createRecordIds(await dir.secret("capability.key", 32)),
@@ -103,6 +107,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       }),
       signInSecret: await dir.secret("sign-in.key", 32),
       log,
+      metrics,
       settings,
       ratesFor: (model) => ratesFor(model, env),
     },

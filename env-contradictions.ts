@@ -1,5 +1,7 @@
 import type { Values } from "./env.ts";
 
+/** As lib/bootstrap/node has it. */
+const MIN_NODE_GB = 60;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
 
 /** What is wrong although each variable by itself is fine. */
@@ -36,6 +38,9 @@ export function contradictions(v: Partial<Values>): string[] {
   }
   if ((v.TAILSCALE_API_KEY === undefined) !== (v.TAILSCALE_TAILNET === undefined)) {
     found.push("TAILSCALE_API_KEY and TAILSCALE_TAILNET belong together: set both or neither");
+  }
+  if (v.DO_VOLUME_SIZE_GB !== undefined && v.DO_VOLUME_SIZE_GB > 0 && v.DO_VOLUME_SIZE_GB < MIN_NODE_GB) {
+    found.push(`DO_VOLUME_SIZE_GB must be 0 or at least ${MIN_NODE_GB}: a node's data need that much`);
   }
   const { wallet, model } = realParts(v);
   if (v.DO_API_TOKEN !== undefined && !wallet && v.HOST !== undefined && !onlyHere({ ...v, HOST: v.HOST })) {

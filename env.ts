@@ -49,6 +49,7 @@ const VARIABLES = {
   MAX_OPEN_CHALLENGES: [whole(0, 10_000_000), "10000"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
+  METRICS_MONEY: [z.enum(["on", "off"], "must be on or off"), "off"],
 
   LNBITS_URL: [lnbits, null],
   LNBITS_API_KEY: [key, null],
@@ -128,6 +129,7 @@ const VARIABLES = {
   DO_REGION: [slug, "nyc3"],
   DO_SIZE: [slug, "s-4vcpu-8gb"],
   DO_VOLUME_SIZE_GB: [whole(0, 16_384), "0"],
+  DO_DISK_GB: [whole(60, 100_000), "160"],
   TAILSCALE_API_KEY: [key, null],
   TAILSCALE_TAILNET: [tailnet, null],
   TAILSCALE_API_BASE_URL: [server, "https://api.tailscale.com"],
@@ -329,7 +331,9 @@ function settingsOf(v: Values) {
       region: v.DO_REGION,
       size: v.DO_SIZE,
       volumeGb: v.DO_VOLUME_SIZE_GB,
+      diskGb: v.DO_DISK_GB,
     },
+    metricsMoney: v.METRICS_MONEY === "on",
     poolSeedSats: v.POOL_SEED_SATS,
     demoDailyLimit: v.DEMO_DAILY_LIMIT,
   } satisfies Settings;

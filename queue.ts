@@ -4,6 +4,11 @@ import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
 import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
+import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import type { Store } from "@/lib/store/store.ts";
+import { getBootstrap } from "@/lib/bootstrap/bootstrap.rows.ts";
+import { getJob } from "@/lib/jobs/jobs.rows.ts";
+import { getSession } from "@/lib/sessions/sessions.rows.ts";
 import { createQueue, type Queue } from "@/lib/tasks/queue.ts";
 import { createSessionRequests, type SessionRequests } from "@/lib/sessions/requests.ts";
 import { type Chats, createChats } from "@/lib/sessions/chats.ts";
@@ -60,6 +65,8 @@ export function createBackground(
     log,
     guard,
     timeoutMs: settings.payoutTimeoutMs,
+    publicFetch: services.publicFetch,
+    ownInvoice: ownInvoices(store),
   });
   const queue = createQueue({
     store,
@@ -74,6 +81,7 @@ export function createBackground(
       sessions.expiryTask, // session-expiry
       settlements.expiryTask, // invoice-expiry
       payouts.payoutTask, // payout
+      payouts.addressTask, // refund-address
       payouts.expiryTask, // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
       rowExpiryTask(store), // row-expiry
@@ -93,3 +101,10 @@ export function createBackground(
     sweeper: bootstraps.sweeper,
   };
 }
+
+/** The first invoice of the record that owes a refund. */
+const ownInvoices = (store: Store) => async ({ kind, handle }: Refund["source"]): Promise<string | null> => {
+  if (kind === "job") return (await getJob(store, handle))?.evalInvoice.paymentRequest ?? null;
+  if (kind === "session") return (await getSession(store, handle))?.deposit.paymentRequest ?? null;
+  return (await getBootstrap(store, handle))?.invoice.paymentRequest ?? null;
+};

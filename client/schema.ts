@@ -42,6 +42,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Figures for a monitoring system
+         * @description OpenMetrics text: requests, model calls, payments, queue, store, process. Names and labels are fixed: nothing in it is about a single payer. Sums of money are in it only where the operator has set `METRICS_MONEY=on`.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs": {
         parameters: {
             query?: never;
@@ -53,7 +73,7 @@ export interface paths {
         put?: never;
         /**
          * Create a job
-         * @description Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, `GET /api/jobs/{id}` shows the work invoice. Send an `Idempotency-Key` to be able to repeat the call safely: the same key and body give the same job for 24 hours.
+         * @description Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, `GET /api/jobs/{id}` shows the work invoice. With a `lightningAddress` what is owed in the end goes there by itself: it is tried for a day, and can be claimed in every other way. Send an `Idempotency-Key` to be able to repeat the call safely: the same key and body give the same job for 24 hours.
          */
         post: operations["createJob"];
         delete?: never;
@@ -113,7 +133,7 @@ export interface paths {
         put?: never;
         /**
          * Take the difference back
-         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that serves trusted keys free, and the refund says `expired`.
+         * @description Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`), or to a Lightning address. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that serves trusted keys free, and the refund says `expired`.
          */
         post: operations["refundJob"];
         delete?: never;
@@ -133,7 +153,7 @@ export interface paths {
         put?: never;
         /**
          * Open a session
-         * @description Answers with the invoice of the deposit (`SESSION_MIN_DEPOSIT_SATS` to `SESSION_MAX_DEPOSIT_SATS`, 100 to 10,000). When it is paid, `GET /api/sessions/{id}` shows the macaroon.
+         * @description Answers with the invoice of the deposit (`SESSION_MIN_DEPOSIT_SATS` to `SESSION_MAX_DEPOSIT_SATS`, 100 to 10,000). When it is paid, `GET /api/sessions/{id}` shows the macaroon. With a `lightningAddress` the balance goes there by itself when the session is closed or expires: it is tried for a day, and can be claimed in every other way.
          */
         post: operations["createSession"];
         delete?: never;
@@ -213,7 +233,7 @@ export interface paths {
         put?: never;
         /**
          * Close and take the balance back
-         * @description Pays the whole balance to an invoice of exactly that amount. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. The balance of an expired session is claimed the same way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that the free tier is served from.
+         * @description Pays the whole balance to an invoice of exactly that amount, or to a Lightning address. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the fee does not use goes to the pool. The balance of an expired session is claimed the same way. Without either the session is closed and its balance goes to the `lightningAddress` that was left with it, or else waits to be claimed by a second call. Once claimed, every repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than `REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that the free tier is served from.
          */
         post: operations["closeSession"];
         delete?: never;
@@ -838,6 +858,11 @@ export interface components {
             createdAt: string;
             evalInvoice: components["schemas"]["Invoice"];
             /**
+             * @description A Lightning address (LUD-16)
+             * @example name@example.com
+             */
+            lightningAddress?: string;
+            /**
              * @description How far the key that asked, or owns this, is trusted now; anonymous without one
              * @enum {string}
              */
@@ -886,7 +911,11 @@ export interface components {
             request: string;
             /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
             nostr_token?: string;
-            lightningAddress?: null;
+            /**
+             * @description A Lightning address (LUD-16) that what is owed in the end is paid to by itself. It is asked at once whether it can be paid
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             model?: null;
         };
         Job: {
@@ -907,6 +936,11 @@ export interface components {
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
             simulated: string[];
+            /**
+             * @description Where what is owed goes by itself
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             evalInvoice?: components["schemas"]["Invoice"];
             workInvoice?: components["schemas"]["Invoice"];
             pricingBreakdown?: {
@@ -960,6 +994,8 @@ export interface components {
             refundClaimUntil: string | null;
             /** @description Why the last payout failed; the claim is open again */
             refundFailure: string | null;
+            /** @description The latest tries to pay it to a Lightning address, oldest first */
+            refundAttempts: components["schemas"]["RefundAttempt"][];
             absorbedSats: number;
             marginPct: number;
             btcPriceUsd: number;
@@ -968,6 +1004,14 @@ export interface components {
             infraUsd: number;
             /** @enum {string} */
             usageSource: "api" | "estimated";
+        };
+        RefundAttempt: {
+            /** Format: date-time */
+            at: string;
+            way: string;
+            ok: boolean;
+            /** @description Why it failed. What stands in quotes the address' server said */
+            reason: string | null;
         };
         Refund: {
             /** @enum {string} */
@@ -983,8 +1027,12 @@ export interface components {
         };
         ClaimRefund: {
             /** @description A BOLT11 invoice for the amount owed, less what you leave for the routing fee */
-            invoice: string;
-            lightningAddress?: null;
+            invoice?: string;
+            /**
+             * @description A Lightning address (LUD-16)
+             * @example name@example.com
+             */
+            lightningAddress?: string;
         };
         SessionCreated: {
             /** @description A capability: until the macaroon is first used, it shows the macaroon. Keep it. */
@@ -993,6 +1041,11 @@ export interface components {
             state: "awaiting_payment" | "active" | "paused" | "expired" | "closed";
             invoice: components["schemas"]["Invoice"];
             minimumBalanceSats: number;
+            /**
+             * @description A Lightning address (LUD-16)
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             /**
              * @description How far the key that asked, or owns this, is trusted now; anonymous without one
              * @enum {string}
@@ -1011,7 +1064,11 @@ export interface components {
             amount_sats: number;
             /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
             nostr_token?: string;
-            lightningAddress?: null;
+            /**
+             * @description A Lightning address (LUD-16) that what is owed in the end is paid to by itself. It is asked at once whether it can be paid
+             * @example name@example.com
+             */
+            lightningAddress?: string;
         };
         Session: {
             /** @description A capability: until the macaroon is first used, it shows the macaroon. Keep it. */
@@ -1033,6 +1090,11 @@ export interface components {
             pendingTopup?: components["schemas"]["Invoice"];
             /** @description From payment until it is first used. Afterwards: POST /api/sessions/{id}/macaroon with the preimage */
             macaroon?: string;
+            /**
+             * @description Where its balance goes by itself when it ends
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             refund?: components["schemas"]["SessionRefund"];
             /**
              * @description How far the key that asked, or owns this, is trusted now; anonymous without one
@@ -1055,6 +1117,8 @@ export interface components {
             refundPaymentHash: string | null;
             /** Format: date-time */
             refundClaimUntil: string | null;
+            /** @description The latest tries to pay it to a Lightning address, oldest first */
+            refundAttempts: components["schemas"]["RefundAttempt"][];
         };
         SessionRequest: {
             requestId: string;
@@ -1150,7 +1214,11 @@ export interface components {
         CloseSession: {
             /** @description A BOLT11 invoice for `balanceSats`, less what you leave for the routing fee */
             invoice?: string;
-            lightningAddress?: null;
+            /**
+             * @description A Lightning address (LUD-16)
+             * @example name@example.com
+             */
+            lightningAddress?: string;
         };
         SessionHistory: {
             requests: {
@@ -1867,6 +1935,29 @@ export interface operations {
                     "application/json": components["schemas"]["NotReady"];
                 };
             };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The figures */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/openmetrics-text": string;
+                };
+            };
+            400: components["responses"]["Error400"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
         };
     };
     createJob: {

@@ -9,7 +9,9 @@ import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
+import type { Metrics } from "./metrics/instruments.ts";
 import type { Logger } from "./logger.ts";
+import type { GuardedFetch } from "./public-fetch.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
 import type { SessionTerms } from "./sessions/sessions.machine.ts";
 import type { FreeTier } from "./free-tier/pool.rows.ts";
@@ -36,6 +38,8 @@ export interface Settings {
   /** What the operator gives the pool at the first start (sats). */
   poolSeedSats: number;
   bootstrap: BootstrapSettings;
+  /** Whether the metrics tell sums of money. */
+  metricsMoney: boolean;
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };
@@ -68,8 +72,9 @@ export interface BootstrapSettings {
   keyWindowMs: number;
   region: string;
   size: string;
-  /** 0: none. */
+  /** 0: none, and the data lie on the machine's own disk of `diskGb`. */
   volumeGb: number;
+  diskGb: number;
 }
 
 /** Services: what `deps.ts` puts together from the environment, and tests from simulated parts. */
@@ -79,6 +84,8 @@ export interface Services {
   model: Model;
   liveText: LiveText;
   btcPrice: BtcPriceFeed;
+  /** The only way to hosts that strangers name. */
+  publicFetch: GuardedFetch;
   clock: Clock;
   random: Random;
   recordIds: RecordIds;
@@ -92,6 +99,7 @@ export interface Services {
   /** Signs sign-in challenges, so that none has to be stored before somebody answers it. */
   signInSecret: Uint8Array;
   log: Logger;
+  metrics: Metrics;
   settings: Settings;
   /** What a model costs (USD per 1,000 tokens). Rejects with an Error that says what to set, for a model without a price. */
   ratesFor(model: string): Promise<Rates>;

@@ -1,29 +1,12 @@
 import assert from "node:assert/strict";
-import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
-import { assertAudit } from "@/tests/harness/payer.ts";
+import { auditedTests } from "@/tests/harness/audited.ts";
 import { opened, paidSession, readChallenge } from "@/tests/harness/session-payer.ts";
-import type { WorldOptions } from "@/tests/harness/world.ts";
 
 const CHAT = "/api/v1/chat/completions";
 const COMPLETION = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "What is a hold invoice?" }] };
 const ASK = { request: "What is a hold invoice?" };
 
-function guarded(
-  name: string,
-  fn: (fake: FakeWorld) => Promise<void>,
-  options: Omit<WorldOptions, "clock" | "random"> = {},
-): void {
-  Deno.test(`l402: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const guarded = auditedTests("l402: ");
 
 guarded("who pays is never counted: the limit is for challenges, and one for all routes", async ({ world, call }) => {
   const it = await opened(world, call, { method: "POST", path: CHAT, body: COMPLETION });

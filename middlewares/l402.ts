@@ -35,7 +35,10 @@ interface L402Options {
 export function l402({ capability, limiter, sessionInPath }: L402Options): MiddlewareHandler<AppEnv<AppDeps>> {
   return async (c, next) => {
     const deps = c.get("deps");
-    c.set("countChallenge", () => countChallenge(limiter, c.get("clientAddress")));
+    c.set("countChallenge", () => {
+      countChallenge(limiter, c.get("clientAddress"));
+      deps.metrics.challenge();
+    });
     const presented = parseAuthorization(c.req.header("authorization"));
     if (presented.kind === "malformed") throw unauthorized("invalid_token", presented.message);
     const path = sessionInPath ? sessionOfId(deps, c.req.param("id") ?? "") : null;
@@ -50,6 +53,7 @@ export function l402({ capability, limiter, sessionInPath }: L402Options): Middl
       capability,
       deps.clock.now(),
     );
+    deps.metrics.tokenCheck(verified.ok ? "accepted" : "refused");
     if (!verified.ok) throw tokenRefused(verified);
     if (path !== null && path !== verified.token.session) {
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");

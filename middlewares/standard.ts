@@ -9,11 +9,13 @@ import { validHost } from "./host.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { BODY_LIMITS, type BodyLimits, dropUnread, receiveBody } from "./receive-body.ts";
 import { requestId } from "./request-id.ts";
-import { requestLog } from "./request-log.ts";
+import { type Answered, requestLog } from "./request-log.ts";
 import { validText } from "./valid-text.ts";
 
 export interface StandardOptions {
   clock: Clock;
+  /** Told of every answer, once its head is ready. */
+  answered?: (answer: Answered) => void;
   random: Random;
   /** `PUBLIC_ORIGIN`; https turns HSTS on. */
   publicOrigin: string;
@@ -41,14 +43,18 @@ export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
   const { clock, trustedProxies } = options;
   return [
     requestId({ random: options.random, trusted: trustedProxies }),
-    requestLog({ clock, quiet: ["/api/health", "/api/health/ready"] }),
+    requestLog({
+      clock,
+      quiet: ["/api/health", "/api/health/ready", "/metrics"],
+      ...(options.answered && { answered: options.answered }),
+    }),
     dropUnread(clock),
     securityHeaders(options.publicOrigin),
     answerHeaders,
     crossOrigin(options.corsOrigins),
     validHost,
     clientAddress(trustedProxies),
-    rateLimit({ perMinute: options.rateLimitPerMinute, clock, exempt: ["/api/health"] }),
+    rateLimit({ perMinute: options.rateLimitPerMinute, clock, exempt: ["/api/health", "/metrics"] }),
     receiveBody(clock, options.bodies ?? BODY_LIMITS),
     validText,
   ];

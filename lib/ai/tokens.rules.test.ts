@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { encode as encodeCl100k } from "gpt-tokenizer/encoding/cl100k_base";
 import { encode as encodeO200k } from "gpt-tokenizer/encoding/o200k_base";
 import { COMMON_WORDS } from "./common-words.rules.ts";
+import { AFTER_SPACE, CLOSED, knownTokens, LetterRun, OPEN } from "./letter-run.rules.ts";
 import { countedTokens, createTokenCounter, mostTokens } from "./tokens.rules.ts";
 import { createSeededRandom } from "@/tests/harness/seeded-random.ts";
 
@@ -102,8 +103,11 @@ for (const [name, text] of CORPUS) {
 }
 
 for (const [name, text] of PROSE) {
-  Deno.test(`mostTokens: ${name}: at most 1.6 times what either tokenizer takes`, () => {
-    assert.ok(mostTokens(text) <= 1.6 * cheaper(text), `${mostTokens(text)} reserved, ${truths(text)} taken`);
+  // German takes up to 29 % more of cl100k_base than of o200k_base: what holds for the one is dear for the other.
+  const overCheaper = name.startsWith("english") ? 1.6 : 2;
+  Deno.test(`mostTokens: ${name}: at most 1.6 times what the dearer tokenizer takes, ${overCheaper} the cheaper`, () => {
+    assert.ok(mostTokens(text) <= 1.6 * dearer(text), `${mostTokens(text)} reserved, ${truths(text)} taken`);
+    assert.ok(mostTokens(text) <= overCheaper * cheaper(text), `${mostTokens(text)} reserved, ${truths(text)} taken`);
   });
 
   Deno.test(`countedTokens: ${name}: 95 to 160 % of both tokenizers wherever the caller hangs up`, () => {
@@ -123,6 +127,28 @@ Deno.test("countedTokens: what is charged is near the dearer tokenizer in every 
     const ratio = countedTokens(text) / dearer(text);
     assert.ok(ratio >= 0.85 && ratio <= 1.6, `${name}: ${ratio}`);
   }
+});
+
+Deno.test("letter runs: each known sequence is one token of both tokenizers", () => {
+  const known = [...knownTokens()];
+  assert.ok(known.length > 10_000);
+  for (const sequence of known) {
+    assert.match(sequence, /^ ?[A-Za-z][a-z]*$/);
+    assert.deepEqual(truths(sequence), [1, 1], sequence);
+  }
+});
+
+Deno.test("letter runs: what follows may take letters away, which leaves as many tokens as the beginning can be", () => {
+  fc.assert(fc.property(letters(SMALL, 14), fc.constantFrom(OPEN, CLOSED, AFTER_SPACE), (word, before) => {
+    const run = new LetterRun();
+    run.begin(before);
+    let most = run.tokens;
+    for (const letter of word) {
+      run.add(letter.charCodeAt(0) & 31);
+      most = Math.max(most, run.tokens);
+      assert.equal(run.tokensOpen, most);
+    }
+  }));
 });
 
 Deno.test("common words: each is one token of both tokenizers after a space", () => {
@@ -155,32 +181,31 @@ const mixture = fc.array(
 ).map((parts) => parts.join(""));
 const RUNS = { numRuns: 1000 };
 
-/**
- * How many tokens above the bound a few words may take. The cost of small letters is fitted to texts: single words of the
- * corpus ("bezahlt") take one token more, and one invented word in a thousand ("soropabm") one or two. Words chosen for
- * it and said over and over (" frysoayn") take over twice the bound; no mixture here repeats a word.
- */
-const FEW_WORDS_SLACK = 3;
-
-Deno.test("mostTokens: no tokenizer takes more of any mixture without small letters", () => {
+Deno.test("mostTokens: no tokenizer takes more of any mixture", () => {
   fc.assert(
-    fc.property(mixture.map((text) => text.replace(/[a-z]+/g, "")), (text) => {
+    fc.property(mixture, (text) => {
       assert.ok(mostTokens(text) >= dearer(text), `${mostTokens(text)} reserved, ${truths(text)} taken`);
     }),
     RUNS,
   );
 });
 
-Deno.test("mostTokens: of a mixture with a few words a tokenizer takes at most three tokens more", () => {
-  fc.assert(
-    fc.property(mixture, (text) => {
-      assert.ok(
-        mostTokens(text) + FEW_WORDS_SLACK >= dearer(text),
-        `${mostTokens(text)} reserved, ${truths(text)} taken`,
-      );
-    }),
-    RUNS,
-  );
+Deno.test("mostTokens: no tokenizer takes more of a fragment that is chosen and said over and over", () => {
+  const over = (fragment: string) => {
+    const text = fragment.repeat(Math.ceil(60 / fragment.length));
+    assert.ok(mostTokens(text) >= dearer(text), `${fragment}: ${mostTokens(text)} reserved, ${truths(text)} taken`);
+  };
+  for (const before of ["", " ", "\n", ".", " X", "X", "ä", "'", "7"]) {
+    for (const first of SMALL) for (const second of ["", ...SMALL]) over(before + first + second);
+  }
+  // A sign, a capital or a marked letter takes letters of the run next to it into its own token.
+  for (const chosen of ["_baum", ".frau", "Boffs", " Boffs", "dorfü", "\n\t\tuton u", "don'tabus"]) over(chosen);
+  for (const first of SMALL) for (const second of SMALL) for (const third of SMALL) over(` ${first}${second}${third}`);
+  const fragment = fc.array(fc.oneof(letters(SMALL, 8), letters(SMALL, 3), fc.constantFrom(..." 'AZä.7\n")), {
+    minLength: 1,
+    maxLength: 4,
+  }).map((parts) => parts.join("")).filter((text) => text !== "");
+  fc.assert(fc.property(fragment, over), { numRuns: 5_000 });
 });
 
 Deno.test("countedTokens: no mixture is charged more than is reserved for it", () => {

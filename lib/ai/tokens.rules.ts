@@ -4,6 +4,7 @@
  * payer chooses what he sends.
  */
 import { COMMON_WORDS } from "./common-words.rules.ts";
+import { AFTER_SPACE, AFTER_SPACE_AND_CAPITAL, CLOSED, LetterRun, OPEN } from "./letter-run.rules.ts";
 
 /** Whole numbers add up to the same whatever the pieces: costs are counted in parts of a token. */
 const PARTS_PER_TOKEN = 240;
@@ -19,11 +20,12 @@ const cost = (most: number, counted: number): Cost => ({
   counted: Math.round(counted * PARTS_PER_TOKEN),
 });
 
-const FIRST_LETTER = cost(1, 1);
+/** A run of small letters is bounded as a whole, by {@link LetterRun}. */
+const FIRST_SMALL = cost(0, 1);
 /** From the twelfth letter on: words of a language are seldom longer, runs of letters that merge badly can be. */
-const LATE_LETTER = cost(0.62, 0.45);
-/** It begins a word, and so may the letter after it. */
-const CAPITAL_AFTER_SMALL = cost(1.6, 0.8);
+const LATE_LETTER = cost(0, 0.45);
+const FIRST_CAPITAL = cost(1, 1);
+const CAPITAL_AFTER_SMALL = cost(1, 0.8);
 const CAPITAL_AFTER_CAPITAL = cost(1, 0.45);
 /** Both tokenizers cut digits into groups of three, and every group is a token. */
 const THREE_DIGITS = cost(1, 1);
@@ -77,11 +79,9 @@ const BLOCKS: readonly (Cost & { below: number })[] = [
 ];
 
 /**
- * What a small letter costs after another letter, in 24ths of a token as a digit of base 36: row = the letter before,
+ * What a small letter is counted as after another letter, in 24ths of a token as a digit of base 36: row = the letter before,
  * column = the letter. Pairs that stand inside many tokens are cheap, pairs that break a token are dear. Fitted by a
- * linear program: above the count of both tokenizers for random letters, nonsense drawn by letter frequency, rare words
- * and the prose of nineteen languages; at most 1.55 times the lesser count on English and German prose. It is a bound
- * of texts, not of words: one chosen word said over and over can take more.
+ * linear program to random letters, nonsense drawn by letter frequency, rare words and the prose of nineteen languages.
  */
 const LETTER_PAIRS = `
 u2p7uu244u25d2d7u29273ua2u
@@ -112,7 +112,7 @@ uauuuouu2uu742m2uu4auu6uuu
 2uuu2uuuguu7uuuuuuud2uuuuu
 `;
 const PAIR_BASE = 24;
-/** Of a pair's bound, the part that ordinary text takes. */
+/** Of a pair's cost, the part that ordinary text takes. */
 const COUNTED_PART = 0.85;
 
 /** Kinds of characters that the next one's cost depends on. */
@@ -127,6 +127,7 @@ const ASCII_SIGN = 6;
 const TAB = 9;
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
+const APOSTROPHE = 39;
 const DELETE = 127;
 
 const KIND_OF_ASCII = Uint8Array.from({ length: 128 }, (_, code) => {
@@ -141,16 +142,13 @@ const KIND_OF_ASCII = Uint8Array.from({ length: 128 }, (_, code) => {
 
 /** The low five bits of an ASCII letter are its place in the alphabet, 1 to 26, capital or small. */
 const ALPHABET = 31;
-/** Where a pair of letters stands in the tables below. */
+/** Where a pair of letters stands in the table below. */
 const pairIndex = (before: number, letter: number) => ((before & ALPHABET) << 5) | (letter & ALPHABET);
 
-const PAIR_MOST = new Uint16Array(1024);
 const PAIR_COUNTED = new Uint16Array(1024);
 LETTER_PAIRS.trim().split("\n").forEach((row, before) =>
   [...row].forEach((digit, letter) => {
-    const { most, counted } = cost(parseInt(digit, 36) / PAIR_BASE, parseInt(digit, 36) / PAIR_BASE * COUNTED_PART);
-    PAIR_MOST[pairIndex(before + 1, letter + 1)] = most;
-    PAIR_COUNTED[pairIndex(before + 1, letter + 1)] = counted;
+    PAIR_COUNTED[pairIndex(before + 1, letter + 1)] = cost(0, parseInt(digit, 36) / PAIR_BASE * COUNTED_PART).counted;
   })
 );
 
@@ -163,58 +161,74 @@ const COMMON_KEYS: ReadonlySet<number> = new Set(COMMON_WORDS.trim().split(/\s+/
 /** The block of each code. */
 const BLOCK_OF = Uint8Array.from({ length: 0x10000 }, (_, code) => BLOCKS.findIndex(({ below }) => code < below));
 
-/** Reads a text in pieces, in constant memory. Both sums only grow, so a longer text never counts less. */
+/** Reads a text in pieces, in constant memory. What is counted only grows, so a longer text never counts less. */
 class Scanner {
-  /** Parts of a token. A word at the end that may prove a common one is in them with its first letter only. */
+  /** Parts of a token, but for the run of small letters at the end. */
   most = 0;
+  /** Parts of a token. A word at the end that may prove a common one is in them with its first letter only. */
   counted = 0;
+  readonly #letters: LetterRun | null;
   #kind = LINE;
   #before = 0;
-  /** Letters, digits or spaces of the run before the last unit. */
+  /** Letters, digits, spaces or same lines of the run before the last unit. */
   #run = 0;
-  /** Of the word that may be a common one: letters (0 when there is none), key, and what it costs if it is not. */
+  /** Whether a capital stands alone after a space. */
+  #isSpaced = false;
+  /** Of the word that may be a common one: letters (0 when there is none), key, and what it counts if it is not. */
   #length = 0;
   #key = 0;
-  #wordMost = 0;
   #wordCounted = 0;
 
+  /** @param bounded whether `most` is asked for */
+  constructor(bounded: boolean) {
+    this.#letters = bounded ? new LetterRun() : null;
+  }
+
   add(text: string): void {
+    const letters = this.#letters;
     let { most, counted } = this;
     let kind = this.#kind, before = this.#before, run = this.#run;
-    let length = this.#length, key = this.#key, wordMost = this.#wordMost, wordCounted = this.#wordCounted;
+    let isSpaced = this.#isSpaced;
+    let length = this.#length, key = this.#key, wordCounted = this.#wordCounted;
 
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
       const next = code < 128 ? KIND_OF_ASCII[code]! : OTHER;
+      if (letters && next === SMALL) {
+        if (kind === SPACE) letters.begin(AFTER_SPACE);
+        else if (kind === CAPITAL && isSpaced) {
+          most -= PARTS_PER_TOKEN; // the capital is counted with the run
+          letters.begin(AFTER_SPACE_AND_CAPITAL, before & ALPHABET);
+        } else if (kind !== SMALL) letters.begin(kind === DIGIT || kind === LINE && before !== TAB ? CLOSED : OPEN);
+        letters.add(code & ALPHABET);
+      }
       if (next === SMALL && (kind === SMALL || kind === CAPITAL)) {
-        const pair = pairIndex(before, code);
+        const pair = PAIR_COUNTED[pairIndex(before, code)]!;
         run++;
         if (run >= MAX_WORD) {
-          most += wordMost + LATE_LETTER.most;
           counted += wordCounted + LATE_LETTER.counted;
-          length = wordMost = wordCounted = 0;
+          length = wordCounted = 0;
         } else if (length > 0) {
-          wordMost += PAIR_MOST[pair]!;
-          wordCounted += PAIR_COUNTED[pair]!;
+          wordCounted += pair;
           key = key * WORD_BASE + (code & ALPHABET);
           length++;
         } else {
-          most += PAIR_MOST[pair]!;
-          counted += PAIR_COUNTED[pair]!;
+          counted += pair;
         }
         kind = SMALL;
         before = code;
         continue;
       }
-      if (length > 0) {
-        // A capital or a letter beyond ASCII continues the word, which then is no common one.
-        if (next === CAPITAL || code >= 128 || !COMMON_KEYS.has(key)) {
-          most += wordMost;
-          counted += wordCounted;
-        }
-        length = wordMost = wordCounted = 0;
+      // A capital or a letter beyond ASCII continues the word, which then is no common one.
+      const isCommon = length > 0 && next !== CAPITAL && code < 128 && COMMON_KEYS.has(key);
+      if (!isCommon) counted += wordCounted;
+      if (letters && kind === SMALL) {
+        const isOpen = next === CAPITAL || code >= 128 || code === APOSTROPHE;
+        most += (isCommon ? 1 : isOpen ? letters.tokensOpen : letters.tokens) * PARTS_PER_TOKEN;
       }
-      run = next === kind ? run + 1 : 0;
+      isSpaced = kind === SPACE && next === CAPITAL;
+      length = wordCounted = 0;
+      run = next === kind && (next !== LINE || code === before) ? run + 1 : 0;
       const charge = chargeOf(next, kind, code, before, run);
       most += charge.most;
       counted += charge.counted;
@@ -237,15 +251,17 @@ class Scanner {
     this.#kind = kind;
     this.#before = before;
     this.#run = run;
+    this.#isSpaced = isSpaced;
     this.#length = length;
     this.#key = key;
-    this.#wordMost = wordMost;
     this.#wordCounted = wordCounted;
   }
 
   /** The bound if the text ends here: the last word is looked up too. */
   mostAtEnd(): number {
-    return this.most + (this.#length > 0 && !COMMON_KEYS.has(this.#key) ? this.#wordMost : 0);
+    const isCommon = this.#length > 0 && COMMON_KEYS.has(this.#key);
+    const letters = this.#kind === SMALL ? this.#letters?.tokens ?? 0 : 0;
+    return Math.max(this.most + (isCommon ? 1 : letters) * PARTS_PER_TOKEN, this.counted);
   }
 }
 
@@ -255,9 +271,9 @@ const NOTHING = cost(0, 0);
 function chargeOf(next: number, kind: number, code: number, before: number, run: number): Cost {
   switch (next) {
     case SMALL:
-      return FIRST_LETTER;
+      return FIRST_SMALL;
     case CAPITAL:
-      return kind === SMALL ? CAPITAL_AFTER_SMALL : kind === CAPITAL ? CAPITAL_AFTER_CAPITAL : FIRST_LETTER;
+      return kind === SMALL ? CAPITAL_AFTER_SMALL : kind === CAPITAL ? CAPITAL_AFTER_CAPITAL : FIRST_CAPITAL;
     case DIGIT:
       return run % 3 === 0 ? THREE_DIGITS : NOTHING;
     case SPACE:
@@ -274,9 +290,7 @@ function chargeOf(next: number, kind: number, code: number, before: number, run:
 }
 
 /**
- * An upper bound of the tokens of a text for cl100k_base and o200k_base, which is what is reserved (economy.md §3). For
- * small letters it is fitted to texts: a few words can take up to three tokens more, and a word that is chosen for it and
- * said over and over more than twice as many.
+ * An upper bound of the tokens of a text for cl100k_base and o200k_base, which is what is reserved (economy.md §3).
  * @param factor what the model in use takes of that bound, as learned from its own counts; 1 when nothing is known.
  * @returns whole tokens, rounded up; 0 for an empty text.
  * @throws {RangeError} for a factor that is not finite and above 0.
@@ -286,7 +300,7 @@ export function mostTokens(text: string, factor = 1): number {
     throw new RangeError(`factor must be a finite number above 0, not ${factor}`);
   }
   if (text === "") return 0;
-  const scanner = new Scanner();
+  const scanner = new Scanner(true);
   scanner.add(text);
   // One more: a space at the very end has no word to join.
   return Math.ceil((scanner.mostAtEnd() / PARTS_PER_TOKEN + 1) * factor);
@@ -313,7 +327,7 @@ export interface TokenCounter {
 
 /** A counter at 0. */
 export function createTokenCounter(): TokenCounter {
-  const scanner = new Scanner();
+  const scanner = new Scanner(false);
   return {
     add: (piece) => scanner.add(piece),
     get tokens() {

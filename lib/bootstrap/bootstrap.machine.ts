@@ -341,6 +341,7 @@ function giveBack(bootstrap: Bootstrap, sats: number, terms: RefundTerms, now: n
     owner: pubkey,
     sats,
     feeCreditSats: feeCredit(credit),
+    address: bootstrap.lightningAddress,
     ...terms,
     now,
   });

@@ -129,7 +129,7 @@ for (const step of ["ssh_key", "volume", "droplet"] as const) {
       assert.equal(await owed(fake, ordered), 10_000);
       assert.deepEqual(await resourcesOf(fake), []);
     },
-    bootstrapSettings({ volumeGb: 10 }),
+    bootstrapSettings({ volumeGb: 100 }),
   );
 }
 
@@ -377,7 +377,7 @@ nodes(
     await untilNode(fake, ordered, isReady);
     assert.equal((await resourcesOf(fake)).filter(({ kind }) => kind === "ssh-key").length, 1);
   },
-  { wrapCloud: slowVolume, ...bootstrapSettings({ volumeGb: 5 }) },
+  { wrapCloud: slowVolume, ...bootstrapSettings({ volumeGb: 100 }) },
 );
 function slowVolume(cloud: Cloud): Cloud {
   let tries = 0;

@@ -3,6 +3,7 @@ import { CloudError } from "@/lib/cloud/port.ts";
 import type { Services } from "@/lib/services.ts";
 import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
 import { type Bootstrap, type Made, nameOf, type StepName } from "./bootstrap.machine.ts";
+import { pinnedImages } from "./node/pins.ts";
 import { nodeUserData } from "./node/user-data.ts";
 
 /** Tag of everything that an instance makes for others. */
@@ -128,12 +129,15 @@ interface NodeFacts {
 }
 
 /** @throws {RangeError} when this program cannot make such a node. */
-const userDataOf = ({ publicOrigin }: Services["settings"], node: NodeFacts): string =>
+const userDataOf = ({ publicOrigin, bootstrap }: Services["settings"], node: NodeFacts): string =>
   nodeUserData({
     name: node.name,
     sshPublicKey: node.publicKey,
     tailscaleAuthKey: node.tailnetKey,
     volumeName: node.volumeGb > 0 ? node.name : null,
+    diskGb: node.volumeGb > 0 ? node.volumeGb : bootstrap.diskGb,
+    implementation: "core",
+    images: pinnedImages("core"),
     report: { url: `${publicOrigin}/api/bootstrap/first-boot`, token: node.token },
   });
 

@@ -3,13 +3,16 @@
  * has is tested beside it.
  */
 import assert from "node:assert/strict";
-import { CloudError, type Order, type Resource, type ResourceKind } from "./port.ts";
+import type { Order, ResourceKind } from "./port.ts";
 import {
   cloudError,
   type CloudHarness,
+  insist,
   keyOrder,
   machineOrder,
   publicKey,
+  untilActive,
+  untilGone,
   volumeOrder,
 } from "./testing/cloud-harness.ts";
 
@@ -33,36 +36,8 @@ export function cloudContract(name: string, makeHarness: () => CloudHarness | Pr
       }
     });
 
-  /** Repeats a call as its caller does: until it answers, with pauses, for as long as that can help. */
-  async function insist<T>({ pass }: CloudHarness, call: () => Promise<T>): Promise<T> {
-    for (let tries = 0; tries < 60; tries++) {
-      try {
-        return await call();
-      } catch (error) {
-        if (!(error instanceof CloudError && error.retryable)) throw error;
-        await pass(error.retryAfterMs ?? 1_000);
-      }
-    }
-    return assert.fail("60 tries were not enough");
-  }
   const orderOf = (kind: ResourceKind, name = NAME): Order =>
     kind === "ssh-key" ? keyOrder(name) : kind === "volume" ? volumeOrder(name) : machineOrder(name);
-  const untilActive = async ({ cloud, pass }: CloudHarness, id: string): Promise<Resource> => {
-    for (let looks = 0; looks < 100; looks++) {
-      const found = await cloud.look("machine", id) ?? assert.fail("the machine is gone");
-      if (found.state !== "pending") return found;
-      await pass(1_000);
-    }
-    return assert.fail("it stays pending");
-  };
-  const untilGone = async ({ cloud, pass }: CloudHarness, kind: ResourceKind, id: string): Promise<void> => {
-    for (let looks = 0; looks < 100; looks++) {
-      if (await cloud.look(kind, id) === null) return;
-      await pass(1_000);
-    }
-    assert.fail("it is still there");
-  };
-
   for (const kind of KINDS) {
     test(`a ${kind} is made once and found again, also by calls at the same time`, async ({ cloud, made }) => {
       const order = orderOf(kind);
@@ -214,7 +189,8 @@ export function cloudContract(name: string, makeHarness: () => CloudHarness | Pr
     assert.equal(await cloud.refusal(want), null);
     assert.equal(await code({ volumeGb: 100 }), undefined);
     assert.equal(await code({ region: "mars1" }), "region");
-    assert.equal(await code({ region: "<script>" }), "region");
+    const hostile = await cloud.refusal({ ...want, region: "<script>" });
+    assert.ok(hostile?.code === "region" && !hostile.message.includes("script"));
     assert.equal(await code({ size: "s-999vcpu-1gb" }), "size");
     assert.equal(await code({ size: "x".repeat(1_000) }), "size");
     await cloud.ensure(machineOrder(NAME));
@@ -258,6 +234,13 @@ export function cloudContract(name: string, makeHarness: () => CloudHarness | Pr
     await assert.rejects(cloud.list("a/b"), cloudError(false));
     await assert.rejects(cloud.tag("machine", NOWHERE.machine, ""), cloudError(false));
     await cloud.ensure(machineOrder(NAME, { userData: "#" + "x".repeat(65_535) })); // 64 KiB are allowed
+  });
+
+  test("a volume that another machine has is refused for good", async ({ cloud, made }) => {
+    const volume = await cloud.ensure(volumeOrder(NAME));
+    await cloud.ensure(machineOrder("timmy-first", { volumeIds: [volume.id] }));
+    await assert.rejects(cloud.ensure(machineOrder(NAME, { volumeIds: [volume.id] })), cloudError(false));
+    assert.equal(await made("machine", NAME), 0);
   });
 
   test("a machine over the account's limit is refused for good", async ({ cloud, limit, made }) => {

@@ -199,6 +199,16 @@ Deno.test("DigitalOcean, hostile: an error that repeats what it was sent, or tel
     assert.equal(server.made().length, 0);
   }));
 
+Deno.test("DigitalOcean, hostile: a token of any shape is taken out of an error", async () => {
+  const clock = createFakeClock();
+  const server = startDigitalOcean({ clock, token: "plain-token" });
+  const cloud = createDigitalOcean({ token: server.token, baseUrl: server.url, clock });
+  const body = { id: "forbidden", message: "(plain-token) may not" };
+  server.failNext("GET /v2/droplets", { how: "instead", status: 403, body });
+  assert.match((await errorOf(cloud.list("timmy"), server)).message, /\(\[key\]\) may not/);
+  await server.close();
+});
+
 Deno.test("DigitalOcean: each call that gets no answer ends at its deadline", () =>
   withServer(async ({ cloud, server, clock }) => {
     for (const [name, call] of CALLS) {

@@ -6,7 +6,7 @@ import { cloudContract } from "./cloud.contract.ts";
 import { cloudError, type CloudHarness, keyOrder, machineOrder, volumeOrder } from "./testing/cloud-harness.ts";
 import { type CloudError, type ResourceKind } from "./port.ts";
 import { createSimulatedCloud, type SimulatedCloudOptions, type SimulatedFaults } from "./simulated.ts";
-import type { SimulatedFault } from "./simulated-faults.ts";
+import { type SimulatedFault, under } from "./simulated-faults.ts";
 import type { FirstBootReport } from "./simulated-node.ts";
 import type { Row, SimCloudStore } from "./simulated-rows.ts";
 
@@ -245,6 +245,14 @@ Deno.test("simulated cloud: a store that does not answer is an error that may pa
   await assert.rejects(cloud.ensure(volumeOrder("timmy-one")), cloudError(true, /store/));
   broken = false;
   assert.deepEqual(await cloud.list("timmy"), []);
+});
+
+Deno.test("simulated cloud: what is delivered twice happens twice, what is cut not at all, what is lost once", async () => {
+  const happened: string[] = [];
+  for (const kind of ["twice", "cut", "lose"] as const) {
+    await under(createFakeClock(), { kind }, () => Promise.resolve(happened.push(kind))).catch(() => {});
+  }
+  assert.deepEqual(happened, ["twice", "twice", "lose"]);
 });
 
 Deno.test("simulated cloud: each call takes its time, a slow one longer", async () => {

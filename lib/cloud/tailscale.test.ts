@@ -26,6 +26,7 @@ for (
   tailnetContract(name, (): TailnetHarness => {
     const { clock, server, tailnet } = setUp(by);
     server.setIdsOnly(idsOnly);
+    server.setEndedToo(idsOnly);
     return {
       tailnet,
       pass: (ms) => clock.advance(ms),

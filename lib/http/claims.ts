@@ -7,14 +7,17 @@ import { type DecodedInvoice, decodeInvoice, InvoiceError } from "@/lib/lightnin
 import { whatWasPasted } from "@/lib/lightning/pasted.ts";
 import { cheapestHintFeeMsat } from "@/lib/lightning/route-hints.ts";
 import { maxFeeReserve, reserveFor } from "@/lib/payments/fees.rules.ts";
+import { readLightningAddress } from "@/lib/payments/lightning-address.rules.ts";
+import { invoiceOfAddress, LnurlError } from "@/lib/payments/lnurl.ts";
 import type { ClaimOutcome, PayoutInvoice } from "@/lib/payments/payouts.ts";
-import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { addressAskSats, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 
 /** How long a claim waits for the wallet before it answers 202 (ms). */
 const PAYOUT_WAIT_MS = 10_000;
 
 type ClaimDeps = Pick<AppDeps, "store" | "clock" | "payouts">;
+type AddressDeps = Pick<AppDeps, "clock" | "publicFetch">;
 
 interface ClaimBody {
   refundState: "paid" | "paying";
@@ -25,6 +28,7 @@ interface ClaimBody {
 
 /**
  * Pays what is owed to the payer's invoice and waits for the wallet's word.
+ * @param payee.way set when the invoice came from a Lightning address
  * @param about.ownInvoice an invoice of ours for the same record: the payer's must be for the same network.
  * @returns 200 when it is paid, 202 while nobody knows.
  * @throws {ApiError} 400 for an unusable invoice, 409 when it was claimed before, 429 when the payer has too many payouts
@@ -33,11 +37,12 @@ interface ClaimBody {
 export async function claimRefund(
   deps: ClaimDeps,
   refund: Refund,
-  invoiceText: string,
+  payee: { invoice: string } & Pick<PayoutInvoice, "way">,
   about: { ownInvoice: string; simulated: readonly string[] },
 ): Promise<{ status: 200 | 202; body: ClaimBody }> {
   if (refund.state !== "pending") throw alreadyClaimed(refund);
-  const invoice = checkPayerInvoice(invoiceText, refund, about.ownInvoice, deps.clock.now());
+  const { invoice: text, ...way } = payee;
+  const invoice = { ...checkPayerInvoice(text, refund, about.ownInvoice, deps.clock.now()), ...way };
   const decided = waitForEvent(deps.store, deps.clock, (event) => isPayoutOutcome(event, refund), PAYOUT_WAIT_MS);
   const after = await claimAndWait(deps, refund, invoice, decided).finally(decided.cancel);
   const rest = {
@@ -55,7 +60,9 @@ function payoutFailed(refund: Refund, invoice: PayoutInvoice, reason: string) {
   const feeLimitSats = feeLimit(refund, invoice);
   const leaveSats = maxFeeReserve(refund.sats);
   const leastSats = refund.sats - leaveSats;
-  const advice = invoice.amountSats > leastSats
+  const advice = invoice.amountSats > leastSats && invoice.way
+    ? `If there is no cheaper route, the address is asked for less the next time: ${leaveSats} sats are the most that is left for the fee.`
+    : invoice.amountSats > leastSats
     ? `If there is no cheaper route, leave more for the fee: an invoice for ${leastSats} sats leaves ${leaveSats}, the most that may be left.`
     : "No more may be left for the fee: use a wallet that is reached by a cheaper route.";
   return unavailable(
@@ -187,6 +194,59 @@ function checkRouteFee({ routeHints }: DecodedInvoice, owed: Owed, payout: Payou
     { routeFeeSats, feeLimitSats, leaveSats, refundAmountSats: owed.sats },
   );
 }
+
+/**
+ * The address in its one spelling.
+ * @throws {ApiError} 400 for text that is none
+ */
+export function addressOf(text: string): string {
+  const address = readLightningAddress(text);
+  if (address !== null) return address;
+  throw badRequest(
+    "address_malformed",
+    "This is not a Lightning address. One looks like name@example.com; an invoice belongs in `invoice`.",
+  );
+}
+
+/**
+ * An invoice of a Lightning address for what is owed, or for less where its route costs more than the operator pays.
+ * @param owed a refund, or what a session will owe once it is closed
+ * @throws {ApiError} 400 when the address gives none, 409 when the refund was claimed before, 503 when too many are asked at once
+ */
+export async function addressInvoice(
+  { publicFetch, clock }: AddressDeps,
+  owed: Refund | Owed,
+  address: string,
+  ownInvoice: string,
+): Promise<string> {
+  if ("state" in owed && owed.state !== "pending") throw alreadyClaimed(owed);
+  const { sats: owedSats, feeCreditSats } = owed;
+  const askSats = "earlier" in owed ? addressAskSats(owed) : owedSats;
+  const wanted = { owedSats, askSats, feeCreditSats, prefix: decodeInvoice(ownInvoice).prefix };
+  try {
+    return (await invoiceOfAddress(publicFetch, address, wanted, () => clock.now())).paymentRequest;
+  } catch (error) {
+    throw addressRefused(error, "send an invoice in its place");
+  }
+}
+
+/**
+ * An address that cannot be paid to, as the answer to whoever named it; any other error as it is.
+ * @param instead what may be done without an address
+ */
+export function addressRefused(error: unknown, instead: "leave it out" | "send an invoice in its place"): unknown {
+  if (!(error instanceof LnurlError)) return error;
+  if (error.code === "busy") return unavailable("address_busy", `${error.message} Try again shortly.`, 5);
+  return badRequest(
+    `address_${error.code}`,
+    `${error.message} Nothing moved. Check the address, use another one, or ${instead}.`,
+    error.said === null ? undefined : { said: error.said },
+  );
+}
+
+/** The tries with a Lightning address, as they are shown. */
+export const attemptsBody = (refund: Refund | null) =>
+  refund === null ? [] : refund.attempts.map(({ at, ...attempt }) => ({ at: new Date(at).toISOString(), ...attempt }));
 
 /** 409: this refund was claimed, or its time is over. */
 function alreadyClaimed(refund: Refund) {

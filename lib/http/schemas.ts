@@ -72,6 +72,35 @@ export const NOT_YET = z.never({ error: "is not supported by this version; leave
   type: "null",
 });
 
+export const lightningAddress = z.string().min(1).max(400).openapi({
+  description: "A Lightning address (LUD-16)",
+  example: "name@example.com",
+});
+
+/** Where the refund goes, left beforehand. */
+export const refundAddress = lightningAddress.optional().openapi({
+  description:
+    "A Lightning address (LUD-16) that what is owed in the end is paid to by itself. It is asked at once whether it can be paid",
+  example: "name@example.com",
+});
+
+/** A body in which an invoice or a Lightning address says where a refund goes. */
+export const notBoth = <S extends z.ZodType<{ invoice?: unknown; lightningAddress?: unknown }>>(schema: S) =>
+  schema.refine(({ invoice, lightningAddress }) => invoice === undefined || lightningAddress === undefined, {
+    error: "has an invoice and a lightningAddress: send one of the two",
+  });
+
+export const refundAttempts = z.array(
+  z.object({
+    at: z.iso.datetime(),
+    way: z.literal("lightning_address").openapi({ type: "string" }),
+    ok: z.boolean(),
+    reason: z.string().nullable().openapi({
+      description: "Why it failed. What stands in quotes the address' server said",
+    }),
+  }).openapi("RefundAttempt"),
+).openapi({ description: "The latest tries to pay it to a Lightning address, oldest first" });
+
 export const nostrToken = z.string().min(1).max(500).optional().openapi({
   description: "Who asks, after signing in; the same as the header X-Nostr-Token",
 });

@@ -119,6 +119,7 @@ Deno.test("createJob: waits for its evaluation fee, nothing is paid, spent or ow
     request: "hello",
     evalModel: "e",
     workModel: "w",
+    lightningAddress: null,
     simulated: ["lightning"],
     evalInvoice: EVAL,
     evalPaid: false,

@@ -44,6 +44,8 @@ export interface Job {
   request: string;
   evalModel: string;
   workModel: string;
+  /** Where what it owes is paid by itself; null: whoever claims it says where. */
+  lightningAddress: string | null;
   /** Backends that were simulated when the job was made; every answer about it says so. */
   simulated: string[];
   evalInvoice: InvoiceSummary;
@@ -121,6 +123,7 @@ export function createJob(input: {
   request: string;
   evalModel: string;
   workModel: string;
+  lightningAddress?: string | null;
   simulated: string[];
   evalInvoice: InvoiceSummary;
   now: number;
@@ -136,6 +139,7 @@ export function createJob(input: {
     request,
     evalModel,
     workModel,
+    lightningAddress: input.lightningAddress ?? null,
     simulated,
     evalInvoice,
     evalPaid: false,
@@ -372,6 +376,7 @@ function giveBack(
     owner: job.pubkey,
     sats: owed,
     feeCreditSats: jobFeeCredit(job, keptFeeSats, terms),
+    address: job.lightningAddress ?? null, // a job of before addresses could be left has no such field
     ...terms,
     now,
   });

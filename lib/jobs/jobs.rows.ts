@@ -7,7 +7,7 @@ import { post } from "@/lib/ledger/ledger.rows.ts";
 import { countAdvice, type FreeTier } from "@/lib/free-tier/pool.rows.ts";
 import { INVOICE_SUMMARY } from "@/lib/payments/invoices.rows.ts";
 import { countChallenge } from "@/lib/payments/open-challenges.rows.ts";
-import { putRefund, REFUND, refundKey } from "@/lib/payments/refunds.rows.ts";
+import { putRefund, REFUND, refundKey, wholeRefund } from "@/lib/payments/refunds.rows.ts";
 import { recordTrust } from "@/lib/identity/trust.rows.ts";
 import { isChallenge, type Job, type NoStep, type Step } from "./jobs.machine.ts";
 
@@ -57,7 +57,7 @@ export async function readWhole(
   const [job, result, refund] = await store.getMany(keys) as [Job | null, JobResult | null, Refund | null];
   readable(JOB, keys[0], job);
   readable(REFUND, keys[2], refund);
-  return job && { job, result, refund };
+  return job && { job, result, refund: wholeRefund(refund) };
 }
 
 export function putJob(tx: Tx, job: Job): void {

@@ -18,7 +18,7 @@ export const accountKey = (account: Account): Key => ["account", account];
 
 export const COUNTERS: Shape<Counters> = { in: "count", out: "count" };
 
-async function getCounters(reader: Reader, account: Account): Promise<Counters | null> {
+export async function getCounters(reader: Reader, account: Account): Promise<Counters | null> {
   const key = accountKey(account);
   return readable(COUNTERS, key, await reader.get<Counters>(key));
 }

@@ -41,6 +41,7 @@ Deno.test("decodeInvoice: reads an example of BOLT11, in either case", () => {
     paymentHash: HASH,
     createdAt: AT * 1000,
     expiresAt: (AT + 3600) * 1000,
+    descriptionHash: null,
     payee: NODE,
     routeHints: [],
   };
@@ -162,10 +163,19 @@ Deno.test("encodeInvoice: decodeInvoice reads back what was meant", () => {
     createdAt: AT * 1000,
     expiresAt: (AT + 600) * 1000,
     memo: "",
+    descriptionHash: null,
     payee: NODE,
     routeHints: [],
   });
   assert.equal(decodeInvoice(ask({ memo: "x".repeat(639) })).memo.length, 639);
+});
+
+Deno.test("encodeInvoice: the hash of a description stands in place of the memo, as bolt11 and decodeInvoice read it", () => {
+  const text = ask({ descriptionHash: HASH });
+  const { memo, descriptionHash } = decodeInvoice(text);
+  assert.deepEqual([memo, descriptionHash], ["", HASH]);
+  const { tagsObject } = bolt11.decode(text);
+  assert.deepEqual([tagsObject.description, tagsObject.purpose_commit_hash], [undefined, HASH]);
 });
 
 Deno.test("encodeInvoice: refuses what no invoice can carry", () => {
@@ -177,6 +187,7 @@ Deno.test("encodeInvoice: refuses what no invoice can carry", () => {
     { expirySeconds: 0 },
     { createdAtSeconds: 2 ** 35 },
     { paymentHash: "00" },
+    { descriptionHash: "00" },
     { paymentSecret: HASH.toUpperCase().replaceAll("0", "A") },
   ];
   for (const change of wrong) assert.throws(() => ask(change), RangeError, JSON.stringify(change));

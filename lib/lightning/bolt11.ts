@@ -26,6 +26,8 @@ export interface DecodedInvoice {
   expiresAt: number;
   /** The description; "" when there is only a hash of one. Written by a stranger: escape it before showing it. */
   memo: string;
+  /** SHA-256 of a description that came another way, 64 hex digits; null when the invoice holds none. */
+  descriptionHash: string | null;
   /** Public key of the payee's node, 66 hex digits, recovered from the signature. */
   payee: string;
   /** Private ways to the payee, in the order of the invoice; their fees are the payee's choice. */
@@ -105,7 +107,7 @@ export function decodeInvoice(text: string): DecodedInvoice {
   const expiry = fields.get(FIELD.expiry);
   const expiresAt = createdAt + (expiry ? wordsToNumber(expiry) : DEFAULT_EXPIRY_SECONDS) * 1000;
   if (!Number.isSafeInteger(expiresAt)) throw malformed("its expiry is out of range");
-  const memo = fields.get(FIELD.memo);
+  const [memo, memoHash] = [fields.get(FIELD.memo), fields.get(FIELD.memoHash)];
   return {
     prefix,
     paymentHash: bytesToHex(wordsToBytes(paymentHash).subarray(0, 32)),
@@ -114,6 +116,7 @@ export function decodeInvoice(text: string): DecodedInvoice {
     createdAt,
     expiresAt,
     memo: memo ? new TextDecoder().decode(wordsToBytes(memo)) : "",
+    descriptionHash: memoHash ? bytesToHex(wordsToBytes(memoHash).subarray(0, 32)) : null,
     payee,
     routeHints,
   };
@@ -128,6 +131,8 @@ export interface InvoiceToSign {
   /** 64 hex digits; must not be the preimage. */
   paymentSecret: string;
   memo: string;
+  /** In place of the memo: SHA-256 of a description, 64 hex digits. */
+  descriptionHash?: string | undefined;
   /** Unix time in seconds. */
   createdAtSeconds: number;
   expirySeconds: number;
@@ -137,7 +142,7 @@ export interface InvoiceToSign {
 }
 
 /**
- * Makes an invoice signed by the node key `privateKey` (32 bytes). Fields come in the order s, p, d, x, c, 9, r.
+ * Makes an invoice signed by the node key `privateKey` (32 bytes). Fields come in the order s, p, d or h, x, c, 9, r.
  * @throws {RangeError} for a value no invoice can carry.
  */
 export function encodeInvoice(invoice: InvoiceToSign, privateKey: Uint8Array): string {
@@ -159,7 +164,9 @@ export function encodeInvoice(invoice: InvoiceToSign, privateKey: Uint8Array): s
     ...numberToWords(createdAtSeconds, TIMESTAMP_WORDS),
     ...field(FIELD.secret, bytesToWords(bytes32(invoice.paymentSecret, "payment secret"))),
     ...field(FIELD.hash, bytesToWords(bytes32(invoice.paymentHash, "payment hash"))),
-    ...field(FIELD.memo, bytesToWords(memo)),
+    ...(invoice.descriptionHash === undefined
+      ? field(FIELD.memo, bytesToWords(memo))
+      : field(FIELD.memoHash, bytesToWords(bytes32(invoice.descriptionHash, "description hash")))),
     ...field(FIELD.expiry, numberToWords(expirySeconds)),
     ...field(FIELD.cltv, numberToWords(18)),
     ...field(FIELD.features, featureWords(invoice.features ?? [8, 14])),

@@ -23,7 +23,7 @@ const KINDS: readonly [RegExp, Pasted["kind"], string][] = [
   [
     /^[^\s@]+@[^\s@]+\.[^\s@]+$/,
     "lightning_address",
-    `This is a Lightning address, not an invoice. In the wallet it belongs to choose "receive" and send ${INVOICE}.`,
+    `This is a Lightning address, not an invoice. Send it as lightningAddress in place of invoice.`,
   ],
   [
     /^(bitcoin:|(bc|tb|bcrt)1[ac-hj-np-z02-9]{20,}$|[123mn][1-9A-HJ-NP-Za-km-z]{25,34}$)/i,

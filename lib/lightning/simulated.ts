@@ -18,6 +18,8 @@ export interface SimStore {
 export interface SimTx {
   get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
   set(key: readonly (string | number)[], value: { v: number }): void;
+  /** As `set`, of a key that no row has. */
+  insert(key: readonly (string | number)[], value: { v: number }): void;
 }
 
 type PayInvoiceResult =
@@ -41,9 +43,16 @@ export interface SimulatedWallet extends Wallet {
    * An invoice of an imaginary payer's node on the same network: what a refund can be paid to. Paying it gives its real
    * preimage. Its route hints are the only way to it: paying costs the fee of the cheapest.
    */
-  createExternalInvoice(
-    input: { amountSats: number | null; memo?: string; expirySeconds?: number; routeHints?: readonly RouteHint[] },
-  ): Promise<CreatedInvoice>;
+  createExternalInvoice(input: InvoiceText): Promise<CreatedInvoice>;
+}
+
+/** What an invoice says; unless told otherwise nothing about what it is for, and an hour to pay it. */
+interface InvoiceText {
+  amountSats: number | null;
+  memo?: string;
+  descriptionHash?: string;
+  expirySeconds?: number;
+  routeHints?: readonly RouteHint[];
 }
 
 interface SimulatedWalletOptions {
@@ -124,24 +133,22 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
   const preimageOf = (domain: Domain, nonce: string) => derive(`${domain}-preimage`, nonce);
 
   /** Makes the invoice of `nonce`; stores nothing. */
-  function issue(
-    domain: Domain,
-    nonce: string,
-    input: { amountSats: number | null; memo: string; expirySeconds: number; routeHints?: readonly RouteHint[] },
-  ): CreatedInvoice & { createdAt: number } {
+  function issue(domain: Domain, nonce: string, input: InvoiceText): CreatedInvoice & { createdAt: number } {
+    const { amountSats, memo = "", descriptionHash, expirySeconds = 3_600, routeHints = [] } = input;
     const createdAtSeconds = Math.floor(clock.now() / 1000);
     const paymentHash = bytesToHex(sha256(preimageOf(domain, nonce)));
     const paymentRequest = encodeInvoice({
       prefix: PREFIX,
-      amountMsat: input.amountSats === null ? null : input.amountSats * 1000,
+      amountMsat: amountSats === null ? null : amountSats * 1000,
       paymentHash,
       paymentSecret: bytesToHex(derive(`${domain}-payment-secret`, nonce)),
-      memo: input.memo,
+      memo,
+      descriptionHash,
       createdAtSeconds,
-      expirySeconds: input.expirySeconds,
-      routeHints: input.routeHints ?? [],
+      expirySeconds,
+      routeHints,
     }, nodeKey(domain));
-    const expiresAt = (createdAtSeconds + input.expirySeconds) * 1000;
+    const expiresAt = (createdAtSeconds + expirySeconds) * 1000;
     return { paymentRequest, paymentHash, expiresAt, createdAt: clock.now() };
   }
 
@@ -257,7 +264,7 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
         const { createdAt, ...invoice } = issue("own", nonce, input);
         const { paymentHash, expiresAt } = invoice;
         const row: InvoiceRow = { v: 1, nonce, amountSats: input.amountSats, createdAt, expiresAt, state: "open" };
-        await store.transact((tx) => putInvoice(tx, paymentHash, row));
+        await store.transact((tx) => tx.insert(invoiceKey(paymentHash), row));
         return invoice;
       });
     },
@@ -367,11 +374,11 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       });
     },
 
-    async createExternalInvoice({ amountSats, memo = "", expirySeconds = 3600, routeHints = [] }) {
+    async createExternalInvoice(input) {
       const nonce = bytesToHex(random.bytes(NONCE_BYTES));
-      const { createdAt, ...invoice } = issue("external", nonce, { amountSats, memo, expirySeconds, routeHints });
+      const { createdAt, ...invoice } = issue("external", nonce, input);
       const row: ExternalRow = { v: 1, nonce, createdAt };
-      await store.transact((tx) => tx.set(externalKey(invoice.paymentHash), row));
+      await store.transact((tx) => tx.insert(externalKey(invoice.paymentHash), row));
       return invoice;
     },
   };

@@ -9,6 +9,7 @@ import {
   DOUBT_MS,
   earlierPaid,
   expireRefund,
+  nextAddressTry,
   type Payout,
   payoutClaimed,
   payoutDoubtful,
@@ -26,9 +27,11 @@ import {
   getRefund,
   payoutKey,
   type PayoutRow,
+  planAddressTry,
   putRefund,
   usedBefore,
 } from "./refunds.rows.ts";
+import { type AddressOptions, addressTask } from "./address-payouts.ts";
 import { createWalletCalls } from "./wallet-calls.ts";
 
 /** A payer's invoice, decoded and checked by the caller: amount, network, expiry and signature. */
@@ -36,6 +39,8 @@ export interface PayoutInvoice {
   paymentHash: string;
   paymentRequest: string;
   amountSats: number;
+  /** Set when it came from a Lightning address. */
+  way?: "lightning_address";
 }
 
 /**
@@ -53,13 +58,16 @@ export interface Payouts {
   /**
    * Writes the claim (`pending → paying`, payment hash recorded) and starts the payout in the same commit. Of many calls
    * at once one is `claimed`. Nothing is written unless it is.
+   * @param lease of the task that claims: without it, any more, there is nothing to claim (`none`).
    */
-  claim(refundId: string, invoice: PayoutInvoice): Promise<ClaimOutcome>;
+  claim(refundId: string, invoice: PayoutInvoice, lease?: Lease): Promise<ClaimOutcome>;
   payoutTask: TaskSpec;
+  /** Pays a refund to the Lightning address that its payer left. */
+  addressTask: TaskSpec;
   expiryTask: TaskSpec;
 }
 
-interface PayoutsOptions {
+interface PayoutsOptions extends AddressOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
   clock: Clock;
@@ -118,6 +126,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     const { paymentHash, amountSats } = invoice;
     tx.set(payoutKey(paymentHash), { v: 1, paymentHash, refundId, amountSats, at: now } satisfies PayoutRow);
     await plan(tx, { kind: "payout", id: refundId, dueAt: now });
+    await planAddressTry(tx, refund, null);
     tx.event({ type: "refund_state", handle: refund.source.handle, state: "paying" });
     return { outcome: "claimed" };
   }
@@ -254,6 +263,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       await putRefund(tx, next.refund);
       if (next.outcome === "doubtful") return "look again";
       await endPayout(tx, refund);
+      await planAddressTry(tx, refund, nextAddressTry(next.refund, now));
       tx.event({ type: "refund_state", handle: refund.source.handle, state: "pending" });
     } else {
       const next = payoutDoubtful(refund, paymentHash, now);
@@ -272,6 +282,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     await endPayout(tx, refund);
     await plan(tx, { kind: "payout", id: refund.id, dueAt: null });
     await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: null });
+    await planAddressTry(tx, refund, null);
     tx.event({ type: "refund_state", handle: refund.source.handle, state: "paid", sats: refund.sats });
   }
 
@@ -303,25 +314,31 @@ export function createPayouts(options: PayoutsOptions): Payouts {
       await plan(tx, { kind: lease.kind, id: lease.id, dueAt: null });
       if (next.outcome !== "expired") return;
       await putRefund(tx, next.refund);
+      await planAddressTry(tx, next.refund, null);
       await post(tx, next.postings, now);
       tx.event({ type: "refund_state", handle: next.refund.source.handle, state: "expired", sats: next.refund.sats });
     });
   }
 
+  const claim: Payouts["claim"] = async (refundId, invoice, lease) => {
+    const now = clock.now();
+    const known = fresh.has(invoice.paymentHash); // by another call at the same time, whose claim it may be
+    fresh.add(invoice.paymentHash);
+    let claimed = false;
+    try {
+      const result = await store.transact(async (tx): Promise<ClaimOutcome> =>
+        lease && !(await holdsLease(tx, lease)) ? { outcome: "none" } : await writeClaim(tx, refundId, invoice, now)
+      );
+      claimed = result.outcome === "claimed";
+      return result;
+    } finally {
+      if (!claimed && !known) fresh.delete(invoice.paymentHash);
+    }
+  };
+
   return {
-    async claim(refundId, invoice) {
-      const now = clock.now();
-      const known = fresh.has(invoice.paymentHash); // by another call at the same time, whose claim it may be
-      fresh.add(invoice.paymentHash);
-      let claimed = false;
-      try {
-        const result = await store.transact((tx) => writeClaim(tx, refundId, invoice, now));
-        claimed = result.outcome === "claimed";
-        return result;
-      } finally {
-        if (!claimed && !known) fresh.delete(invoice.paymentHash);
-      }
-    },
+    claim,
+    addressTask: addressTask({ ...options, claim }),
     payoutTask: {
       kind: "payout",
       concurrency: 64,

@@ -2,10 +2,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { maxFeeReserve } from "./fees.rules.ts";
 import {
+  addressAskSats,
+  addressFailed,
   DOUBT_MS,
   earlierPaid,
   expireRefund,
   newRefund,
+  nextAddressTry,
   payoutClaimed,
   payoutDoubtful,
   payoutFailed,
@@ -33,6 +36,8 @@ const owed = (part: Partial<Refund> = {}): Refund => ({
   earlier: [],
   paid: null,
   lastFailure: null,
+  address: null,
+  attempts: [],
   ...part,
 });
 const PAYOUT = { paymentHash: HASH, paymentRequest: "lnbcrt1", amountSats: 50, maxFeeSats: 10, claimedAt: NOW };
@@ -52,6 +57,7 @@ const make = (sats: number, dustSats = 1) =>
     owner: null,
     sats,
     feeCreditSats: 10,
+    address: null,
     dustSats,
     claimDays: 30,
     now: NOW,
@@ -206,4 +212,89 @@ Deno.test("expireRefund: one that is being paid waits however late it is, one th
   assert.deepEqual(expireRefund(paying(), NOW + 99 * DAY), { outcome: "wait" });
   assert.deepEqual(expireRefund(paid, NOW + 99 * DAY), { outcome: "over" });
   assert.deepEqual(expireRefund(expired, NOW + 99 * DAY), { outcome: "over" });
+});
+
+// ---- to a Lightning address ------------------------------------------------------------------------------------------
+
+const ADDRESS = "payer@example.com";
+const MINUTE = 60_000;
+const left = (part: Partial<Refund> = {}) => owed({ address: ADDRESS, ...part });
+const tried = (at: number, ok = false, reason: string | null = "why") =>
+  ({ at, way: "lightning_address", ok, reason }) as const;
+const payingTo = (amountSats = 50) =>
+  left({ state: "paying", payout: { ...PAYOUT, amountSats, way: "lightning_address", doubtfulAt: null } });
+
+Deno.test("payoutClaimed: how the invoice came is kept with the payout", () => {
+  const claimed = payoutClaimed(left(), { ...PAYOUT, way: "lightning_address" });
+  assert.deepEqual(claimed, { outcome: "claimed", refund: payingTo() });
+});
+
+Deno.test("payoutPaid and payoutFailed: a payout with an address is one of the tries, one by hand is none", () => {
+  assert.deepEqual(payoutPaid(payingTo(), SENT)?.refund.attempts, [tried(SENT.now, true, null)]);
+  assert.deepEqual(payoutFailed(payingTo(), failure(NOW, null))?.refund.attempts, [tried(NOW, false, "no route")]);
+  const doubtful = payoutFailed(payingTo(), failure(NOW, NOW));
+  assert.deepEqual([doubtful?.outcome, doubtful?.refund.attempts], ["doubtful", []], "its outcome is not known yet");
+  const byHand = left({ state: "paying", payout: { ...PAYOUT, doubtfulAt: null } });
+  assert.deepEqual(payoutPaid(byHand, SENT)?.refund.attempts, []);
+  assert.deepEqual(payoutFailed(byHand, failure(NOW, null))?.refund.attempts, []);
+});
+
+Deno.test("addressFailed: is remembered while the refund waits; the latest twenty are", () => {
+  assert.deepEqual(addressFailed(left(), "why", NOW), left({ attempts: [tried(NOW)] }));
+  for (const refund of [payingTo(), { ...paid, address: ADDRESS }, { ...expired, address: ADDRESS }]) {
+    assert.equal(addressFailed(refund, "why", NOW), null);
+  }
+  const many = Array.from({ length: 25 }).reduce<Refund>(
+    (refund, _, i) => addressFailed(refund, "why", NOW + i)!,
+    left(),
+  );
+  assert.deepEqual(many.attempts.map(({ at }) => at - NOW), Array.from({ length: 20 }, (_, i) => i + 5));
+});
+
+Deno.test("addressAskSats: all, until an address found no route for all; then less by the most that may be left", () => {
+  const after = (reason: string, refund = payingTo()) =>
+    payoutFailed(refund, { ...failure(NOW, null), reason })!.refund;
+  assert.equal(addressAskSats(left()), 50);
+  const noRoute = [
+    "no route",
+    "the fee is above 0 sats",
+    "FAILURE_REASON_NO_ROUTE",
+    "Payment failed: no_route",
+    "Ran out of routes to try",
+    "unable to find a path to destination",
+    "LNbits would allow a fee of 2 sats, more than 0: lower LNBITS_RESERVE_FEE_MIN and _PERCENT there",
+    "fee_insufficient",
+  ];
+  for (const reason of noRoute) assert.equal(addressAskSats(after(reason)), 50 - maxFeeReserve(50), reason);
+  const others = [
+    "the balance is too low",
+    "FAILURE_REASON_INSUFFICIENT_BALANCE",
+    "You must reserve at least (2  sat) to cover potential routing fees.",
+    "the invoice has expired",
+    "FAILURE_REASON_INCORRECT_PAYMENT_DETAILS",
+  ];
+  for (const reason of others) assert.equal(addressAskSats(after(reason)), 50, reason);
+  const byHand = left({ state: "paying", payout: { ...PAYOUT, doubtfulAt: null } });
+  assert.equal(addressAskSats(after("no route", byHand)), 50, "another payee's route says nothing of this one's");
+  assert.equal(addressAskSats(after("no route", payingTo(45))), 50, "all was never tried");
+  const twice = {
+    ...after("no route"),
+    state: "paying" as const,
+    payout: { ...payingTo(40).payout!, paymentHash: OTHER },
+  };
+  const again = payoutFailed(twice, { ...failure(NOW, null), paymentHash: OTHER })!.refund;
+  assert.equal(addressAskSats(again), 40, "and stays so");
+});
+
+Deno.test("nextAddressTry: at once, then at growing distances for a day, then not at all", () => {
+  let refund = left();
+  const times: number[] = [];
+  for (let at: number | null = nextAddressTry(refund, NOW); at !== null; at = nextAddressTry(refund, at)) {
+    times.push((at - NOW) / MINUTE);
+    refund = addressFailed(refund, "why", at)!;
+  }
+  assert.deepEqual(times, [0, 1, 6, 21, 81, 261, 441, 621, 801, 981, 1_161, 1_341]);
+  assert.equal(nextAddressTry(left({ attempts: [tried(NOW)] }), NOW + DAY - MINUTE), NOW + DAY);
+  assert.equal(nextAddressTry(left({ attempts: [tried(NOW)] }), NOW + DAY - MINUTE + 1), null);
+  assert.equal(nextAddressTry(owed(), NOW), null, "without an address there is nothing to try");
 });

@@ -26,10 +26,24 @@ export interface Payout {
   claimedAt: number;
   /** Last time a call to the wallet ended without a certain outcome, or a repeated one began (ms since the epoch). */
   doubtfulAt: number | null;
+  /** How its invoice came, unless the payer sent it. */
+  way?: Way;
 }
 
-/** A payout that the wallet said had failed. */
-type FailedPayout = Omit<Payout, "paymentRequest" | "doubtfulAt">;
+/** A payout that the wallet said had failed; `noRoute`: since no route was cheap enough. */
+type FailedPayout = Omit<Payout, "paymentRequest" | "doubtfulAt"> & { noRoute?: true };
+
+type Way = "lightning_address";
+
+/** One try to pay to a Lightning address, whether an invoice came of it or not. */
+export interface RefundAttempt {
+  /** When it ended (ms since the epoch). */
+  at: number;
+  way: Way;
+  ok: boolean;
+  /** Why it failed, for the payer. */
+  reason: string | null;
+}
 
 export interface Refund {
   v: 1;
@@ -52,6 +66,10 @@ export interface Refund {
   paid: { at: number; preimage: string; feeSats: number } | null;
   /** Why the last payout failed, for the payer. */
   lastFailure: string | null;
+  /** The Lightning address that the payer left: it is paid there by itself. */
+  address: string | null;
+  /** The latest tries with a Lightning address, oldest first. */
+  attempts: RefundAttempt[];
 }
 
 /**
@@ -59,6 +77,14 @@ export interface Refund {
  * to the wallet, and the claim must not be open again while it can still pay (ms).
  */
 export const DOUBT_MS = 60_000;
+
+/** Tries that are remembered; a day has fewer. */
+const MAX_ATTEMPTS = 20;
+const MINUTE_MS = 60_000;
+/** What passes between the first tries with an address; after these it is the last figure again and again (ms). */
+const TRY_DELAYS_MS = [1, 5, 15, 60, 180].map((minutes) => minutes * MINUTE_MS);
+/** How long a refund is tried by itself (ms). */
+const TRIES_FOR_MS = 86_400_000;
 
 /** Invoices that one refund can be claimed with: all that failed are asked about before the next one is paid. */
 const MAX_INVOICES = 50;
@@ -70,6 +96,7 @@ export function newRefund(input: {
   owner: string | null;
   sats: number;
   feeCreditSats: number;
+  address: string | null;
   dustSats: number;
   claimDays: number;
   now: number;
@@ -89,6 +116,8 @@ export function newRefund(input: {
     earlier: [],
     paid: null,
     lastFailure: null,
+    address: input.address,
+    attempts: [],
   };
 }
 
@@ -154,8 +183,17 @@ function paidBy(refund: Refund, payout: Payout, { paymentHash, preimage, feeSats
     routingFee({ paymentHash, sats: fee.fromOperator }),
     feeReserveUnused(refund.id, { paymentHash, sats: fee.unused }),
   ];
-  return { refund: { ...refund, state: "paid" as const, payout, paid: { at: now, preimage, feeSats } }, postings };
+  const attempts = attemptsWith(refund, payout, { at: now, ok: true, reason: null });
+  const paid = { at: now, preimage, feeSats };
+  return { refund: { ...refund, state: "paid" as const, payout, paid, attempts }, postings };
 }
+
+/** The tries so far, with this one where the payout's invoice came from an address. */
+const attemptsWith = (
+  { attempts }: Refund,
+  { way }: Pick<Payout, "way">,
+  attempt: Omit<RefundAttempt, "way">,
+): RefundAttempt[] => way === undefined ? attempts : [...attempts, { ...attempt, way }].slice(-MAX_ATTEMPTS);
 
 /**
  * `paying → pending` after a definite failure: the claim is open again.
@@ -171,12 +209,46 @@ export function payoutFailed(
   if (doubtSince !== null && now < doubtSince + DOUBT_MS) {
     return { outcome: "doubtful", refund: { ...refund, payout: { ...refund.payout, doubtfulAt: doubtSince } } };
   }
-  const { paymentRequest: _, doubtfulAt: __, ...failed } = refund.payout;
+  const { paymentRequest: _, doubtfulAt: __, ...payout } = refund.payout;
+  const failed = { ...payout, ...(payout.way && NO_ROUTE.test(reason) && { noRoute: true as const }) };
   const others = refund.earlier.filter(({ paymentHash }) => paymentHash !== failed.paymentHash);
+  const attempts = attemptsWith(refund, payout, { at: now, ok: false, reason });
   return {
     outcome: "reopened",
-    refund: { ...refund, state: "pending", payout: null, earlier: [...others, failed], lastFailure: reason },
+    refund: { ...refund, state: "pending", payout: null, earlier: [...others, failed], lastFailure: reason, attempts },
   };
+}
+
+/**
+ * How wallets say that no route was cheap enough, each in its own words. What is not known for this costs the payer nothing: less is
+ * asked for only when it helps.
+ */
+const NO_ROUTE = /route|\bpath\b|fee (?:is|of|limit)\b|fee_?insufficient/i;
+
+/**
+ * How much of a refund to ask its payer's address for (sats): all, until that found no route; then less by the most that may be
+ * left for the fee, so that who bought nothing, and for whom the operator pays no fee, has his money all the same.
+ */
+export function addressAskSats({ sats, earlier }: Pick<Refund, "sats" | "earlier">): number {
+  const noRoute = earlier.some((failed) => failed.noRoute && failed.amountSats === sats);
+  return noRoute ? sats - maxFeeReserve(sats) : sats;
+}
+
+/** A try with an address gave no invoice that can be paid. @returns null unless the refund waits to be claimed. */
+export function addressFailed(refund: Refund, reason: string, now: number): Refund | null {
+  if (refund.state !== "pending") return null;
+  return { ...refund, attempts: attemptsWith(refund, { way: "lightning_address" }, { at: now, ok: false, reason }) };
+}
+
+/**
+ * When a refund with an address is tried by itself again (ms since the epoch): at growing distances for a day. Null: no more, and
+ * it can be claimed in every other way.
+ */
+export function nextAddressTry(refund: Pick<Refund, "address" | "attempts" | "createdAt">, now: number): number | null {
+  if (refund.address === null) return null;
+  if (refund.attempts.length === 0) return now;
+  const delay = TRY_DELAYS_MS[Math.min(refund.attempts.length, TRY_DELAYS_MS.length) - 1]!;
+  return now + delay <= refund.createdAt + TRIES_FOR_MS ? now + delay : null;
 }
 
 /** A call to the wallet ended without a certain outcome, or one that is not the first is about to begin. */

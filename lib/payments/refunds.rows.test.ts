@@ -32,6 +32,8 @@ const REFUND: Refund = {
   earlier: [],
   paid: null,
   lastFailure: null,
+  address: null,
+  attempts: [],
 };
 
 Deno.test("putRefund: a new one gets the task that ends it, a changed one does not", async () => {
@@ -42,6 +44,20 @@ Deno.test("putRefund: a new one gets the task that ends it, a changed one does n
   assert.deepEqual([await getRefund(store, "r1"), await tasks()], [REFUND, []]);
   await store.transact((tx) => putRefund(tx, REFUND, true));
   assert.deepEqual(await tasks(), [["refund-expiry", "r1", REFUND.claimUntil]]);
+});
+
+Deno.test("putRefund: a new one with an address gets the task that pays it there, at once", async () => {
+  const { store } = await createMemoryStore();
+  await store.transact((tx) => putRefund(tx, { ...REFUND, address: "payer@example.com" }, true));
+  const tasks = (await store.list<TaskRow>(["task"])).map(({ value: { kind, id, dueAt } }) => [kind, id, dueAt]);
+  assert.deepEqual(tasks, [["refund-address", "r1", NOW], ["refund-expiry", "r1", REFUND.claimUntil]]);
+});
+
+Deno.test("getRefund: one that was written before addresses could be left has none, and no tries", async () => {
+  const { store } = await createMemoryStore();
+  const { address: _, attempts: __, ...old } = REFUND;
+  await store.transact((tx) => tx.set(["refund", "r1"], old));
+  assert.deepEqual(await getRefund(store, "r1"), REFUND);
 });
 
 Deno.test("usedBefore: a hash is used by an invoice of ours, and by a payout of another refund", async () => {

@@ -1,7 +1,7 @@
 import { plan } from "@/lib/tasks/due.ts";
 import type { Key, Reader, Tx } from "@/lib/store/store.ts";
 import { readable, type Shape } from "@/lib/store/readable.ts";
-import type { Refund } from "./refunds.machine.ts";
+import { nextAddressTry, type Refund } from "./refunds.machine.ts";
 import { getInvoice } from "./invoices.rows.ts";
 
 export const refundKey = (id: string): Key => ["refund", id];
@@ -34,13 +34,24 @@ export const REFUND: Shape<Refund> = {
 /** @throws {UnreadableRow} */
 export async function getRefund(reader: Reader, id: string): Promise<Refund | null> {
   const key = refundKey(id);
-  return readable(REFUND, key, await reader.get<Refund>(key));
+  return wholeRefund(readable(REFUND, key, await reader.get<Refund>(key)));
 }
 
-/** Writes a refund; a new one gets the task that ends it when nobody claims it. */
+/** A refund as it was read: one that was written before addresses could be left has none. */
+export const wholeRefund = (row: Refund | null): Refund | null => row && { ...row, ...addressOf(row) };
+const addressOf = ({ address = null, attempts = [] }: Partial<Refund>) => ({ address, attempts });
+
+/** Writes a refund; a new one gets the task that ends it when nobody claims it, and the one that pays it to its address. */
 export async function putRefund(tx: Tx, refund: Refund, isNew = false): Promise<void> {
   tx.set(refundKey(refund.id), refund);
-  if (isNew) await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil });
+  if (!isNew) return;
+  await plan(tx, { kind: "refund-expiry", id: refund.id, dueAt: refund.claimUntil });
+  await planAddressTry(tx, refund, nextAddressTry(refund, refund.createdAt));
+}
+
+/** Plans the next try to pay a refund to its address, or (null) ends them. */
+export async function planAddressTry(tx: Tx, { id, address }: Refund, dueAt: number | null): Promise<void> {
+  if (address !== null) await plan(tx, { kind: "refund-address", id, dueAt });
 }
 
 /** Payouts of one payer that are under way: so few that they leave room for those of others. */

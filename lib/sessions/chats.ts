@@ -3,16 +3,16 @@
  * at its end writes everything (economy.md §6). A kill charges nothing and leaves no history.
  */
 import { sleep } from "@/lib/clock.ts";
-import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
+import { sha256Hex } from "@/lib/ids.ts";
 import { unread } from "@/lib/metering/close.rules.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import { StoreError, type Tx } from "@/lib/store/store.ts";
 import { type IdempotencyScope, remember, rememberWhileRunning } from "@/lib/tasks/idempotency.ts";
 import { askedAgain, Attendance, callOf, createRepeats, type Leave } from "./repeats.ts";
-import { newRequest, type SessionRequest } from "./requests.machine.ts";
+import type { SessionRequest } from "./requests.machine.ts";
 import { type Asking, type Chat, type NotBegun, textOf } from "./requests/ask.ts";
-import { beginIn, quoteChat } from "./requests/begin.ts";
+import { beginIn, quoteChat, requestOf } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { converse } from "./requests/work.ts";
 import { countChat, getRequest, getResult, requestKey } from "./sessions.rows.ts";
@@ -55,13 +55,13 @@ export interface Chats {
 const STORE_AGAIN_MS = 1_000;
 
 export function createChats(services: Services): Chats {
-  const { store, clock, random, log, settings, liveText } = services;
+  const { store, clock, log, settings, liveText } = services;
   const running = new Map<string, Held>();
   const repeats = createRepeats<Omit<Held, "attendance">>(clock);
   const stopper = new AbortController();
 
   async function begin(token: VerifiedToken, chat: Chat, about: Asking = {}): Promise<BegunChat> {
-    const { scope = null, pubkey = null, caller = null, repeat = null } = about;
+    const { scope = null, repeat = null } = about;
     const text = textOf(chat.messages);
     const requestHash = sha256Hex(text);
     const call = callOf(token, requestHash, repeat);
@@ -69,21 +69,10 @@ export function createChats(services: Services): Chats {
     if (before?.running) return { ...attended(before.running), outcome: "known" };
     if (before) return await readAgain(before.session, before.id);
     const quote = await quoteChat(services, chat);
-    const now = clock.now();
-    const fresh = newRequest({
-      id: newOrderedId(random, now),
-      session: token.session,
-      mode: "chat",
-      model: chat.model,
-      evalModel: settings.chatEvaluation ? settings.evalModel : null,
-      text: null,
-      quote,
-      pubkey,
-      caller,
-      requestHash,
-      token: token.name,
-      allowances: token.allowances.map(({ name }) => name),
-    }, now);
+    const { model } = chat;
+    const evalModel = settings.chatEvaluation ? settings.evalModel : null;
+    const fresh = requestOf(services, token, about, { mode: "chat", model, evalModel, text: null, quote, requestHash });
+    const now = fresh.at;
     const begins = await store.transact(async (tx) => {
       const result = await beginIn(tx, settings, fresh, { token, scope, now });
       if (result.outcome === "begins") await keep(tx, result.request, scope, now);

@@ -6,12 +6,13 @@ import { getToken, macaroonFor, newToken, putToken, renewedToken, revokeToken } 
 import { createSession, type Session } from "./sessions.machine.ts";
 import { OWNER, STRANGER, type TokenRef, type Topup } from "./topups.rules.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { askAddress } from "@/lib/payments/lnurl.ts";
 import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
 import { getSession, putSession } from "./sessions.rows.ts";
 
 export type SessionDeps = Pick<
   Services,
-  "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings"
+  "store" | "wallet" | "model" | "clock" | "random" | "recordIds" | "settings" | "publicFetch"
 >;
 
 type Opened =
@@ -26,15 +27,18 @@ type Opened =
  * @param about.pubkey the key that owns it: it can be listed and its token read with that key alone.
  * @param about.shownById whether its id shows the token once it is paid. Not for a challenge's: that macaroon is public
  *   before anybody pays and names the session, so whoever saw it could take the token between the payment and its first use.
+ * @param about.lightningAddress where its balance goes when it ends; its server is asked whether it can be paid.
  * @throws {WalletError}
+ * @throws {LnurlError} when the address cannot be paid to
  */
 export async function openSession(
   deps: SessionDeps,
   amountSats: number,
-  { scope = null, pubkey = null, shownById = true }: {
+  { scope = null, pubkey = null, shownById = true, lightningAddress = null }: {
     scope?: IdempotencyScope | null;
     pubkey?: string | null;
     shownById?: boolean;
+    lightningAddress?: string | null;
   } = {},
 ): Promise<Opened> {
   const { store, clock, random, recordIds, settings } = deps;
@@ -43,6 +47,7 @@ export async function openSession(
   if (before?.outcome === "conflict") return { outcome: "conflict" };
   if (await challengesFull(store, settings.maxOpenChallenges)) return { outcome: "full" };
 
+  if (lightningAddress !== null) await askAddress(deps.publicFetch, lightningAddress);
   const deposit = await invoiceFor(deps, amountSats, "Timmy: session");
   const now = clock.now();
   const handle = newHandle(random);
@@ -53,6 +58,7 @@ export async function openSession(
     ...createSession({
       handle,
       pubkey,
+      lightningAddress,
       simulated: simulatedParts(deps),
       deposit,
       challengeToken: challenge.ref,

@@ -59,7 +59,8 @@ export interface SessionRequest {
   failure: Failure | null;
 }
 
-type Beginning = Pick<
+/** What is known of a request when it begins. */
+export type Beginning = Pick<
   SessionRequest,
   | "id"
   | "session"

@@ -1,16 +1,16 @@
 /** Requests of sessions that survive a crash: reserve, evaluate, work within the reservation, close. Two commits each. */
 import type { Usage } from "@/lib/ai/port.ts";
-import { newOrderedId, sha256Hex } from "@/lib/ids.ts";
+import { sha256Hex } from "@/lib/ids.ts";
 import { failedBy, type Ran } from "@/lib/metering/run.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
 import { remember } from "@/lib/tasks/idempotency.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
-import { newRequest, type SessionRequest } from "./requests.machine.ts";
+import type { SessionRequest } from "./requests.machine.ts";
 import { askedAgain, Attendance, callOf, createRepeats, type Leave } from "./repeats.ts";
 import type { Asking, Begun, NotBegun } from "./requests/ask.ts";
-import { beginIn, quoteRequest } from "./requests/begin.ts";
+import { beginIn, quoteRequest, requestOf } from "./requests/begin.ts";
 import { endIn } from "./requests/end.ts";
 import { answerRequest } from "./requests/work.ts";
 import { requestBegan } from "./sessions.machine.ts";
@@ -44,7 +44,7 @@ const taskIdOf = (session: string, request: string): string => `${session}.${req
 const namesIn = (lease: Lease) => lease.id.split(".") as [session: string, request: string];
 
 export function createSessionRequests(services: Services): SessionRequests {
-  const { store, clock, random, settings } = services;
+  const { store, clock, settings } = services;
   /** What evaluations took whose work is tried again. */
   const evaluated = new Map<string, Usage>();
   /** How runs ended that could not be recorded yet: what was answered once is neither asked nor given away again. */
@@ -61,7 +61,7 @@ export function createSessionRequests(services: Services): SessionRequests {
   });
 
   async function begin(token: VerifiedToken, text: string, about: Asking = {}): Promise<BegunRequest> {
-    const { scope = null, pubkey = null, caller = null, repeat = null } = about;
+    const { scope = null, repeat = null } = about;
     const requestHash = sha256Hex(text);
     const call = callOf(token, requestHash, repeat);
     const before = askedAgain(repeats, call, { repeat, scope });
@@ -71,21 +71,9 @@ export function createSessionRequests(services: Services): SessionRequests {
     const known = before && await getRequest(store, before.session, before.id);
     if (known) return { outcome: "known", request: known, leave: () => {} };
     const quote = await quoteRequest(services, text);
-    const now = clock.now();
-    const fresh = newRequest({
-      id: newOrderedId(random, now),
-      session: token.session,
-      mode: "request",
-      model: settings.workModel,
-      evalModel: settings.evalModel,
-      text,
-      quote,
-      pubkey,
-      caller,
-      requestHash,
-      token: token.name,
-      allowances: token.allowances.map(({ name }) => name),
-    }, now);
+    const { workModel: model, evalModel } = settings;
+    const fresh = requestOf(services, token, about, { mode: "request", model, evalModel, text, quote, requestHash });
+    const now = fresh.at;
     const attendance = new Attendance(clock, { graceMs: settings.graceMs, stays: true }); // its answer can be read at any time
     const leave = attendance.join();
     const begun = await store.transact(async (tx): Promise<Begun> => {

@@ -21,6 +21,8 @@ export interface Session {
   createdAt: number;
   /** The Nostr key that owns it, hex; null: whoever holds its token. */
   pubkey: string | null;
+  /** Where its balance is paid by itself when it ends; null: whoever claims it says where. */
+  lightningAddress: string | null;
   /** Backends that were simulated when the session was made; every answer about it says so. */
   simulated: string[];
   deposit: InvoiceSummary;
@@ -94,17 +96,19 @@ const applied = (session: Session, rest: Partial<Omit<SessionStep, "outcome" | "
 export function createSession(input: {
   handle: string;
   pubkey?: string | null;
+  lightningAddress?: string | null;
   simulated: string[];
   deposit: InvoiceSummary;
   challengeToken: TokenRef;
   bearerToken: TokenRef;
   now: number;
 }): Session {
-  const { now, pubkey = null, ...rest } = input;
+  const { now, pubkey = null, lightningAddress = null, ...rest } = input;
   return {
     v: 1,
     ...rest,
     pubkey,
+    lightningAddress,
     state: "awaiting_payment",
     createdAt: now,
     depositPaid: false,
@@ -301,6 +305,7 @@ function ended(
     owner: session.pubkey,
     sats: balanceSats,
     feeCreditSats,
+    address: session.lightningAddress ?? null, // a session of before addresses could be left has no such field
     ...terms,
     now,
   });

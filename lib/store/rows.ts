@@ -33,7 +33,7 @@ export interface RowsOptions {
 }
 
 /**
- * Committed rows, the recent ones in memory. Only transactions and commits fill the memory, and they come one after another,
+ * Committed rows, the recent ones in memory. Reads and commits fill it; what a read found before a commit is not kept after it,
  * so what is in it is what the database holds.
  */
 export class Rows {
@@ -42,7 +42,7 @@ export class Rows {
   readonly #cache = new Map<string, Entry>();
   #bytes = 0;
   #moves = 0;
-  /** Counts commits: a row read before one and answered after it (a read nobody awaited) is not kept. */
+  /** Counts commits: a row read before one and answered after it is not kept. */
   #era = 0;
 
   constructor(options: RowsOptions) {
@@ -61,12 +61,12 @@ export class Rows {
     return entry?.cell;
   }
 
-  /** For a running transaction: read and kept. */
-  async load(key: Key, id: string): Promise<Cell> {
+  /** Read and kept. Up to 10 are of one moment. */
+  async load(keys: readonly Key[], ids: readonly string[]): Promise<Cell[]> {
     const before = this.#era;
-    const [cell = ABSENT] = await this.read([key]);
-    if (this.#era === before) this.#keep(id, cell);
-    return cell;
+    const cells = await this.read(keys);
+    if (this.#era === before) cells.forEach((cell, i) => this.#keep(ids[i]!, cell));
+    return cells;
   }
 
   /** How many pieces each of these rows lies in. */

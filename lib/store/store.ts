@@ -123,12 +123,14 @@ export async function createStore(options: StoreOptions): Promise<Store> {
   }
 
   async function getDurable(keys: readonly Key[]): Promise<(Versioned | null)[]> {
-    const hits = engine.exclusive ? keys.map((key) => rows.peek(keyText(key))) : [];
-    if (hits.length > 0 && hits.every((hit) => hit !== undefined)) {
+    if (!engine.exclusive) return (await orUnavailable(() => rows.read(keys))).map(({ value }) => value);
+    const ids = keys.map(keyText);
+    const hits = ids.map((id) => rows.recall(id));
+    if (hits.every((hit) => hit !== undefined)) {
       stats.rowsFromCache += hits.length;
       return hits.map(({ value }) => value);
     }
-    return (await orUnavailable(() => rows.read(keys))).map(({ value }) => value);
+    return (await orUnavailable(() => rows.load(keys, ids))).map(({ value }) => value);
   }
 
   return {

@@ -148,7 +148,7 @@ function createTx(shared: Surroundings, group: Group<Member>, run: Run): Tx {
       }
       run.reading++;
       try {
-        return (await rows.load(key, id)).value as R | null;
+        return (await rows.load([key], [id]))[0]!.value as R | null;
       } catch (error) {
         throw unavailable(error);
       } finally {

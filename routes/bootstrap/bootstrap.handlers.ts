@@ -277,7 +277,7 @@ export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = a
       );
   }
   const about = { ownInvoice: bootstrap.invoice.paymentRequest, simulated: bootstrap.simulated };
-  const { status, body } = await claimRefund(deps, refund, c.req.valid("json").invoice, about);
+  const { status, body } = await claimRefund(deps, refund, c.req.valid("json"), about);
   return c.json(body, status);
 };
 

@@ -20,7 +20,7 @@ import {
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith } from "@/tests/harness/keys.ts";
 import { assertAudit, createJob, payerInvoice } from "@/tests/harness/payer.ts";
-import type { Answer, WorldOptions } from "@/tests/harness/world.ts";
+import { type Answer, TEST_SETTINGS, type WorldOptions } from "@/tests/harness/world.ts";
 
 const NOBODY = "0".repeat(13) + "-" + "0".repeat(32);
 const DAY_MS = 86_400_000;
@@ -124,6 +124,16 @@ inWorld("a size that the region has not is 400", async (fake) => {
 inWorld("real money buys no simulated node", async (fake) => {
   assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "bootstrap_unavailable");
 }, { wrapWallet: (wallet) => ({ ...wallet, simulated: false }) });
+inWorld(
+  "what this program can tell no machine to become is sold to nobody, and the operator is told why",
+  async (fake) => {
+    assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "bootstrap_unavailable", /Nothing was charged/);
+    assert.equal(await invoicesOf(fake), 0);
+    const told = fake.world.log.lines.find(({ fields }) => fields.code === "bootstrap_unavailable");
+    assert.match(told?.fields.reason ?? "", /at least 60 GB/);
+  },
+  { settings: { bootstrap: { ...TEST_SETTINGS.bootstrap, volumeGb: 10 } } },
+);
 inWorld("a wallet that makes no invoice is 503, and nothing is kept", async (fake) => {
   fake.walletFaults.createInvoice = { kind: "lose" };
   assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "wallet_unavailable");

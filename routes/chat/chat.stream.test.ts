@@ -35,6 +35,10 @@ const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 /** Blocks between blank lines. */
 const blocks = (said: string) => said.split("\n\n").filter((block) => block !== "");
 
+/** What a chunk says of the charge; null: nothing. */
+const accountOf = ({ timmy }: { timmy?: { debitedSats: number; balanceSats: number } }) =>
+  timmy ? [timmy.debitedSats, timmy.balanceSats] : null;
+
 /** Everything until the end. */
 async function rest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
   let said = "";
@@ -65,9 +69,28 @@ Deno.test("chunkStream: the role first, the pieces, the end with its account, on
   ]);
   assert.deepEqual(chunks.map(({ choices }) => choices[0]?.finish_reason ?? null), [null, null, null, "stop", null]);
   assert.deepEqual(chunks.map(({ usage }) => usage?.total_tokens), [undefined, undefined, undefined, undefined, 8]);
-  assert.deepEqual([chunks[3].timmy.debitedSats, chunks[3].timmy.balanceSats], [7, 93]);
+  assert.deepEqual(chunks.map(accountOf), [null, null, null, null, [7, 93]]);
   assert.equal(clock.pending(), 0, "no timer is left");
 });
+
+for (
+  const [name, ended] of [
+    ["an answer", request()],
+    ["a refusal", request({ state: "rejected", reason: "no", failure: null })],
+    ["a cut answer", request({ finish: "length" })],
+  ] as const
+) {
+  for (const includeUsage of [false, true]) {
+    Deno.test(`chunkStream: ${name}, usage ${includeUsage}: what it cost stands once, in the last chunk`, async () => {
+      const { stream, reader } = setUp();
+      stream.piece("Hello");
+      stream.end(ended, { ...ABOUT, includeUsage });
+      const said = blocks(await rest(reader)).filter((block) => block.startsWith("data: {"));
+      const accounts = said.map((block) => accountOf(JSON.parse(block.slice("data: ".length))));
+      assert.deepEqual(accounts, [...accounts.slice(1).fill(null), [7, 93]]);
+    });
+  }
+}
 
 Deno.test("chunkStream: a reader that takes its time gets everything, in whole frames, however much is waiting", async () => {
   const { stream, reader, clock, gone } = setUp();

@@ -31,8 +31,8 @@ export interface ChunkStream {
 }
 
 /**
- * Frames as OpenAI's clients read them: the role first, then the text, the finish reason with what it cost, on request
- * the usage with no choices, `[DONE]`. A frame is enqueued whole, so none is ever cut in the middle.
+ * Frames as OpenAI's clients read them: the role first, then the text, the finish reason, on request the usage with no
+ * choices, `[DONE]`; the last one before it says what it cost. A frame is enqueued whole, so none is ever cut in the middle.
  */
 export function chunkStream(request: SessionRequest, clock: Clock, hangUp: () => void): ChunkStream {
   let controller: ReadableStreamDefaultController<Uint8Array>;
@@ -141,7 +141,8 @@ export function chunkStream(request: SessionRequest, clock: Clock, hangUp: () =>
         const timmy = `,"timmy":${JSON.stringify(timmyBody(ended, simulated))}`;
         if (ended.state === "rejected") choice(JSON.stringify({ refusal: ended.reason }));
         if (ended.finish === "length") send(`: ${whyCut(ended)}\n\n`);
-        choice("{}", finishReason(ended), timmy);
+        // The account stands in one chunk alone: a client that adds up what its chunks say must not count it twice.
+        choice("{}", finishReason(ended), includeUsage ? "" : timmy);
         if (includeUsage) frame(`${chunk},"choices":[],"usage":${JSON.stringify(usageBody(ended))}${timmy}}`);
         frame("[DONE]");
       }

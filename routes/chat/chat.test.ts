@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { countedTokens } from "@/lib/ai/tokens.rules.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
+import { auditedTests } from "@/tests/harness/audited.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
-import { assertAudit } from "@/tests/harness/payer.ts";
 import { bearer, type PaidSession, paidSession, readChallenge, settle } from "@/tests/harness/session-payer.ts";
 import type { Answer, WorldOptions } from "@/tests/harness/world.ts";
 
@@ -18,32 +18,28 @@ interface Chatting extends FakeWorld {
   balance(): Promise<number>;
 }
 
+const audited = auditedTests("chat: ");
+
 /** Runs `fn` with a paid session in a world whose time only it moves. */
 function chatting(
   name: string,
   fn: (it: Chatting) => Promise<void>,
   options: Pick<WorldOptions, "settings" | "rates"> & { sats?: number } = {},
 ): void {
-  Deno.test(`chat: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
+  audited(name, async (fake) => {
     fake.modelFaults.chat = [];
-    try {
-      const session = await paidSession(fake.world, fake.call, options.sats ?? 5_000);
-      await fn({
-        ...fake,
-        session,
-        ask: (changes = {}, headers = {}) =>
-          fake.call("POST", PATH, { ...ASK, ...changes }, { ...session.auth, ...headers }),
-        balance: async () => (await fake.world.call("GET", session.path)).body.balanceSats,
-      });
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-      const { heldSats } = (await fake.world.call("GET", session.path)).body;
-      assert.equal(heldSats, 0, "a hold was left");
-    } finally {
-      fake.discard();
-    }
-  });
+    const session = await paidSession(fake.world, fake.call, options.sats ?? 5_000);
+    await fn({
+      ...fake,
+      session,
+      ask: (changes = {}, headers = {}) =>
+        fake.call("POST", PATH, { ...ASK, ...changes }, { ...session.auth, ...headers }),
+      balance: async () => (await fake.world.call("GET", session.path)).body.balanceSats,
+    });
+    await fake.clock.settle();
+    const { heldSats } = (await fake.world.call("GET", session.path)).body;
+    assert.equal(heldSats, 0, "a hold was left");
+  }, options);
 }
 
 /** OpenAI's shape of an error, with this status, code and parameter. */

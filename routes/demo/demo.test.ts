@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
-import type { Settings } from "@/lib/services.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { auditedTests } from "@/tests/harness/audited.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { assertAudit } from "@/tests/harness/payer.ts";
-import type { Answer, World, WorldOptions } from "@/tests/harness/world.ts";
+import type { Answer, World } from "@/tests/harness/world.ts";
 
 const SEED = 10_000;
 const MINUTE_MS = 60_000;
@@ -15,22 +15,7 @@ const DAY_MS = 24 * HOUR_MS;
 const HERE = "203.0.113.7";
 
 /** Runs `fn` in a world whose time only it moves, and audits what is left. The day begins at midnight UTC. */
-function withDemo(
-  name: string,
-  fn: (fake: FakeWorld) => Promise<void>,
-  options: Omit<WorldOptions, "clock" | "random" | "settings"> & { settings?: Partial<Settings> } = {},
-): void {
-  Deno.test(`GET /api/demo: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const withDemo = auditedTests("GET /api/demo: ");
 
 /** Asks from an address, without moving time. */
 async function asked(world: World, request: string, address = HERE, method = "GET"): Promise<Answer> {

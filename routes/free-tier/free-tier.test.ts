@@ -1,34 +1,17 @@
 import assert from "node:assert/strict";
-import type { Settings } from "@/lib/services.ts";
 import type { SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Invoice } from "@/lib/payments/invoices.rows.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { auditedTests } from "@/tests/harness/audited.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
 import { assertAudit, pay } from "@/tests/harness/payer.ts";
-import type { WorldOptions } from "@/tests/harness/world.ts";
 
 const SEED = 10_000;
 const HOUR_MS = 3_600_000;
 const DONATE = "/api/free-tier/donate";
 
-/** Runs `fn` in a world whose time only it moves, and audits what is left. */
-function withWorld(
-  name: string,
-  fn: (fake: FakeWorld) => Promise<void>,
-  options: Omit<WorldOptions, "clock" | "random"> & { settings?: Partial<Settings> } = {},
-): void {
-  Deno.test(name, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const withWorld = auditedTests("");
 
 const pool = ({ world }: FakeWorld) => balance(world.store, "pool");
 const invoices = ({ world }: FakeWorld) => world.rows<Invoice>(["invoice"]);

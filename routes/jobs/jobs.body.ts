@@ -1,5 +1,6 @@
 import type { Tier } from "@/lib/identity/trust.rules.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
+import { attemptsBody } from "@/lib/http/claims.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import type { CostLedgerBody, JobBody } from "./jobs.routes.ts";
@@ -22,6 +23,7 @@ export function jobBody(
     ...(job.costSheet && job.pubkey !== null && { absorbed_sats: job.costSheet.subsidySats }),
     stubMode: job.simulated.length > 0,
     simulated: job.simulated,
+    ...(job.lightningAddress && { lightningAddress: job.lightningAddress }),
     evalInvoice: invoiceBody(job.evalInvoice),
     ...(job.workInvoice && { workInvoice: invoiceBody(job.workInvoice) }),
     ...(job.quote && {
@@ -59,6 +61,7 @@ function costLedgerBody(job: Job, refund: Refund | null): CostLedgerBody | null 
     refundPaymentHash: refund?.payout?.paymentHash ?? null,
     refundClaimUntil: refund ? iso(refund.claimUntil) : null,
     refundFailure: refund?.lastFailure ?? null,
+    refundAttempts: attemptsBody(refund),
     absorbedSats: costSheet?.subsidySats ?? 0,
     marginPct: quote?.config.marginPct ?? 0,
     btcPriceUsd: quote?.btc.usd ?? 0,

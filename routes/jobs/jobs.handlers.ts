@@ -1,5 +1,5 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { claimRefund } from "@/lib/http/claims.ts";
+import { addressInvoice, addressOf, addressRefused, claimRefund } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
@@ -10,6 +10,7 @@ import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import { simulatedParts } from "@/lib/services.ts";
 import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
+import { askAddress } from "@/lib/payments/lnurl.ts";
 import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
@@ -23,17 +24,19 @@ const iso = (ms: number) => new Date(ms).toISOString();
 
 export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { request, nostr_token } = c.req.valid("json");
+  const { request, nostr_token, lightningAddress: left } = c.req.valid("json");
   const wrong = checkRequest(request, deps.settings.requestMaxChars);
   if (wrong) throw badRequest(wrong.code, wrong.message);
+  const lightningAddress = left === undefined ? null : addressOf(left);
   const pubkey = await identityOf(c, nostr_token);
 
   const key = c.req.valid("header")["idempotency-key"];
   const credential = pubkey ?? c.get("clientAddress");
+  const refundTo = lightningAddress !== null && { lightningAddress };
   const scope = key === undefined
     ? null
-    : idempotencyScope({ route: "POST /api/jobs", credential, key, body: { request } });
-  const asked = { request, pubkey, caller: callerName(deps.recordIds, c.get("clientAddress")) };
+    : idempotencyScope({ route: "POST /api/jobs", credential, key, body: { request, ...refundTo } });
+  const asked = { request, pubkey, lightningAddress, caller: callerName(deps.recordIds, c.get("clientAddress")) };
   const job = scope
     ? await deps.oneAtATime(scope.id, () => makeJob(deps, asked, scope))
     : await makeJob(deps, asked, null);
@@ -42,6 +45,7 @@ export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => 
     state: job.state,
     createdAt: iso(job.createdAt),
     evalInvoice: invoiceBody(job.evalInvoice),
+    ...(job.lightningAddress && { lightningAddress: job.lightningAddress }),
     trust_tier: await tierOf(deps, job.pubkey),
     stubMode: job.simulated.length > 0,
     simulated: job.simulated,
@@ -51,7 +55,7 @@ export const createJob: AppRouteHandler<CreateJobRoute, AppDeps> = async (c) => 
 /** The invoice first, since the wallet is outside the transaction: one that nobody ever saw expires and costs nothing. */
 async function makeJob(
   deps: AppDeps,
-  { request, pubkey, caller }: { request: string; pubkey: string | null; caller: string },
+  asked: { request: string; pubkey: string | null; lightningAddress: string | null; caller: string },
   scope: IdempotencyScope | null,
 ): Promise<Job> {
   const { store, clock, settings } = deps;
@@ -61,12 +65,17 @@ async function makeJob(
   const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
   if (until !== null) throw failuresExhausted(until - clock.now());
   if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
+  if (asked.lightningAddress !== null) {
+    await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
+      throw addressRefused(error, "leave it out");
+    });
+  }
   const evalInvoice = await invoiceFor(deps);
   const now = clock.now();
   const { evalModel, workModel } = settings;
   const simulated = simulatedParts(deps);
   const handle = newHandle(deps.random);
-  const job = newJob({ handle, pubkey, caller, request, evalModel, workModel, simulated, evalInvoice, now });
+  const job = newJob({ handle, ...asked, evalModel, workModel, simulated, evalInvoice, now });
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, now);
     if (taken && taken.outcome !== "new") return taken;
@@ -123,7 +132,12 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
     throw conflict("no_refund", "This job owes nothing. Only a finished job that cost less than was paid does.");
   }
   const about = { ownInvoice: job.evalInvoice.paymentRequest, simulated: job.simulated };
-  const { status, body } = await claimRefund(deps, refund, c.req.valid("json").invoice, about);
+  const { invoice, lightningAddress = "" } = c.req.valid("json");
+  const payee = invoice !== undefined ? { invoice } : {
+    invoice: await addressInvoice(deps, refund, addressOf(lightningAddress), about.ownInvoice),
+    way: "lightning_address" as const,
+  };
+  const { status, body } = await claimRefund(deps, refund, payee, about);
   return c.json(body, status);
 };
 

@@ -7,9 +7,13 @@ import {
   idParam,
   invoiceSchema,
   json,
+  lightningAddress,
   nostrToken,
   NOT_YET,
+  notBoth,
   paymentHash as hash,
+  refundAddress,
+  refundAttempts,
   simulation,
   trustTier,
 } from "@/lib/http/schemas.ts";
@@ -24,6 +28,7 @@ const createdSchema = z.object({
   state: z.string(),
   createdAt: z.iso.datetime(),
   evalInvoice: invoiceSchema,
+  lightningAddress: lightningAddress.optional(),
   trust_tier: trustTier,
   ...simulation,
 }).openapi("JobCreated");
@@ -42,6 +47,7 @@ const costLedgerSchema = z.object({
   refundPaymentHash: hash.nullable(),
   refundClaimUntil: z.iso.datetime().nullable(),
   refundFailure: z.string().nullable().openapi({ description: "Why the last payout failed; the claim is open again" }),
+  refundAttempts,
   absorbedSats: z.int(),
   marginPct: z.number(),
   btcPriceUsd: z.number(),
@@ -60,6 +66,7 @@ const jobSchema = z.object({
   }),
   absorbed_sats: z.int().optional().openapi({ description: "What the pool paid of the actual cost" }),
   ...simulation,
+  lightningAddress: lightningAddress.optional().openapi({ description: "Where what is owed goes by itself" }),
   evalInvoice: invoiceSchema.optional(),
   workInvoice: invoiceSchema.optional(),
   pricingBreakdown: z.object({
@@ -89,7 +96,8 @@ export const createJob = createRoute({
   summary: "Create a job",
   description:
     "Answers with the invoice of the evaluation fee. When it is paid the request is evaluated; when it is accepted, " +
-    "`GET /api/jobs/{id}` shows the work invoice. Send an `Idempotency-Key` to be able to repeat the call safely: the same key " +
+    "`GET /api/jobs/{id}` shows the work invoice. With a `lightningAddress` what is owed in the end goes there by itself: it is " +
+    "tried for a day, and can be claimed in every other way. Send an `Idempotency-Key` to be able to repeat the call safely: the same key " +
     "and body give the same job for 24 hours.",
   request: {
     headers: idempotencyKey,
@@ -97,7 +105,7 @@ export const createJob = createRoute({
       z.strictObject({
         request: z.string().openapi({ description: "The question or task", example: "What is a hold invoice?" }),
         nostr_token: nostrToken,
-        lightningAddress: NOT_YET,
+        lightningAddress: refundAddress,
         model: NOT_YET,
       }).openapi("CreateJob"),
     ),
@@ -148,7 +156,7 @@ export const refundJob = createRoute({
   tags,
   summary: "Take the difference back",
   description:
-    "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`). The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
+    "Pays what is owed to an invoice of exactly that amount (`costLedger.refundAmountSats`), or to a Lightning address. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
     "fee does not use goes to the pool. Once claimed, every repeat is " +
     "answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
     "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
@@ -156,11 +164,15 @@ export const refundJob = createRoute({
   request: {
     params: idParam,
     body: body(
-      z.strictObject({
-        invoice: z.string().min(1).max(4_096).openapi({
-          description: "A BOLT11 invoice for the amount owed, less what you leave for the routing fee",
+      notBoth(
+        z.strictObject({
+          invoice: z.string().min(1).max(4_096).optional().openapi({
+            description: "A BOLT11 invoice for the amount owed, less what you leave for the routing fee",
+          }),
+          lightningAddress: lightningAddress.optional(),
         }),
-        lightningAddress: NOT_YET,
+      ).refine((body) => body.invoice !== undefined || body.lightningAddress !== undefined, {
+        error: "needs an invoice or a lightningAddress",
       }).openapi("ClaimRefund"),
     ),
   },

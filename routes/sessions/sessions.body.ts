@@ -3,6 +3,7 @@ import type { SessionRequest } from "@/lib/sessions/requests.machine.ts";
 import type { Tier } from "@/lib/identity/trust.rules.ts";
 import type { Session } from "@/lib/sessions/sessions.machine.ts";
 import { shownTopup } from "@/lib/sessions/topups.rules.ts";
+import { attemptsBody } from "@/lib/http/claims.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { RequestBody, SessionBody } from "./sessions.routes.ts";
 
@@ -41,12 +42,14 @@ export function sessionBody(
     ...(!session.depositPaid && { invoice: invoiceBody(session.deposit) }),
     ...(topup && { pendingTopup: invoiceBody(topup.invoice) }),
     ...(macaroon !== null && { macaroon }),
+    ...(session.lightningAddress && { lightningAddress: session.lightningAddress }),
     ...(refund && {
       refund: {
         refundState: refund.state,
         refundAmountSats: refund.sats,
         refundPaymentHash: refund.payout?.paymentHash ?? null,
         refundClaimUntil: iso(refund.claimUntil),
+        refundAttempts: attemptsBody(refund),
       },
     }),
     ...alwaysBody(session, about.tier),

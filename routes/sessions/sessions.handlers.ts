@@ -1,6 +1,6 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
 import { readable } from "@/lib/store/readable.ts";
-import { checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
+import { addressInvoice, addressOf, addressRefused, checkPayerInvoice, claimRefund } from "@/lib/http/claims.ts";
 import type { PayoutInvoice } from "@/lib/payments/payouts.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest, conflict, keyTaken, notFound, unauthorized } from "@/lib/http/errors.ts";
@@ -27,7 +27,7 @@ import {
   tooManyTopups,
 } from "@/lib/http/spending.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
-import { getRefund, usedBefore } from "@/lib/payments/refunds.rows.ts";
+import { getRefund, planAddressTry, usedBefore } from "@/lib/payments/refunds.rows.ts";
 import {
   getRequest as readRequest,
   getResult,
@@ -57,25 +57,27 @@ import type {
 /** How long a request is waited for before it is answered 202 (ms). */
 const REQUEST_WAIT_MS = 120_000;
 const PAGE = 20;
+/** How long the address that was left with a session gives way to a claim that comes with closing it (ms). */
+const CLAIM_FIRST_MS = 60_000;
 
 export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { amount_sats: amountSats, nostr_token } = c.req.valid("json");
+  const { amount_sats: amountSats, nostr_token, lightningAddress: left } = c.req.valid("json");
   checkDeposit(deps, amountSats);
+  const lightningAddress = left === undefined ? null : addressOf(left);
   const pubkey = await identityOf(c, nostr_token);
   const key = c.req.valid("header")["idempotency-key"];
   const scope = key === undefined ? null : idempotencyScope({
     route: "POST /api/sessions",
     credential: pubkey ?? c.get("clientAddress"),
     key,
-    body: { amountSats },
+    body: { amountSats, ...(lightningAddress !== null && { lightningAddress }) },
   });
-  const opened = scope
-    ? await deps.oneAtATime(
-      scope.id,
-      () => openSession(deps, amountSats, { scope, pubkey }),
-    )
-    : await openSession(deps, amountSats, { pubkey });
+  const open = () =>
+    openSession(deps, amountSats, { scope, pubkey, lightningAddress }).catch((error) => {
+      throw addressRefused(error, "leave it out");
+    });
+  const opened = scope ? await deps.oneAtATime(scope.id, open) : await open();
   if (opened.outcome === "conflict") throw keyTaken("session");
   if (opened.outcome === "full") throw tooManyOpenChallenges();
   const { session } = opened;
@@ -84,6 +86,7 @@ export const createSession: AppRouteHandler<CreateSessionRoute, AppDeps> = async
     state: session.state,
     invoice: invoiceBody(session.deposit),
     minimumBalanceSats: deps.settings.sessions.minBalanceSats,
+    ...(session.lightningAddress && { lightningAddress: session.lightningAddress }),
     ...await always(deps, session),
   }, 201);
 };
@@ -175,7 +178,11 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
   const deps = c.get("deps");
   const token = await tokenOr402(c, { session: sessionOfId(deps, c.req.valid("param").id) });
   ownerOnly(token, "does not allow ending the session: only the token it was opened with does");
-  const { invoice } = c.req.valid("json");
+  const { invoice: sent, lightningAddress } = c.req.valid("json");
+  const way = lightningAddress === undefined ? {} : { way: "lightning_address" as const };
+  const invoice = lightningAddress === undefined
+    ? sent
+    : await invoiceToClose(deps, token.session, addressOf(lightningAddress));
   const session = await end(deps, token.session, invoice);
   const refund = await presentRefund(deps, session, invoice);
   const rest = { state: session.state, ...await always(deps, session) };
@@ -191,18 +198,34 @@ export const closeSession: AppRouteHandler<CloseSessionRoute, AppDeps> = async (
     return c.json({ ...rest, refundState, refundAmountSats, refundPaymentHash: payout?.paymentHash ?? null }, 200);
   }
   const about = { ownInvoice: session.deposit.paymentRequest, simulated: session.simulated };
-  const { status, body } = await claimRefund(deps, refund, invoice, about);
+  const { status, body } = await claimRefund(deps, refund, { invoice, ...way }, about);
   return c.json({ ...rest, ...body }, status);
 };
+
+const refundTerms = ({ settings }: AppDeps) => ({
+  dustSats: settings.refundDustSats,
+  claimDays: settings.refundClaimDays,
+  maxFeeSats: settings.refundMaxFeeSats,
+});
+
+/** An invoice of the address for what closing the session will owe, or for what it owes already. Nothing is written. */
+async function invoiceToClose(deps: AppDeps, handle: string, address: string): Promise<string> {
+  const session = await withChats(deps.store, await readOwn(deps, handle));
+  if (session.state === "awaiting_payment") throw NOT_ENDED.unpaid();
+  if (session.running > 0) throw NOT_ENDED.busy();
+  const sats = await spendable(deps.store, handle);
+  const lives = session.state === "active" || session.state === "paused";
+  const owed = lives
+    ? { sats, feeCreditSats: sessionFeeCredit(session, refundTerms(deps)) }
+    : await presentRefund(deps, session);
+  if (!owed || (lives && sats < Math.max(1, deps.settings.refundDustSats))) throw owesNothing();
+  return await addressInvoice(deps, owed, address, session.deposit.paymentRequest);
+}
 
 /** Ends a session that still lives, in one commit; one that is over already is returned as it is. */
 async function end(deps: AppDeps, handle: string, invoice: string | undefined): Promise<Session> {
   const { store, clock, settings } = deps;
-  const terms = {
-    dustSats: settings.refundDustSats,
-    claimDays: settings.refundClaimDays,
-    maxFeeSats: settings.refundMaxFeeSats,
-  };
+  const terms = refundTerms(deps);
   const before = await withChats(store, await readOwn(deps, handle));
   const expectedSats = await spendable(store, handle);
   // Before anything moves: an invoice that will not be paid must not end the session.
@@ -226,6 +249,8 @@ async function end(deps: AppDeps, handle: string, invoice: string | undefined): 
     // Only its token ends a session: from here on the id alone must not show it, for whoever has it takes the balance.
     const ended = { ...step.session, tokenUsed: true };
     await writeSessionStep(tx, session, { ...step, session: ended }, now);
+    // The invoice that was sent comes first; the address that was left with the session waits for what becomes of it.
+    if (payee !== null && step.refund) await planAddressTry(tx, step.refund, now + CLAIM_FIRST_MS);
     return { outcome: "over" as const, session: ended };
   });
   if (outcome.outcome === "over") return outcome.session;

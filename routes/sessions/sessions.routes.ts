@@ -7,11 +7,15 @@ import {
   idParam,
   invoiceSchema,
   json,
+  lightningAddress,
   nostrToken,
   NOT_YET,
+  notBoth,
   pageLimit,
   PAID as security,
   paymentHash as hash,
+  refundAddress,
+  refundAttempts,
   simulation,
   trustTier,
 } from "@/lib/http/schemas.ts";
@@ -34,6 +38,7 @@ const createdSchema = z.object({
   state: z.enum(SESSION_STATES),
   invoice: invoiceSchema,
   minimumBalanceSats: z.int(),
+  lightningAddress: lightningAddress.optional(),
   ...always,
 }).openapi("SessionCreated");
 
@@ -42,6 +47,7 @@ const refundSchema = z.object({
   refundAmountSats: z.int(),
   refundPaymentHash: hash.nullable(),
   refundClaimUntil: z.iso.datetime().nullable(),
+  refundAttempts,
 }).openapi("SessionRefund");
 
 const sessionSchema = z.object({
@@ -57,6 +63,9 @@ const sessionSchema = z.object({
   pendingTopup: invoiceSchema.optional(),
   macaroon: z.string().optional().openapi({
     description: "From payment until it is first used. Afterwards: POST /api/sessions/{id}/macaroon with the preimage",
+  }),
+  lightningAddress: lightningAddress.optional().openapi({
+    description: "Where its balance goes by itself when it ends",
   }),
   refund: refundSchema.optional(),
   ...always,
@@ -123,11 +132,12 @@ export const createSession = createRoute({
   summary: "Open a session",
   description:
     "Answers with the invoice of the deposit (`SESSION_MIN_DEPOSIT_SATS` to `SESSION_MAX_DEPOSIT_SATS`, 100 to 10,000). " +
-    "When it is paid, `GET /api/sessions/{id}` shows the macaroon.",
+    "When it is paid, `GET /api/sessions/{id}` shows the macaroon. With a `lightningAddress` the balance goes there by itself when " +
+    "the session is closed or expires: it is tried for a day, and can be claimed in every other way.",
   request: {
     headers: idempotency,
     body: body(
-      z.strictObject({ amount_sats: amount, nostr_token: nostrToken, lightningAddress: NOT_YET }).openapi(
+      z.strictObject({ amount_sats: amount, nostr_token: nostrToken, lightningAddress: refundAddress }).openapi(
         "CreateSession",
       ),
     ),
@@ -201,21 +211,24 @@ export const closeSession = createRoute({
   security,
   summary: "Close and take the balance back",
   description:
-    "Pays the whole balance to an invoice of exactly that amount. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
+    "Pays the whole balance to an invoice of exactly that amount, or to a Lightning address. The invoice may be for less than that by 10 sats or 5 %, whichever is more: what it leaves pays the routing fee, and what the " +
     "fee does not use goes to the pool. The balance of an expired session is claimed the same " +
-    "way. Without an invoice the session is closed and its balance waits to be claimed by a second call. Once claimed, every " +
+    "way. Without either the session is closed and its balance goes to the `lightningAddress` that was left with it, or else waits to " +
+    "be claimed by a second call. Once claimed, every " +
     "repeat is answered 409 with the original `refundPaymentHash`; after a definite failure the claim is open again. Less than " +
     "`REFUND_DUST_SATS` (default 1) is not refunded. What nobody claims within `REFUND_CLAIM_DAYS` (30) goes to the pool that " +
     "the free tier is served from.",
   request: {
     params: idParam,
     body: body(
-      z.strictObject({
-        invoice: z.string().min(1).max(4_096).optional().openapi({
-          description: "A BOLT11 invoice for `balanceSats`, less what you leave for the routing fee",
+      notBoth(
+        z.strictObject({
+          invoice: z.string().min(1).max(4_096).optional().openapi({
+            description: "A BOLT11 invoice for `balanceSats`, less what you leave for the routing fee",
+          }),
+          lightningAddress: lightningAddress.optional(),
         }),
-        lightningAddress: NOT_YET,
-      }).openapi("CloseSession"),
+      ).openapi("CloseSession"),
     ),
   },
   responses: {

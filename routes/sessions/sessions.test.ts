@@ -1,27 +1,19 @@
 import assert from "node:assert/strict";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { encodeInvoice } from "@/lib/lightning/bolt11.ts";
+import { auditedTests } from "@/tests/harness/audited.ts";
 import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
-import { assertAudit, payerInvoice } from "@/tests/harness/payer.ts";
+import { payerInvoice } from "@/tests/harness/payer.ts";
 import { bearer, type PaidSession, paidSession, readChallenge } from "@/tests/harness/session-payer.ts";
 import type { Answer } from "@/tests/harness/world.ts";
 
 const ASK = { request: "What is a hold invoice?" };
 const NOBODY = "0".repeat(13) + "-" + "0".repeat(32);
 
+const audited = auditedTests("sessions: ");
 /** Runs `fn` with a paid session of 1,000 sats in a world whose time stands still. */
-function withSession(name: string, fn: (session: PaidSession, fake: FakeWorld) => Promise<void>): void {
-  Deno.test(`sessions: ${name}`, async () => {
-    const fake = await createFakeWorld(1);
-    try {
-      await fn(await paidSession(fake.world, fake.call, 1_000), fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const withSession = (name: string, fn: (session: PaidSession, fake: FakeWorld) => Promise<void>) =>
+  audited(name, async (fake) => fn(await paidSession(fake.world, fake.call, 1_000), fake));
 
 /** The one error shape, with this status and code. @returns its details. */
 // deno-lint-ignore no-explicit-any
@@ -53,7 +45,8 @@ withSession(
       [`${path}/close`, { invoice: 7 }, "invoice", /must be a string/],
       [`${path}/close`, { invoice: "" }, "invoice", /must not be empty/],
       [`${path}/close`, { invoice: "x".repeat(4_097) }, "invoice", /too long/],
-      [`${path}/close`, { lightningAddress: "payer@example.com" }, "lightningAddress", /not supported/],
+      [`${path}/close`, { lightningAddress: 7 }, "lightningAddress", /must be a string/],
+      [`${path}/close`, { invoice: "x", lightningAddress: "payer@example.com" }, "", /one of the two/],
       [`${path}/close`, { address: "payer@example.com" }, "address", /not a field/],
       [`${path}/macaroon`, { preimage: "ab" }, "preimage", /64 hex digits/],
       [`${path}/macaroon`, { preimage, rotate: "yes" }, "rotate", /true or false/],

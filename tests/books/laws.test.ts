@@ -75,6 +75,7 @@ const JOBS: [Law, Spoil][] = [
   ["a job has the task of its state and no other", ({ jobs }) => void (jobs[0]!.state = "evaluating")],
   ["a refund has a payout while it is being paid", ({ refunds }) => void (refunds[0]!.state = "paying")],
   ["a refund has a payout while it is being paid", ({ tasks }) => void tasks.push({ kind: "payout", id: HANDLE })],
+  ["only what is owed is tried at an address", ({ tasks }) => void tasks.push({ kind: "refund-address", id: HANDLE })],
   ["a refund has an end while it is owed", ({ tasks }) => void tasks.push({ kind: "refund-expiry", id: HANDLE })],
   ["a settled invoice is not due", ({ tasks }) => void tasks.push({ kind: "invoice-expiry", id: "w" })],
   ["no work is planned for what is over", ({ tasks }) => void tasks.push({ kind: "evaluate", id: "forgotten" })],

@@ -38,6 +38,7 @@ export const LAWS = {
   "a job has the task of its state and no other": "books",
   "a node has its task while there is something to do": "books",
   "a refund has a payout while it is being paid": "books",
+  "only what is owed is tried at an address": "books",
   "a refund has an end while it is owed": "books",
   "a settled invoice is not due": "books",
   "a running request has its task, and no other has": "books",
@@ -246,6 +247,8 @@ export function taskLaws({ jobs, bootstraps, sessions, requests, refunds, invoic
     must(has === acts, "a node has its task while there is something to do", `${state}: ${has}`);
   }
   for (const { id, state } of refunds) {
+    const tries = planned.has(`refund-address ${id}`);
+    must(!tries || state === "pending", "only what is owed is tried at an address", state);
     must(planned.has(`payout ${id}`) === (state === "paying"), "a refund has a payout while it is being paid", state);
     const owed = state === "pending" || state === "paying";
     must(planned.has(`refund-expiry ${id}`) === owed, "a refund has an end while it is owed", state);

@@ -59,6 +59,7 @@ const refund = (refundState: "pending" | "paid", refundPaymentHash: string | nul
   refundAmountSats,
   refundPaymentHash,
   refundClaimUntil: null,
+  refundAttempts: [],
 });
 
 Deno.test("createSessionWitness: a session that is paid, used, topped up and closed is in order", () => {

@@ -26,6 +26,7 @@ const LEDGER: NonNullable<JobBody["costLedger"]> = {
   refundPaymentHash: null,
   refundClaimUntil: "2030-01-01T00:00:00.000Z",
   refundFailure: null,
+  refundAttempts: [],
   absorbedSats: 0,
   marginPct: 25,
   btcPriceUsd: 100_000,

@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import { generateSecretKey } from "nostr-tools/pure";
 import { nostrHeader, sign } from "../fixtures/nostr/sign.ts";
-import { freePort, type RunningProcess, startProcess } from "./process.ts";
+import { freePort, type RunningProcess, startProcess, thenStops } from "./process.ts";
 
 export interface OwnInvoice {
   paymentRequest: string;
@@ -53,17 +53,7 @@ export async function withFreeTier(
 ): Promise<void> {
   const env = { ...SETTINGS, ...money };
   const timmy = await startProcess(env);
-  try {
-    await journey({ timmy, env, payer: payerOf(timmy) });
-    assert.equal(await timmy.stop(), 0, timmy.output());
-  } catch (error) {
-    await timmy.kill().catch(() => {}); // it has ended already
-    throw new Error(`${(error as Error).message}\n--- the program said:\n${timmy.output().slice(-4_000)}`, {
-      cause: error,
-    });
-  } finally {
-    await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
-  }
+  await thenStops(timmy, () => journey({ timmy, env, payer: payerOf(timmy) }));
 }
 
 /** What the program's own audit says of its wallet; fails with the first check that does not hold. */

@@ -126,3 +126,18 @@ export async function startProcess(env: Record<string, string> = {}): Promise<Ru
     assert.ok(performance.now() < until, `the program did not answer within 30 s:\n${output}`);
   }
 }
+
+/** Runs `journey` with a program that ends well after it, and removes its data. What it said is in the error when something fails. */
+export async function thenStops(timmy: RunningProcess, journey: () => Promise<void>): Promise<void> {
+  try {
+    await journey();
+    assert.equal(await timmy.stop(), 0, timmy.output());
+  } catch (error) {
+    await timmy.kill().catch(() => {}); // it has ended already
+    throw new Error(`${(error as Error).message}\n--- the program said:\n${timmy.output().slice(-4_000)}`, {
+      cause: error,
+    });
+  } finally {
+    await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
+  }
+}

@@ -23,9 +23,11 @@ import { openDenoEngine } from "@/lib/store/engines/deno.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { createSimulatedWallet, type SimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { SimulatedFaults } from "@/lib/lightning/simulated-faults.ts";
+import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
+import { type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
 
 const DEFAULTS = parseEnv({});
@@ -39,6 +41,9 @@ export interface LogLine {
   fields: LogFields;
   message: string;
 }
+
+/** Without hosts of the test's own, the public internet is empty. */
+const NOBODY = new GuardedFetchError("unreachable", "the host does not answer");
 
 /** A logger that keeps its lines. */
 export function createLogCollector(): Logger & { lines: LogLine[] } {
@@ -71,6 +76,8 @@ export interface WorldOptions {
   challengesPerMinute?: number;
   /** The development routes answer only callers on this machine, as they do where real money is behind them. */
   devLocalOnly?: boolean;
+  /** What is on the public internet; default: nothing answers there. */
+  publicFetch?: (clock: Clock) => GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
   /** Wraps the database the program sees. */
@@ -123,6 +130,7 @@ function mortal(engine: Engine, clock: Clock): {
   clock: Clock;
   /** A backend as this life sees it. All its methods return promises, but for a model's `can`, which asks nobody. */
   tied<T extends object>(backend: T): T;
+  tiedCall<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T>;
   kill(): void;
   /** Rejects when it ends: a caller's connection breaks then. */
   ended: Promise<never>;
@@ -150,6 +158,7 @@ function mortal(engine: Engine, clock: Clock): {
           return (...args: unknown[]) => living(() => Reflect.apply(member, target, args));
         },
       }),
+    tiedCall: (call) => (...args) => living(() => call(...args)),
     engine: {
       exclusive: engine.exclusive,
       get: (keys) => living(() => engine.get(keys)),
@@ -206,12 +215,16 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       cloud: life.tied(options.wrapCloud?.(cloud) ?? cloud),
       tailnet: options.tailnet ? life.tied(options.tailnet) : null,
       sealer: createSealer(secret, random),
+      publicFetch: life.tiedCall(
+        options.publicFetch?.(life.clock) ?? (() => Promise.reject(NOBODY)),
+      ),
       clock: life.clock,
       random,
       recordIds: createRecordIds(secret),
       identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
       signInSecret: secret,
       log,
+      metrics: createMetrics(life.clock),
       settings,
       ratesFor: () => Promise.resolve(options.rates ?? TEST_RATES),
     };

@@ -46,7 +46,7 @@ export interface Played {
   tookMs: number;
 }
 
-const VOLUME_GB = 10;
+const VOLUME_GB = 100;
 const STEP_MS = 1_000;
 /** Nothing takes so long (ms). */
 const LIMIT_MS = 2 * 3_600_000;

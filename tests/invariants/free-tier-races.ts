@@ -10,7 +10,7 @@ import { type Subsidy, usedToday } from "@/lib/free-tier/pool.rows.ts";
 import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, SCORE, type TestKey } from "../harness/keys.ts";
-import { createSeededRandom } from "../harness/seeded-random.ts";
+import { type Dice, diceOf } from "./rush.ts";
 import { paidSession } from "../harness/session-payer.ts";
 import { TEST_SETTINGS, type WorldOptions } from "../harness/world.ts";
 import type { Naive } from "./naive.ts";
@@ -33,15 +33,6 @@ export interface Raced {
   gate: number;
   refused: number;
   grantedSats: number;
-}
-
-type Dice = (limit: number) => number;
-function diceOf(seed: number): Dice {
-  const random = createSeededRandom(seed);
-  return (limit) => {
-    const [a = 0, b = 0] = random.bytes(2);
-    return (a | (b << 8)) % limit;
-  };
 }
 
 /** A model that takes its time, and less than it may, as the dice say. */

@@ -22,6 +22,7 @@ import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith } from "../harness/keys.ts";
 import { type PaidSession, paidSession } from "../harness/session-payer.ts";
 import { TEST_RATES, TEST_SETTINGS, type WorldOptions } from "../harness/world.ts";
+import { deaths } from "./deaths.ts";
 import type { Naive } from "./naive.ts";
 import { assertAlways, assertAtRest, History } from "./rules.ts";
 import { must, Violation } from "./violation.ts";
@@ -104,15 +105,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       to: fc.constantFrom("invoice expiry", "midnight", "next day", "subsidy expiry"),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 6 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  ...deaths(3, 6),
 ) as fc.Arbitrary<Act>;
 
 /** What a key that was offered help and a pool that may not have it any more do. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { numberFrom, playHistories } from "./histories.ts";
 import { type Case, cases, jobCases, type Outcome, play, sessionCases } from "./interleavings.ts";
 import { asItIs, NAIVE, type Naive } from "./naive.ts";
 import { losesUpdates, NAIVE_SESSIONS } from "./session-naive.ts";
@@ -19,36 +20,9 @@ const CONTROL_RUNS = 300;
 /** The real parts must pass so many; they are those of every other history. */
 const PASSING_RUNS = 60;
 
-function numberFrom(name: string, otherwise: number): number {
-  const given = Deno.env.get(name);
-  if (given === undefined) return otherwise;
-  const number = Number(given);
-  assert.ok(Number.isSafeInteger(number) && number >= 0, `${name} must be a whole number`);
-  return number;
-}
-
 Deno.test(`invariants: ${RUNS} random interleavings from seed ${SEED} break none of economy.md's rules`, async () => {
-  const replay = Deno.env.get("TIMMY_CASE");
-  if (replay) return void await play(JSON.parse(replay) as Case);
-  const total: Outcome = { jobs: 0, complete: 0, refundsPaid: 0, deaths: 0, asked: 0, answered: 0, chats: 0 };
-  const property = fc.asyncProperty(cases, async (one) => {
-    const outcome = await play(one);
-    for (const figure of Object.keys(total) as (keyof Outcome)[]) total[figure] += outcome[figure];
-  });
-  const details = await fc.check(property, { numRuns: RUNS, seed: SEED });
-  if (details.failed) {
-    const [counterexample] = details.counterexample ?? [];
-    throw new Error(
-      `TIMMY_SEED=${SEED} after ${details.numRuns} histories. Play it again with\nTIMMY_CASE='${
-        JSON.stringify(counterexample)
-      }'`,
-      { cause: details.errorInstance },
-    );
-  }
-  // A harness in which nothing happens would be content with anything.
-  for (const [figure, count] of Object.entries(total)) {
-    assert.ok(count >= RUNS / 8, `only ${count} ${figure} in ${RUNS} histories`);
-  }
+  const none: Outcome = { jobs: 0, complete: 0, refundsPaid: 0, deaths: 0, asked: 0, answered: 0, chats: 0 };
+  await playHistories({ cases, play, none, runs: RUNS, seed: SEED, variable: "TIMMY_CASE", least: RUNS / 8 });
 });
 
 Deno.test(`invariants: ${RUSHES} rushes from seed ${SEED} of ${CALLERS} requests on a balance for three overdraw none`, async () => {

@@ -6,9 +6,11 @@
 import fc from "fast-check";
 import type { SimulatedFault as ModelFault } from "@/lib/ai/simulated.ts";
 import type { Fault, PayFault } from "@/lib/lightning/simulated-faults.ts";
+import { ADDRESS, type AddressHost, createAddressHost } from "../harness/address-host.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { payerInvoice } from "../harness/payer.ts";
 import type { Answer, WorldOptions } from "../harness/world.ts";
+import { deathAtCommit, deaths } from "./deaths.ts";
 import { assertAlways, assertAtRest, History, Violation } from "./rules.ts";
 import { OPENED, type SessionAct, sessionAct, SessionClients } from "./session-acts.ts";
 
@@ -37,11 +39,15 @@ type InvoiceKind = "right" | "wrong" | "same" | "foreign" | "short-lived";
 
 export type Act =
   | SessionAct
-  | { act: "create"; request: number; keyed: boolean }
+  /** `address`: with a Lightning address, which its refund goes to by itself. */
+  | { act: "create"; request: number; keyed: boolean; address?: true }
   /** What the payer of this job would do next: pay what it asks for, or claim what it owes. */
   | { act: "go on"; job: number }
   | { act: "pay"; job: number; which: "eval" | "work"; times: number }
   | { act: "claim"; job: number; invoices: InvoiceKind[] }
+  | { act: "claim by address"; job: number; times: number }
+  /** What the address' server does with its next requests. */
+  | { act: "address"; says: "error" | "nothing" | "the same" | "something late"; times: number }
   | { act: "wallet fault"; method: "createInvoice" | "lookupInvoice" | "lookupPayment"; fault: Fault; times: number }
   | { act: "payout fault"; fault: PayFault; times: number }
   | { act: "held payments" | "lost hints" | "double hints"; times: number }
@@ -138,15 +144,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       to: fc.constantFrom("invoice expiry", "next day", "refund expiry"),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 4 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  ...deaths(4, 4),
 ) as fc.Arbitrary<Act>;
 
 /** What a payer who wants the difference back, and a wallet that will not have it, do. */
@@ -183,15 +181,36 @@ const payoutAct: fc.Arbitrary<Act> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ act: fc.constant("leap"), to: fc.constantFrom("invoice expiry", "refund expiry") }),
   },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant("crash") }) },
+  ...deaths(3, 2),
+) as fc.Arbitrary<Act>;
+
+/** The same payer with a Lightning address, and a server of it that has troubles of its own. */
+const addressAct: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 8, arbitrary: payoutAct },
   {
-    weight: 3,
+    weight: 4,
     arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 2 }),
-      when: fc.constantFrom("before", "after"),
+      act: fc.constant("address"),
+      says: fc.constantFrom("error", "nothing", "the same", "something late"),
+      times,
     }),
   },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant("claim by address"), job: fc.nat({ max: 1 }), times }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(400, 6_000, 65_000) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ act: fc.constant("leap"), to: fc.constantFrom<Leap>("invoice expiry", "next day") }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      act: fc.constant("create"),
+      request: fc.constantFrom(3, 3, 0),
+      keyed: fc.boolean(),
+      address: fc.constant(true),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant("go on"), job: small }) },
 ) as fc.Arbitrary<Act>;
 
 /** What happens around a session: its clients, a model and a wallet with troubles of their own, time and death. */
@@ -214,14 +233,7 @@ const aroundSession: fc.Arbitrary<Act> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant("wait"), ms: fc.constantFrom(1, 1_500, 6_000, 20_000) }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      act: fc.constant("die at commit"),
-      in: fc.integer({ min: 1, max: 3 }),
-      when: fc.constantFrom("before", "after"),
-    }),
-  },
+  deathAtCommit(4, 3),
 ) as fc.Arbitrary<Act>;
 
 /** A job whose payer has come as far as being owed something: else hardly any history would be about refunds. */
@@ -233,6 +245,16 @@ const DONE: Act[][] = [
   [{ act: "create", request: 0, keyed: false }],
   [{ act: "pay", job: 0, which: "eval", times: 1 }],
   [{ act: "pay", job: 0, which: "work", times: 1 }],
+];
+const OWED_TO_ADDRESS: Act[][] = [
+  [{ act: "create", request: 3, keyed: false, address: true }],
+  [{ act: "pay", job: 0, which: "eval", times: 1 }],
+];
+/** Its first payout fails, its first invoice is late, or never comes. */
+const TROUBLES: Act[][] = [
+  [{ act: "payout fault", fault: { kind: "fail" }, times: 1 }],
+  [{ act: "payout fault", fault: { kind: "hold" }, times: 1 }],
+  [{ act: "wait", ms: 1 }],
 ];
 const NEW: Act[][] = [[{ act: "create", request: 0, keyed: false }]];
 
@@ -249,7 +271,11 @@ export const jobCases = caseOf(fc.oneof(
     .map(([before, steps]) => [...before, ...steps]),
 ));
 export const sessionCases = caseOf(stepsOf(aroundSession, 5, 18).map((steps) => [...OPENED, ...steps]));
-export const cases = fc.oneof(jobCases, sessionCases);
+export const addressCases = caseOf(
+  fc.tuple(fc.constantFrom(...TROUBLES), stepsOf(addressAct, 5, 18))
+    .map(([trouble, steps]) => [OWED_TO_ADDRESS[0]!, trouble, ...OWED_TO_ADDRESS.slice(1), ...steps]),
+);
+export const cases = fc.oneof(jobCases, sessionCases, addressCases);
 
 export interface Outcome {
   jobs: number;
@@ -300,6 +326,7 @@ class Player {
   #deaths = 0;
   #key = 0;
   fake!: FakeWorld;
+  readonly #host: AddressHost = createAddressHost();
   #clients!: SessionClients;
 
   static async begin(seed: number, options: Pick<WorldOptions, "background">): Promise<Player> {
@@ -309,6 +336,7 @@ class Player {
       settings: { modelDeadlineMs: 5_000, payoutTimeoutMs: 5_000 },
       feeSats: seed % 3,
       faults: player.#faults(),
+      publicFetch: player.#host.publicFetch,
       wrapWallet: (wallet) => ({
         ...wallet,
         watch: (onHint, signal, onState) => {
@@ -317,6 +345,7 @@ class Player {
         },
       }),
     });
+    player.#host.wallet = player.fake.world.wallet;
     player.#clients = new SessionClients(player.fake, player.history.sessions);
     player.fake.engine.onCut = () => {
       player.#dead = true;
@@ -350,6 +379,7 @@ class Player {
 
   #clearFaults(): void {
     for (const queue of [...Object.values(this.#queues), this.#payFaults]) queue.length = 0;
+    this.#host.next.length = 0;
     Object.assign(this.#incoming, { hold: 0, lose: 0, twice: 0 });
   }
 
@@ -382,7 +412,7 @@ class Player {
     const { world, clock } = fake;
     switch (one.act) {
       case "create":
-        return this.#create(REQUESTS[one.request] ?? "hello", one.keyed);
+        return this.#create(REQUESTS[one.request] ?? "hello", one.keyed, one.address);
       case "go on":
         return this.#later(() => this.#goOn(one.job));
       case "pay":
@@ -390,6 +420,12 @@ class Player {
         return;
       case "claim":
         for (const kind of one.invoices) this.#later(() => this.#claim(history.job(one.job)?.id, kind));
+        return;
+      case "claim by address":
+        for (let i = 0; i < one.times; i++) this.#later(() => this.#claimByAddress(history.job(one.job)?.id));
+        return;
+      case "address":
+        for (let i = 0; i < one.times; i++) this.#host.next.push(this.#addressSays(one.says));
         return;
       case "wallet fault":
         for (let i = 0; i < one.times; i++) this.#queues[one.method].push(one.fault);
@@ -447,12 +483,15 @@ class Player {
     return this.fake.world.call(method, path, body, headers);
   }
 
-  #create(request: string, keyed: boolean): void {
+  #create(request: string, keyed: boolean, address = false): void {
     this.#later(async () => {
       const headers = keyed ? { "idempotency-key": `key-${this.#key++}` } : undefined;
-      const ask = () => this.#call("POST", "/api/jobs", { request }, headers);
+      const body = { request, ...(address && { lightningAddress: ADDRESS }) };
+      const ask = () => this.#call("POST", "/api/jobs", body, headers);
       const answers = keyed ? await Promise.all([ask(), ask()]) : [await ask()];
-      for (const answer of answers) this.history.created(answer);
+      for (const answer of answers) {
+        if (!(address && /^address_/.test(answer.body.error?.code))) this.history.created(answer);
+      }
     });
   }
 
@@ -490,6 +529,26 @@ class Player {
     history.claiming(job, paymentRequest);
     history.claimed(job, await this.#call("POST", `/api/jobs/${job.id}/refund`, { invoice: paymentRequest }));
   }
+
+  async #claimByAddress(id: string | undefined): Promise<void> {
+    const job = this.history.byId(id);
+    if (!job) return;
+    const answer = await this.#call("POST", `/api/jobs/${job.id}/refund`, { lightningAddress: ADDRESS });
+    this.history.claimed(job, answer);
+  }
+
+  #addressSays(what: (Act & { act: "address" })["says"]): AddressHost["next"][number] {
+    return async (url, honest) => {
+      if (what === "error") return { status: "ERROR", reason: "no" };
+      if (what === "nothing") return null;
+      const said = await honest(url);
+      if (what === "something late") await new Promise<void>((resolve) => this.fake.clock.after(2_000, resolve));
+      if (url.pathname === "/pay" && what === "the same") return this.#lastInvoice ?? said;
+      if (url.pathname === "/pay") this.#lastInvoice = said;
+      return said;
+    };
+  }
+  #lastInvoice: Awaited<ReturnType<AddressHost["next"][number]>> = null;
 
   /** Ends what the wallet holds, either way. */
   async #release(how: "good" | "bad"): Promise<void> {

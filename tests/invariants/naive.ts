@@ -91,6 +91,7 @@ export function withTasks(
     ...bootstraps.tasks,
     settlements.expiryTask,
     payouts.payoutTask,
+    payouts.addressTask,
     payouts.expiryTask,
     idempotencyExpiryTask(store),
     rowExpiryTask(store),

@@ -26,8 +26,8 @@ export interface Rushed {
 }
 
 /** A number below `limit` that the seed alone decides. */
-type Dice = (limit: number) => number;
-function diceOf(seed: number): Dice {
+export type Dice = (limit: number) => number;
+export function diceOf(seed: number): Dice {
   const random = createSeededRandom(seed);
   return (limit) => {
     const [a = 0, b = 0, c = 0] = random.bytes(3);

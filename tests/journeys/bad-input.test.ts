@@ -74,13 +74,21 @@ refused(
   { status: 401, code: "identity_invalid", says: /Sign in again/ },
   creating({ request: "hello", nostr_token: "payer@example.com" }),
 );
-for (const field of ["lightningAddress", "model"]) {
-  refused(
-    `${field}, known but not built yet`,
-    { ...INVALID, says: new RegExp(`${field} is not supported`) },
-    creating({ request: "hello", [field]: "payer@example.com" }),
-  );
-}
+refused(
+  "model, known but not built yet",
+  { ...INVALID, says: /model is not supported/ },
+  creating({ request: "hello", model: "payer@example.com" }),
+);
+refused(
+  "a Lightning address that is none",
+  { status: 400, code: "address_malformed", says: /name@example\.com/ },
+  creating({ request: "hello", lightningAddress: "lnbc1payer" }),
+);
+refused(
+  "a Lightning address that nobody answers for",
+  { status: 400, code: "address_unreachable", says: /did not answer.*Check the address/ },
+  creating({ request: "hello", lightningAddress: "payer@example.com" }),
+);
 refused(
   "an Idempotency-Key of 201 characters",
   { ...INVALID, says: /idempotency-key/i },
@@ -201,7 +209,7 @@ for (
 ) {
   refused(
     `${text} pasted as a refund invoice`,
-    { status: 400, code, says: /(not an invoice|over Lightning only).*lnbc/ },
+    { status: 400, code, says: /(not an invoice|over Lightning only).*(lnbc|as lightningAddress)/ },
     claiming(() => Promise.resolve({ invoice: text })),
   );
 }
@@ -251,16 +259,30 @@ refused(
   { ...INVALID, says: /invoice must not be empty/ },
   claiming(() => Promise.resolve({ invoice: "" })),
 );
-refused("a claim without an invoice", { ...INVALID, says: /invoice is missing/ }, claiming(() => Promise.resolve({})));
+refused(
+  "a claim without an invoice",
+  { ...INVALID, says: /the body needs an invoice or a lightningAddress/ },
+  claiming(() => Promise.resolve({})),
+);
 refused(
   "a claim of a number",
   { ...INVALID, says: /invoice must be a string/ },
   claiming(() => Promise.resolve({ invoice: 7 })),
 );
 refused(
-  "a claim by lightning address, known but not built yet",
-  { ...INVALID, says: /lightningAddress is not supported/ },
+  "a claim with a Lightning address beside an invoice",
+  { ...INVALID, says: /the body has an invoice and a lightningAddress: send one/ },
   claiming(async (owed) => ({ ...await invoiceFor(owed, owed.sats), lightningAddress: "payer@example.com" })),
+);
+refused(
+  "a claim with a Lightning address that is none",
+  { status: 400, code: "address_malformed", says: /invoice belongs in `invoice`/ },
+  claiming(async (owed) => ({ lightningAddress: (await invoiceFor(owed, owed.sats)).invoice.slice(0, 100) })),
+);
+refused(
+  "a claim with a Lightning address that nobody answers for",
+  { status: 400, code: "address_unreachable", says: /did not answer/ },
+  claiming(() => Promise.resolve({ lightningAddress: "payer@example.com" })),
 );
 refused(
   "a refund invoice that is one of this instance's own",

@@ -30,7 +30,7 @@ import { createSeededRandom } from "../harness/seeded-random.ts";
 import { changing } from "../invariants/naive.ts";
 import { createWorld, TEST_SETTINGS, type World } from "../harness/world.ts";
 
-const SETTINGS = { bootstrap: { ...TEST_SETTINGS.bootstrap, volumeGb: 10 } };
+const SETTINGS = { bootstrap: { ...TEST_SETTINGS.bootstrap, volumeGb: 100 } };
 
 /** The whole fee, to an invoice of the payer's, and the books are right. */
 async function takeBack({ world, call }: Pick<FakeWorld, "world" | "call">, { path }: Ordered): Promise<void> {

@@ -1,11 +1,11 @@
 /** Every 402 over HTTP: nothing else is wrong with the request, its challenge covers it, and paying lets it through. */
 import assert from "node:assert/strict";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith } from "../harness/keys.ts";
-import { assertAudit } from "../harness/payer.ts";
 import { bearer, opened, paidSession, readChallenge, settle } from "../harness/session-payer.ts";
-import { type Answer, TEST_SETTINGS, type WorldOptions } from "../harness/world.ts";
+import { type Answer, TEST_SETTINGS } from "../harness/world.ts";
 
 const CHAT = "/api/v1/chat/completions";
 const COMPLETION = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "What is a hold invoice?" }] };
@@ -17,22 +17,7 @@ const long = (characters: number) => ({
 
 type Headers_ = Record<string, string>;
 
-function challenged(
-  name: string,
-  fn: (fake: FakeWorld) => Promise<void>,
-  options: Omit<WorldOptions, "clock" | "random"> = {},
-): void {
-  Deno.test(`challenges: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const challenged = auditedTests("challenges: ");
 
 const narrowed = (macaroon: string, ...caveats: string[]) => bearer(toBase64(narrow(fromBase64(macaroon), caveats)));
 const invoices = async ({ world }: FakeWorld) => (await world.rows(["invoice"])).length;
@@ -121,7 +106,7 @@ challenged("a session's routes refuse what is wrong before they offer a top-up, 
     ["POST", "/request", { ...ASK, nostr_token: "made up" }, 401],
     ["POST", "/topup", {}, 400],
     ["POST", "/topup", { amount_sats: 10_001 }, 400],
-    ["POST", "/close", { lightningAddress: "a@b.c" }, 400],
+    ["POST", "/close", { lightningAddress: 7 }, 400],
     ["GET", "/requests?limit=0", undefined, 400],
   ];
   const before = await invoices(fake);

@@ -4,7 +4,8 @@ import { balance } from "@/lib/ledger/ledger.rows.ts";
 import { subsidizedToday } from "@/lib/free-tier/pool.rows.ts";
 import { getTrust } from "@/lib/identity/trust.rows.ts";
 import { sybilCost } from "@/tasks/sybil.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
 import { keyWith, type TestKey } from "../harness/keys.ts";
 import { assertAudit, paidJob, pay, untilState } from "../harness/payer.ts";
 import { opened, paidSession, settle } from "../harness/session-payer.ts";
@@ -14,19 +15,7 @@ const SEED = 10_000;
 const DAY_MS = 86_400_000;
 const ESTABLISHED = sybilCost(parseEnv({})).tiers.find(({ tier }) => tier === "established") ?? assert.fail("no tier");
 
-/** Runs `fn` in a world whose time only it moves, and audits what is left. */
-function journey(name: string, fn: (fake: FakeWorld) => Promise<void>): void {
-  Deno.test(`free tier routes: ${name}`, async () => {
-    const fake = await createFakeWorld(1);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const journey = auditedTests("free tier routes: ");
 
 const pool = ({ world }: FakeWorld) => balance(world.store, "pool");
 const served = async ({ call }: FakeWorld, { auth }: TestKey): Promise<string> =>

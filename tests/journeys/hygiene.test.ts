@@ -68,9 +68,12 @@ Deno.test("hygiene: no line of the log holds what identifies a job, an invoice, 
   assert.ok(log.length > 60, `only ${log.length} lines`);
   for (const level of ["info", "warn"]) assert.ok(log.some((line) => line.includes(`"level":"${level}"`)), level);
   const secret = [...secrets, ...ids.map((id) => [id, "a job's id"]), ...ids.map((id) => [handleOf(id), "a handle"])];
+  const metrics = (await fake.call("GET", "/metrics")).body.split("\n");
   for (const [value = "", what] of [...secret, ["zebra", "a request"], ["simulated] ", "an answer"]]) {
     const line = log.find((one) => one.includes(value));
     assert.equal(line, undefined, `${what} is in the log: ${line}`);
+    const figure = metrics.find((one: string) => one.includes(value));
+    assert.equal(figure, undefined, `${what} is in the metrics: ${figure}`);
   }
   await fake.clock.settle();
   await assertAudit(fake.world);

@@ -4,28 +4,17 @@ import { npubEncode } from "nostr-tools/nip19";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { allowedFields } from "@/lib/logger.ts";
 import { MALLORY, nostrHeader } from "../fixtures/nostr/sign.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
 import { answerTo, newNonce, requestEvent, signedFor, type SignedIn, signIn } from "../harness/identity.ts";
-import { assertAudit, createJob, pay, payerInvoice, untilState } from "../harness/payer.ts";
+import { createJob, pay, payerInvoice, untilState } from "../harness/payer.ts";
 import { bearer, paidSession, settle } from "../harness/session-payer.ts";
-import type { Answer, WorldOptions } from "../harness/world.ts";
+import type { Answer } from "../harness/world.ts";
 
 const ASK = { request: "What is a hold invoice?" };
 const DAY_MS = 86_400_000;
 
-function journey(name: string, fn: (fake: FakeWorld) => Promise<void>, options: WorldOptions = {}): void {
-  Deno.test(`identity: ${name}`, async () => {
-    const { clock: _, random: __, ...rest } = options;
-    const fake = await createFakeWorld(1, rest);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const journey = auditedTests("identity: ");
 
 /** A job of this key, paid to its end. */
 async function paidJobOf({ world, clock }: FakeWorld, { auth }: SignedIn, request: string): Promise<Answer["body"]> {

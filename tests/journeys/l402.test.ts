@@ -7,32 +7,18 @@ import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import { encode, fromBase64, type Macaroon, mint, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import type { TokenRow } from "@/lib/sessions/tokens.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit } from "../harness/payer.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
 import { bearer, opened, type PaidSession, paidSession, readChallenge, settle } from "../harness/session-payer.ts";
-import { createWorld, type WorldOptions } from "../harness/world.ts";
+import { createWorld } from "../harness/world.ts";
 
 const CHAT = "/api/v1/chat/completions";
 const COMPLETION = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: "What is a hold invoice?" }] };
 const ASK = { request: "What is a hold invoice?" };
 
-function l402(
-  name: string,
-  fn: (fake: FakeWorld) => Promise<void>,
-  options: Omit<WorldOptions, "clock" | "random"> = {},
-): void {
-  Deno.test(`l402: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const l402 = auditedTests("l402: ");
 
 const narrowed = (macaroon: string, ...caveats: string[]) => bearer(toBase64(narrow(fromBase64(macaroon), caveats)));
 const history = (fake: FakeWorld, { path }: { path: string }, headers: Record<string, string>) =>

@@ -8,7 +8,7 @@ import { fetchWithL402 } from "@getalby/lightning-tools/402/l402";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
 import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import { type Bank, bankEnv, bankPayer, localBank, realBank } from "../harness/lnbits-bank.ts";
-import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { type RunningProcess, startProcess, thenStops } from "../harness/process.ts";
 import { bearer, readChallenge } from "../harness/session-payer.ts";
 
 interface Setup {
@@ -22,16 +22,9 @@ async function withTimmy(bank: Bank, journey: (setup: Setup) => Promise<void>): 
   const env = bankEnv(bank);
   const timmy = await startProcess(env);
   try {
-    await journey({ timmy, payer, env });
-    assert.equal(await timmy.stop(), 0, timmy.output());
-  } catch (error) {
-    await timmy.kill().catch(() => {});
-    throw new Error(`${(error as Error).message}\n--- the program said:\n${timmy.output().slice(-4_000)}`, {
-      cause: error,
-    });
+    await thenStops(timmy, () => journey({ timmy, payer, env }));
   } finally {
     await bank.close();
-    await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
   }
 }
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type FlakyProxy, startFlakyProxy } from "../harness/flaky-proxy.ts";
 import { type Bank, bankEnv, bankPayer, localBank, realBank } from "../harness/lnbits-bank.ts";
-import { freePort, type RunningProcess, startProcess } from "../harness/process.ts";
+import { freePort, type RunningProcess, startProcess, thenStops } from "../harness/process.ts";
 
 interface Setup {
   timmy: RunningProcess;
@@ -28,17 +28,10 @@ async function withTimmy(
     ...env,
   });
   try {
-    await journey({ timmy, proxy, payer });
-    assert.equal(await timmy.stop(), 0, timmy.output());
-  } catch (error) {
-    await timmy.kill().catch(() => {});
-    throw new Error(`${(error as Error).message}\n--- the program said:\n${timmy.output().slice(-4_000)}`, {
-      cause: error,
-    });
+    await thenStops(timmy, () => journey({ timmy, proxy, payer }));
   } finally {
     await proxy.close();
     await bank.close();
-    await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
   }
 }
 

@@ -31,45 +31,53 @@ interface Socket {
   balance(): Promise<number>;
 }
 
-/** Runs `fn` with a paid session of a world behind a real socket, and audits what is left. */
+/** Runs `fn` with a paid session of `world` behind a real socket, and audits what is left. */
+async function overSocket(
+  world: World,
+  { faults, sats }: { faults: Required<SimulatedFaults>; sats: number },
+  fn: (it: Socket) => Promise<void>,
+): Promise<void> {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request, info) => world.app.fetch(request, { remoteAddr: info.remoteAddr }),
+  );
+  const origin = `http://127.0.0.1:${(server.addr as Deno.NetAddr).port}`;
+  try {
+    const session = await paidSession(world, world.call, sats);
+    const read = async (path: string) =>
+      (await world.call("GET", `${session.path}${path}`, undefined, session.auth)).body;
+    await fn({
+      world,
+      session,
+      origin,
+      faults,
+      client: new OpenAI({ baseURL: `${origin}/api/v1`, apiKey: session.macaroon, maxRetries: 0 }),
+      nextEnd: async () => {
+        const ended = waitForEvent(
+          world.store,
+          systemClock,
+          ({ type, state }) => type === "session_request" && state !== "running",
+          PATIENCE_MS,
+        );
+        const event = await ended.event;
+        assert.ok(event, `no request ended within ${PATIENCE_MS} ms`);
+        return await read(`/requests/${event.request}`);
+      },
+      balance: async () => (await read("")).balanceSats,
+    });
+    assert.equal((await read("")).heldSats, 0, "a hold was left");
+    await assertAudit(world);
+  } finally {
+    await server.shutdown();
+    await world.close();
+  }
+}
+
 function socket(name: string, fn: (it: Socket) => Promise<void>, options: WorldOptions & { sats?: number } = {}): void {
   Deno.test(`openai streams: ${name}`, async () => {
     const faults = { evaluate: [], work: [], chat: [] };
     const world = await createWorld({ model: createSimulatedModel({ clock: systemClock, faults }), ...options });
-    const server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      (request, info) => world.app.fetch(request, { remoteAddr: info.remoteAddr }),
-    );
-    const origin = `http://127.0.0.1:${(server.addr as Deno.NetAddr).port}`;
-    try {
-      const session = await paidSession(world, world.call, options.sats ?? 10_000);
-      const read = async (path: string) =>
-        (await world.call("GET", `${session.path}${path}`, undefined, session.auth)).body;
-      await fn({
-        world,
-        session,
-        origin,
-        faults,
-        client: new OpenAI({ baseURL: `${origin}/api/v1`, apiKey: session.macaroon, maxRetries: 0 }),
-        nextEnd: async () => {
-          const ended = waitForEvent(
-            world.store,
-            systemClock,
-            ({ type, state }) => type === "session_request" && state !== "running",
-            PATIENCE_MS,
-          );
-          const event = await ended.event;
-          assert.ok(event, `no request ended within ${PATIENCE_MS} ms`);
-          return await read(`/requests/${event.request}`);
-        },
-        balance: async () => (await read("")).balanceSats,
-      });
-      assert.equal((await read("")).heldSats, 0, "a hold was left");
-      await assertAudit(world);
-    } finally {
-      await server.shutdown();
-      await world.close();
-    }
+    await overSocket(world, { faults, sats: options.sats ?? 10_000 }, fn);
   });
 }
 
@@ -349,46 +357,17 @@ function behind(
   name: string,
   fn: (it: Socket & { upstream: ReturnType<typeof startAnthropicServer> }) => Promise<void>,
 ): void {
-  const upstream = { current: null as ReturnType<typeof startAnthropicServer> | null };
   Deno.test(`openai streams: Anthropic behind it: ${name}`, async () => {
-    const server = upstream.current = startAnthropicServer();
-    const model = createAnthropicModel({ apiKey: "sk-ant-very-secret", baseURL: server.url, clock: systemClock });
+    const upstream = startAnthropicServer();
+    const model = createAnthropicModel({ apiKey: "sk-ant-very-secret", baseURL: upstream.url, clock: systemClock });
     const world = await createWorld({ model });
-    const http = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      (request, info) => world.app.fetch(request, { remoteAddr: info.remoteAddr }),
-    );
-    const origin = `http://127.0.0.1:${(http.addr as Deno.NetAddr).port}`;
     try {
-      const session = await paidSession(world, world.call, 10_000);
-      const read = async (path: string) =>
-        (await world.call("GET", `${session.path}${path}`, undefined, session.auth)).body;
-      await fn({
-        world,
-        session,
-        origin,
-        upstream: server,
-        faults: { evaluate: [], work: [], chat: [] },
-        client: new OpenAI({ baseURL: `${origin}/api/v1`, apiKey: session.macaroon, maxRetries: 0 }),
-        nextEnd: async () => {
-          const ended = waitForEvent(
-            world.store,
-            systemClock,
-            ({ type, state }) => type === "session_request" && state !== "running",
-            PATIENCE_MS,
-          );
-          const event = await ended.event;
-          return await read(`/requests/${event?.request}`);
-        },
-        balance: async () => (await read("")).balanceSats,
+      await overSocket(world, { faults: { evaluate: [], work: [], chat: [] }, sats: 10_000 }, async (it) => {
+        await fn({ ...it, upstream });
+        assert.ok(!JSON.stringify(world.log.lines).includes("sk-ant-very-secret"));
       });
-      assert.equal((await read("")).heldSats, 0);
-      await assertAudit(world);
-      assert.ok(!JSON.stringify(world.log.lines).includes("sk-ant-very-secret"));
     } finally {
-      await http.shutdown();
-      await world.close();
-      await server.close();
+      await upstream.close();
     }
   });
 }

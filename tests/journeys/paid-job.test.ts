@@ -3,7 +3,8 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import type { Account } from "@/lib/ledger/accounts.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
 import {
   assertAudit,
   type Call,
@@ -18,19 +19,7 @@ import { createWorld, type World } from "../harness/world.ts";
 
 const REQUEST = "What is a hold invoice?";
 
-/** Runs `fn` in a world whose time only it moves, and audits what is left. */
-function journey(name: string, fn: (fake: FakeWorld) => Promise<void>): void {
-  Deno.test(`paid job: ${name}`, async () => {
-    const fake = await createFakeWorld(1);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const journey = auditedTests("paid job: ");
 
 /** Waits for a state while time moves. */
 const reach = ({ clock, world }: FakeWorld, jobId: string, ...states: string[]) =>

@@ -4,6 +4,7 @@ import { type Model, ModelError, type Usage } from "@/lib/ai/port.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { auditedTests } from "../harness/audited.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit } from "../harness/payer.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
@@ -21,30 +22,26 @@ interface Hostile extends FakeWorld {
   read(): Promise<any>;
 }
 
+const audited = auditedTests("session, hostile: ");
+
 function hostile(
   name: string,
   fn: (hostile: Hostile) => Promise<void>,
   options: Omit<WorldOptions, "clock" | "random"> = {},
 ): void {
-  Deno.test(`session, hostile: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
+  audited(name, async (fake) => {
     fake.modelFaults.chat = [];
-    try {
-      const it = await paidSession(fake.world, fake.call, 2_000);
-      await fn({
-        ...fake,
-        it,
-        ask: (body = ASK, headers = {}) => fake.call("POST", `${it.path}/request`, body, { ...it.auth, ...headers }),
-        read: async () => (await fake.call("GET", it.path)).body,
-      });
-      await fake.clock.settle();
-      const { heldSats } = (await fake.call("GET", it.path)).body;
-      assert.equal(heldSats, 0, "a hold was left");
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
+    const it = await paidSession(fake.world, fake.call, 2_000);
+    await fn({
+      ...fake,
+      it,
+      ask: (body = ASK, headers = {}) => fake.call("POST", `${it.path}/request`, body, { ...it.auth, ...headers }),
+      read: async () => (await fake.call("GET", it.path)).body,
+    });
+    await fake.clock.settle();
+    const { heldSats } = (await fake.call("GET", it.path)).body;
+    assert.equal(heldSats, 0, "a hold was left");
+  }, options);
 }
 
 const key = (name: string) => ({ "idempotency-key": name });

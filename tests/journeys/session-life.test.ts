@@ -1,27 +1,15 @@
 /** A session's life from its deposit to its last satoshi, in a world whose time only the test moves. */
 import assert from "node:assert/strict";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
-import { assertAudit, payerInvoice } from "../harness/payer.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { type FakeWorld } from "../harness/fake-world.ts";
+import { payerInvoice } from "../harness/payer.ts";
 import { bearer, paidSession, readChallenge, settle, toppedUp } from "../harness/session-payer.ts";
-import type { WorldOptions } from "../harness/world.ts";
 
 const ASK = { request: "What is a hold invoice?" };
 const HOUR_MS = 3_600_000;
 
-function life(name: string, fn: (fake: FakeWorld) => Promise<void>, options: WorldOptions = {}): void {
-  Deno.test(`session life: ${name}`, async () => {
-    const { clock: _, random: __, ...rest } = options;
-    const fake = await createFakeWorld(1, rest);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const life = auditedTests("session life: ");
 
 /** Time passes in one step, and everything that fell due is done. */
 async function later({ clock }: FakeWorld, ms: number): Promise<void> {

@@ -1,24 +1,12 @@
 import assert from "node:assert/strict";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
-import { assertAudit, pay, payerInvoice } from "../harness/payer.ts";
+import { auditedTests } from "../harness/audited.ts";
+import { pay, payerInvoice } from "../harness/payer.ts";
 import { paidSession } from "../harness/session-payer.ts";
 
 const REQUEST = "What is a hold invoice?";
 
-/** Runs `fn` in a world whose time only it moves, and audits what is left. */
-function journey(name: string, fn: (fake: FakeWorld) => Promise<void>): void {
-  Deno.test(`session: ${name}`, async () => {
-    const fake = await createFakeWorld(1);
-    try {
-      await fn(fake);
-      await fake.clock.settle();
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
-}
+const journey = auditedTests("session: ");
 
 journey("deposit, three requests, history, close: every satoshi is accounted for", async (fake) => {
   const { world, call } = fake;

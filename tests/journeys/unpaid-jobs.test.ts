@@ -1,7 +1,8 @@
 /** Jobs that nobody pays: they count as challenges do, and are forgotten as sessions are. */
 import assert from "node:assert/strict";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
-import { createFakeWorld, type FakeWorld } from "@/tests/harness/fake-world.ts";
+import { auditedTests } from "../harness/audited.ts";
+import type { FakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
 import { assertAudit, pay, untilState } from "@/tests/harness/payer.ts";
 import type { Answer, WorldOptions } from "@/tests/harness/world.ts";
@@ -13,30 +14,25 @@ interface Unpaid extends FakeWorld {
   counted(): Promise<number>;
 }
 
+const audited = auditedTests("unpaid jobs: ");
+
 function unpaid(
   name: string,
   fn: (it: Unpaid) => Promise<void>,
   options: Omit<WorldOptions, "clock" | "random"> = {},
 ): void {
-  Deno.test(`unpaid jobs: ${name}`, async () => {
-    const fake = await createFakeWorld(1, options);
-    try {
-      await fn({
-        ...fake,
-        ask: (request = "hello", headers = {}) => fake.call("POST", "/api/jobs", { request }, headers),
-        async hours(n) {
-          for (let hour = 0; hour < n; hour++) {
-            fake.clock.leap(3_600_000);
-            await fake.clock.advance(3_000);
-          }
-        },
-        counted: async () => (await fake.world.store.get<{ v: 1; count: number }>(["open_challenges"]))?.count ?? 0,
-      });
-      await assertAudit(fake.world);
-    } finally {
-      fake.discard();
-    }
-  });
+  audited(name, (fake) =>
+    fn({
+      ...fake,
+      ask: (request = "hello", headers = {}) => fake.call("POST", "/api/jobs", { request }, headers),
+      async hours(n) {
+        for (let hour = 0; hour < n; hour++) {
+          fake.clock.leap(3_600_000);
+          await fake.clock.advance(3_000);
+        }
+      },
+      counted: async () => (await fake.world.store.get<{ v: 1; count: number }>(["open_challenges"]))?.count ?? 0,
+    }), options);
 }
 
 const refusal = ({ status, body }: Answer) => [status, body.error?.code];

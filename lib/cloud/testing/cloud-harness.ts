@@ -1,6 +1,7 @@
 /** What the suite of the clouds needs of each adapter, and the orders that tests give. */
+import assert from "node:assert/strict";
 import { getKeys } from "micro-key-producer/ssh.js";
-import { type Cloud, CloudError, type Order, type ResourceKind } from "../port.ts";
+import { type Cloud, CloudError, type Order, type Resource, type ResourceKind } from "../port.ts";
 
 export interface CloudHarness {
   cloud: Cloud;
@@ -52,3 +53,35 @@ export const machineOrder = (
 /** Tells whether an error is the port's, and whether the same call may be repeated. */
 export const cloudError = (retryable: boolean, message = /./) => (error: unknown): boolean =>
   error instanceof CloudError && error.retryable === retryable && message.test(error.message);
+
+/** Repeats a call as its caller does: until it answers, with pauses, for as long as that can help. */
+export async function insist<T>({ pass }: CloudHarness, call: () => Promise<T>): Promise<T> {
+  for (let tries = 0; tries < 60; tries++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof CloudError && error.retryable)) throw error;
+      await pass(error.retryAfterMs ?? 1_000);
+    }
+  }
+  return assert.fail("60 tries were not enough");
+}
+
+/** Looks until a machine is no longer pending. */
+export const untilActive = async ({ cloud, pass }: CloudHarness, id: string): Promise<Resource> => {
+  for (let looks = 0; looks < 100; looks++) {
+    const found = await cloud.look("machine", id) ?? assert.fail("the machine is gone");
+    if (found.state !== "pending") return found;
+    await pass(1_000);
+  }
+  return assert.fail("it stays pending");
+};
+
+/** Looks until the provider answers that it is gone. */
+export const untilGone = async ({ cloud, pass }: CloudHarness, kind: ResourceKind, id: string): Promise<void> => {
+  for (let looks = 0; looks < 100; looks++) {
+    if (await cloud.look(kind, id) === null) return;
+    await pass(1_000);
+  }
+  assert.fail("it is still there");
+};

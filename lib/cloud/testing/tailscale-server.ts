@@ -14,6 +14,8 @@ export interface MadeKey {
   createdAt: number;
   expiresAt: number;
   revokedAt: number | null;
+  /** Made with an OAuth client's token. */
+  ofClient: boolean;
 }
 
 export interface TailscaleServer extends ApiServer {
@@ -25,6 +27,8 @@ export interface TailscaleServer extends ApiServer {
   good(description?: string): MadeKey[];
   /** Lists hold ids only, as older servers do. */
   setIdsOnly(on: boolean): void;
+  /** Lists hold keys that are revoked or expired too. */
+  setEndedToo(on: boolean): void;
   /** Access tokens given so far; all of them end at once with `endTokens`. */
   tokens(): number;
   endTokens(): void;
@@ -56,6 +60,7 @@ export function startTailscale(options: { clock?: Clock; tailnet?: string } = {}
   const keys: MadeKey[] = [];
   const tokens: { value: string; until: number }[] = [];
   let idsOnly = false;
+  let endedToo = false;
 
   const isGood = ({ revokedAt, expiresAt }: MadeKey) => revokedAt === null && clock.now() < expiresAt;
   const made: TailscaleServer["made"] = (description) =>
@@ -89,6 +94,7 @@ export function startTailscale(options: { clock?: Clock; tailnet?: string } = {}
       createdAt: clock.now(),
       expiresAt: clock.now() + expirySeconds * 1_000,
       revokedAt: null,
+      ofClient: received.headers.get("authorization") !== `Bearer ${apiKey}`,
     };
     keys.push(key);
     return { status: 200, body: { ...shown(key), key: key.key } };
@@ -122,7 +128,9 @@ export function startTailscale(options: { clock?: Clock; tailnet?: string } = {}
     if (name === "POST /keys") return make(received, violate);
     if (received.text !== "") violate("it takes no body");
     if (name === "GET /keys") {
-      const listed = keys.filter(isGood).map((key) => idsOnly ? { id: key.id } : shown(key));
+      // Without `all` the keys that belong to the tailnet (an OAuth client's) are left out.
+      const asked = keys.filter((key) => received.query.get("all") === "true" || !key.ofClient);
+      const listed = asked.filter((key) => endedToo || isGood(key)).map((key) => idsOnly ? { id: key.id } : shown(key));
       return { status: 200, body: { keys: listed } };
     }
     const key = keys.find((one) => one.id === id);
@@ -148,6 +156,7 @@ export function startTailscale(options: { clock?: Clock; tailnet?: string } = {}
     made,
     good: (description) => made(description).filter(isGood),
     setIdsOnly: (on) => void (idsOnly = on),
+    setEndedToo: (on) => void (endedToo = on),
     tokens: () => tokens.length,
     endTokens: () => tokens.forEach((one) => one.until = 0),
   };

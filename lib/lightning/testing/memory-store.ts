@@ -9,12 +9,14 @@ export function memoryStore(rows: Map<string, string> = new Map()): SimStore & {
   const parse = (text: string | undefined) => text === undefined ? null : JSON.parse(text);
   const run = async <T>(fn: (tx: SimTx) => Promise<T> | T) => {
     const writes = new Map<string, string>();
+    const set: SimTx["set"] = (key, value) => void writes.set(JSON.stringify(key), JSON.stringify(value));
     const result = await fn({
       get: (key) => {
         const name = JSON.stringify(key);
         return Promise.resolve(parse(writes.get(name) ?? rows.get(name)));
       },
-      set: (key, value) => void writes.set(JSON.stringify(key), JSON.stringify(value)),
+      set,
+      insert: set,
     });
     return { result, writes };
   };

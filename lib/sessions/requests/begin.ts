@@ -5,15 +5,16 @@ import { EVALUATION_MAX_OUTPUT_TOKENS } from "@/lib/ai/verdict.ts";
 import { type Payer, reserve } from "@/lib/metering/metering.ts";
 import { priorOutputTokens } from "@/lib/metering/pricing.rules.ts";
 import { type Quote, quoteOf } from "@/lib/metering/quote.rules.ts";
+import { newOrderedId } from "@/lib/ids.ts";
 import type { Services } from "@/lib/services.ts";
 import type { Tx } from "@/lib/store/store.ts";
 import { type IdempotencyScope, recall } from "@/lib/tasks/idempotency.ts";
 import { chatPayer, requestBooks, sessionPayer } from "../payer.ts";
-import type { SessionRequest } from "../requests.machine.ts";
+import { type Beginning, newRequest, type SessionRequest } from "../requests.machine.ts";
 import { isOpen, type Session } from "../sessions.machine.ts";
 import { getRequest, getSession, leftOf, spendable } from "../sessions.rows.ts";
 import type { VerifiedToken } from "../tokens.ts";
-import { type Begun, type Chat, type NotBegun, textOf } from "./ask.ts";
+import { type Asking, type Begun, type Chat, type NotBegun, textOf } from "./ask.ts";
 
 /** What a text that a session asks would take. Its input is counted at the most it can be: what is charged never exceeds it. */
 async function quoteText(
@@ -38,6 +39,18 @@ async function quoteText(
     config: settings.price,
     btc: btcPrice.current(),
   });
+}
+
+/** A request of this token as it would begin, under a new id. */
+export function requestOf(
+  { clock, random }: Pick<Services, "clock" | "random">,
+  { session, name, allowances }: VerifiedToken,
+  { pubkey = null, caller = null }: Asking,
+  what: Pick<Beginning, "mode" | "model" | "evalModel" | "text" | "quote" | "requestHash">,
+): SessionRequest {
+  const now = clock.now();
+  const by = { session, token: name, allowances: allowances.map(({ name }) => name), pubkey, caller };
+  return newRequest({ id: newOrderedId(random, now), ...by, ...what }, now);
 }
 
 /** What a request reserved, ready to be written. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createStore, type Tx } from "@/lib/store/store.ts";
+import { createStore, type Store, type Tx } from "@/lib/store/store.ts";
 import {
   add,
   codeOf,
@@ -237,15 +237,37 @@ export function failuresContract(name: string, openDatabase: OpenDatabase): void
     assert.equal(await bench.drive(promise), null);
   });
 
-  test("a read nobody awaited and that answers late does not bring an old row back", async (bench) => {
+  for (
+    const [where, read] of [
+      ["nobody awaited", (store: Store) => store.transact((tx) => void tx.get(["a"]).catch(() => {}))],
+      ["beside transactions", (store: Store) => void store.get(["a"])],
+      ["of several rows", (store: Store) => void store.getMany([["b"], ["a"]])],
+    ] as const
+  ) {
+    for (const before of [1, null]) {
+      test(`a read ${where} that answers late does not bring an old row back (${before})`, async (bench) => {
+        if (before) await bench.run((tx) => tx.set(["a"], count(before)));
+        const store = await createStore({ engine: bench.engine, clock: bench.clock, random: createSeededRandom(4) });
+        bench.engine.nextReads.push("hold-answer");
+        await read(store);
+        await bench.clock.settle();
+        await bench.drive(store.transact((tx) => before ? tx.set(["a"], count(2)) : tx.insert(["a"], count(2))));
+        await bench.engine.release();
+        await bench.clock.settle();
+        assert.deepEqual(await bench.drive(store.get(["a"])), count(2));
+        assert.equal(await bench.drive(store.transact(add(["a"]))), 3);
+      });
+    }
+  }
+
+  test("a row is looked for once while nobody else can write it, there or not", async (bench) => {
     await bench.run((tx) => tx.set(["a"], count(1)));
     const store = await createStore({ engine: bench.engine, clock: bench.clock, random: createSeededRandom(4) });
-    bench.engine.nextReads.push("hold-answer");
-    await bench.drive(store.transact((tx) => void tx.get(["a"]).catch(() => {})));
-    await bench.drive(store.transact((tx) => tx.set(["a"], count(2))));
-    await bench.engine.release();
-    await bench.clock.settle();
-    assert.deepEqual(await bench.drive(store.get(["a"])), count(2));
-    assert.equal(await bench.drive(store.transact(add(["a"]))), 3);
+    for (const key of [["a"], ["nowhere"]]) {
+      const found = await bench.drive(store.get(key));
+      const { rowsRead } = store.stats();
+      assert.deepEqual(await bench.drive(store.get(key)), found);
+      assert.equal(store.stats().rowsRead - rowsRead, bench.engine.exclusive ? 0 : 1);
+    }
   });
 }
