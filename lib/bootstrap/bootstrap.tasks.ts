@@ -33,6 +33,7 @@ import { createSweeper, destroyAll, HandedOver, type Sweeper } from "./destructi
 import { createPlaces } from "./places.ts";
 import { HANDED_OVER, perform, SETTLE_MS } from "./provisioning.ts";
 
+/** Renewed at a third of it: longer than a step of the default settings waits, so that waiting writes nothing (ms). */
 const LEASE_MS = 600_000;
 /** Steps that wait hold a lease each and no place at the provider: more than these wait for their turn. */
 const STEPS_AT_ONCE = 1_000;
