@@ -60,6 +60,8 @@ export function assemble(parts: Parts): Timmy {
         walletError: lastError,
         modelName: model.name,
         modelError: background.modelError,
+        cloudName: services.cloud.name,
+        cloudError: background.cloudError,
         freeBytes: parts.freeBytes,
       }),
   };

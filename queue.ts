@@ -32,6 +32,8 @@ export interface Background {
   checkedTokens: CheckedTokens;
   /** Why the last model call failed, for readiness; null when it did not. */
   modelError(): string | null;
+  /** Why the last call to the cloud failed, for readiness; null when it did not. */
+  cloudError(): string | null;
   /** Finds what failed bootstraps have left at the provider. */
   sweeper: Sweeper;
 }
@@ -95,6 +97,7 @@ export function createBackground(
     usedSessions: createUsedSessions(),
     checkedTokens: createCheckedTokens(),
     modelError: jobs.modelError,
+    cloudError: bootstraps.cloudError,
     sweeper: bootstraps.sweeper,
   };
 }

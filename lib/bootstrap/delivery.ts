@@ -6,7 +6,7 @@ import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import type { Bootstrap } from "./bootstrap.machine.ts";
 import { getBootstrap, putBootstrap } from "./bootstrap.rows.ts";
 import { acknowledge, deliver, erase, eraseDueAt, fetchAgain, type NoDelivery } from "./keys/delivery.rules.ts";
-import type { Sealer } from "./keys/sealed.ts";
+import { SealedError, type Sealer } from "./keys/sealed.ts";
 import { sealedAs } from "./provisioning.ts";
 
 const TASK = "bootstrap-key";
@@ -18,7 +18,9 @@ interface Deps {
   settings: { bootstrap: { keyWindowMs: number } };
 }
 
-type Handed = { ok: true; privateKey: string } | { ok: false; reason: NoDelivery };
+/** `unreadable`: the instance has lost the key that seals it; whoever comes when that is back gets it. */
+export type NoKey = NoDelivery | "unreadable";
+type Handed = { ok: true; privateKey: string } | { ok: false; reason: NoKey };
 
 /**
  * Hands the key over, once it is durable that it was: of many calls at once one gets it.
@@ -28,15 +30,29 @@ export async function handOverKey(deps: Deps, handle: string, { again }: { again
   const { store, clock, sealer } = deps;
   const { keyWindowMs } = deps.settings.bootstrap;
   const now = clock.now();
-  const handed = await store.transact(async (tx) => {
+  return await store.transact(async (tx): Promise<Handed> => {
     const bootstrap = await getBootstrap(tx, handle);
-    if (bootstrap?.state !== "ready") return { ok: false as const, reason: "not_delivered" as const };
+    if (!bootstrap) return { ok: false, reason: "none" };
+    if (bootstrap.state !== "ready") {
+      return { ok: false, reason: bootstrap.privateKey.erasedAt === null ? "not_delivered" : "gone" };
+    }
     const step = (again ? fetchAgain : deliver)(bootstrap.privateKey, now, keyWindowMs);
     if (!step.ok) return step;
+    // Opened first: a key that nobody can read was not handed over.
+    const privateKey = opened(sealer, step.sealed, handle);
+    if (privateKey === null) return { ok: false, reason: "unreadable" };
     await writeKey(tx, bootstrap, step.next, keyWindowMs);
-    return step;
+    return { ok: true, privateKey };
   });
-  return handed.ok ? { ok: true, privateKey: sealer.open(handed.sealed, sealedAs("private key", { handle })) } : handed;
+}
+
+function opened(sealer: Sealer, sealed: string, handle: string): string | null {
+  try {
+    return sealer.open(sealed, sealedAs("private key", { handle }));
+  } catch (error) {
+    if (!(error instanceof SealedError)) throw error;
+    return null;
+  }
 }
 
 /** The holder has it: it is erased here. @returns null when it is, else why it is not. */
@@ -48,7 +64,7 @@ export async function acknowledgeKey(deps: Deps, handle: string): Promise<NoDeli
     if (!bootstrap) return "none";
     const step = acknowledge(bootstrap.privateKey, now);
     if (!step.ok) return step.reason;
-    if (step.next !== bootstrap.privateKey) await writeKey(tx, bootstrap, step.next, settings.bootstrap.keyWindowMs);
+    await writeKey(tx, bootstrap, step.next, settings.bootstrap.keyWindowMs);
     return null;
   });
 }

@@ -1,39 +1,58 @@
 /** Destroys what a failed bootstrap has made, and finds what was left behind. */
-import type { Cloud, Resource } from "@/lib/cloud/port.ts";
+import { type Cloud, CloudError, type Resource } from "@/lib/cloud/port.ts";
 import { type Clock, sleep } from "@/lib/clock.ts";
-import type { Tailnet } from "@/lib/cloud/tailnet.ts";
 import type { Logger } from "@/lib/logger.ts";
-import type { Store } from "@/lib/store/store.ts";
+import type { Services } from "@/lib/services.ts";
+import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
+import { type Store, UnreadableRow } from "@/lib/store/store.ts";
 import { type Bootstrap, nameOf } from "./bootstrap.machine.ts";
 import { getBootstrap } from "./bootstrap.rows.ts";
-import { HANDED_OVER, SETTLE_MS, TAG } from "./provisioning.ts";
+import { HANDED_OVER, TAG } from "./provisioning.ts";
 
-interface Providers {
-  cloud: Cloud;
-  tailnet: Tailnet | null;
+/** The provider says of a bootstrap that failed here that its machine was handed over: nobody but the operator can tell which is true. */
+export class HandedOver extends Error {
+  override name = "HandedOver";
 }
 
 /**
- * Asks for the end of everything that carries this bootstrap's name: machines first, since they hold the volumes.
- * @returns true once the provider says that nothing is left. False: ask again later.
- * @throws {CloudError} when the provider did not answer.
+ * How long the money waits for the private network (ms): a key that nobody uses ends by itself within a day, and a network that does
+ * not answer is no reason to keep a fee.
  */
-export async function destroyAll({ cloud, tailnet }: Providers, bootstrap: Bootstrap, now: number): Promise<boolean> {
-  const { made } = bootstrap;
+const TAILNET_PATIENCE_MS = 3_600_000;
+
+type Providers = Pick<Services, "cloud" | "tailnet" | "log"> & {
+  /** By public key: none ends while another node of the same payer is being ordered with it. */
+  oneAtATime: OneAtATime;
+};
+
+/**
+ * Asks for the end of everything that carries this bootstrap's name: machines first, since they hold the volumes.
+ * @returns true when the provider said that nothing was left before any of it was asked. False: ask again later.
+ * @throws {CloudError} when the provider did not answer. @throws {HandedOver} when nothing may be destroyed.
+ */
+export async function destroyAll(providers: Providers, bootstrap: Bootstrap, now: number): Promise<boolean> {
+  const { cloud } = providers;
   const left = await leftOf(cloud, bootstrap);
+  if (left.some(isHandedOver)) throw new HandedOver("a failed bootstrap's machine or volume is marked as handed over");
+  await revokeKeys(providers, bootstrap, now);
   const machines = left.filter(({ kind }) => kind === "machine");
-  if (machines.some(isHandedOver)) throw new Error("a failed bootstrap's machine is marked as handed over");
-  for (const { id } of machines) await cloud.destroy("machine", id);
-  if (machines.length > 0) return false;
-  for (const { kind, id } of left) await cloud.destroy(kind, id);
-  if (tailnet) {
-    const ids = await tailnet.findKeys(nameOf(bootstrap));
-    for (const id of new Set([...ids, ...(made.tailnetKeyId === null ? [] : [made.tailnetKeyId])])) {
-      await tailnet.revoke(id);
-    }
+  for (const { kind, id } of machines.length > 0 ? machines : left) {
+    const destroy = () => cloud.destroy(kind, id);
+    await (kind === "ssh-key" ? providers.oneAtATime(bootstrap.publicKey, destroy) : destroy());
   }
-  // The last call that makes something may have been sent a moment before the failure was written down.
-  return left.length === 0 && now >= (bootstrap.destroyingSince ?? 0) + SETTLE_MS;
+  return left.length === 0;
+}
+
+async function revokeKeys({ tailnet, log }: Providers, bootstrap: Bootstrap, now: number): Promise<void> {
+  if (!tailnet) return;
+  const { made: { tailnetKeyId }, destroyingSince } = bootstrap;
+  try {
+    const ids = await tailnet.findKeys(nameOf(bootstrap));
+    for (const id of new Set([...ids, ...(tailnetKeyId === null ? [] : [tailnetKeyId])])) await tailnet.revoke(id);
+  } catch (error) {
+    if (!(error instanceof CloudError) || now < (destroyingSince ?? now) + TAILNET_PATIENCE_MS) throw error;
+    log.warn({ backend: tailnet.name, error }, "a failed node's key could not be revoked; it ends by itself in a day");
+  }
 }
 
 /** What the provider still has of it: what carries its name, and what it was told to have made. */
@@ -42,7 +61,8 @@ async function leftOf(cloud: Cloud, bootstrap: Bootstrap): Promise<Resource[]> {
   const { machineId, volumeId, sshKeyId } = bootstrap.made;
   const found = new Map((await cloud.list(name)).map((resource) => [`${resource.kind} ${resource.id}`, resource]));
   for (const [kind, id] of [["machine", machineId], ["volume", volumeId], ["ssh-key", sshKeyId]] as const) {
-    const resource = id === null ? null : await cloud.look(kind, id);
+    if (id === null || found.has(`${kind} ${id}`)) continue;
+    const resource = await cloud.look(kind, id);
     if (resource) found.set(`${kind} ${resource.id}`, resource);
   }
   // A payer's public key may have lain in the account under another name: that one is not ours.
@@ -57,8 +77,12 @@ interface Swept {
   destroyed: number;
   /** Known to nobody here: another instance's, or made after the backup that this store was restored from. Never touched. */
   unknown: string[];
-  /** Handed over, and the days of the fee are over: the operator decides. */
+  /** A second machine of a node that is ready: one was handed over, the other costs money. Never touched. */
+  doubles: string[];
+  /** Its payer has it, or never claimed it, and the days of the fee are over: the operator decides. */
   overdue: string[];
+  /** To be destroyed for more than an hour, and still there: a payer waits for his money. */
+  stuck: string[];
 }
 
 export interface Sweeper {
@@ -72,6 +96,8 @@ export interface Sweeper {
 const SWEEP_MS = 3_600_000;
 /** From the start of the process to its first look: there is more to do then (ms). */
 const FIRST_SWEEP_MS = 60_000;
+/** Names in one line of the log. */
+const NAMED = 20;
 
 /** Finds what lost answers and crashes have left at the provider. Nothing of it is in the store: each look begins anew. */
 export function createSweeper(options: { cloud: Cloud; store: Store; clock: Clock; log: Logger }): Sweeper {
@@ -83,6 +109,7 @@ export function createSweeper(options: { cloud: Cloud; store: Store; clock: Cloc
       await sleep(clock, wait, stopped.signal);
       if (stopped.signal.aborted) return;
       await once().catch((error) => {
+        if (stopped.signal.aborted) return;
         log.warn({ backend: cloud.name, error }, "the provider's resources could not be looked through");
       });
     }
@@ -95,35 +122,61 @@ async function sweep(
   { cloud, store, clock, log }: { cloud: Cloud; store: Store; clock: Clock; log: Logger },
 ): Promise<Swept> {
   const now = clock.now();
-  const swept: Swept = { destroyed: 0, unknown: [], overdue: [] };
+  const swept: Swept = { destroyed: 0, unknown: [], doubles: [], overdue: [], stuck: [] };
   const resources = await cloud.list(TAG);
   // Machines before the volumes that they hold.
   for (const resource of resources.sort((a, b) => a.kind.localeCompare(b.kind))) {
+    const name = `${resource.kind} ${resource.name}`;
     const handle = new RegExp(`^${TAG}-([0-9a-z]{13})$`).exec(resource.name)?.[1];
-    const bootstrap = handle === undefined ? null : await getBootstrap(store, handle);
-    if (!bootstrap) swept.unknown.push(`${resource.kind} ${resource.name}`);
-    else if (bootstrap.state === "failed" && bootstrap.destroyingSince === null && !isHandedOver(resource)) {
-      await cloud.destroy(resource.kind, resource.id);
-      swept.destroyed++;
-    } else if (resource.kind === "machine" && bootstrap.paidUntil !== null && bootstrap.paidUntil < now) {
-      swept.overdue.push(resource.name);
-    }
+    const bootstrap = handle === undefined ? null : await getBootstrap(store, handle).catch(unlessReadable);
+    if (!bootstrap) swept.unknown.push(name);
+    else if (bootstrap.state === "failed") {
+      if (isHandedOver(resource) || isStuck(bootstrap, now)) swept.stuck.push(name);
+      else if (bootstrap.destroyingSince === null) {
+        // Others are left of other bootstraps: one that is not to be had now, such as a volume in use, keeps none of them.
+        await cloud.destroy(resource.kind, resource.id).then(() => swept.destroyed++, onlyIfCloud);
+      }
+    } else if (resource.kind !== "machine") continue;
+    else if (bootstrap.state === "ready" && resource.id !== bootstrap.made.machineId) swept.doubles.push(name);
+    else if (daysEnd(bootstrap) < now) swept.overdue.push(name);
   }
-  const { destroyed, unknown, overdue } = swept;
+  const said = (count: number, names: string[]) => ({ count, resources: names.slice(0, NAMED).join(", ") });
+  const { destroyed, unknown, doubles, overdue, stuck } = swept;
   if (destroyed > 0) {
     log.warn({ count: destroyed }, "resources of failed bootstraps were still there: they are destroyed");
   }
   if (unknown.length > 0) {
-    log.warn(
-      { count: unknown.length, resources: unknown.join(", ") },
-      "the provider has resources that this store does not know",
+    log.warn(said(unknown.length, unknown), "the provider has resources that this store does not know");
+  }
+  if (doubles.length > 0) {
+    log.error(
+      said(doubles.length, doubles),
+      "a node that is ready has a second machine: destroy the one without the mark",
     );
   }
   if (overdue.length > 0) {
-    log.info(
-      { count: overdue.length, resources: overdue.join(", ") },
-      "nodes whose paid days are over: yours to keep or to end",
-    );
+    log.info(said(overdue.length, overdue), "nodes whose paid days are over: yours to keep or to end");
+  }
+  if (stuck.length > 0) {
+    const message = "what failed nodes have left could not be destroyed for an hour: their payers wait for their money";
+    log.error({ code: "not_destroyed", ...said(stuck.length, stuck) }, message);
   }
   return swept;
+}
+
+const isStuck = ({ destroyingSince }: Bootstrap, now: number): boolean =>
+  destroyingSince !== null && now > destroyingSince + SWEEP_MS;
+
+/** When the fee's days are over; of a node that never reported, counted from its order (ms since the epoch). */
+const daysEnd = ({ paidUntil, createdAt, order }: Bootstrap): number =>
+  paidUntil ?? createdAt + order.days * 86_400_000;
+
+/** What nobody can read is as good as unknown: nothing is done about it, and nothing else is held up. */
+function unlessReadable(error: unknown): null {
+  if (error instanceof UnreadableRow) return null;
+  throw error;
+}
+
+function onlyIfCloud(error: unknown): void {
+  if (!(error instanceof CloudError)) throw error;
 }

@@ -1,7 +1,7 @@
 /** What each step of provisioning does outside: one call after another, each safe to repeat. */
 import { CloudError } from "@/lib/cloud/port.ts";
-import { type Clock, sleep } from "@/lib/clock.ts";
 import type { Services } from "@/lib/services.ts";
+import type { OneAtATime } from "@/lib/tasks/idempotency.ts";
 import { type Bootstrap, type Made, nameOf, type StepName } from "./bootstrap.machine.ts";
 import { pinnedImages } from "./node/pins.ts";
 import { nodeUserData } from "./node/user-data.ts";
@@ -27,18 +27,21 @@ export const SETTLE_MS = 10_000;
 const TAILNET_KEY_SECONDS = 86_400;
 const TAILNET_TAG = "tag:timmy-node";
 
-export type ProvisioningServices = Pick<
-  Services,
-  "cloud" | "tailnet" | "clock" | "recordIds" | "sealer" | "settings"
->;
+export type ProvisioningServices = Pick<Services, "cloud" | "tailnet" | "recordIds" | "sealer" | "settings"> & {
+  /** By public key: see {@link makeMachine}. */
+  oneAtATime: OneAtATime;
+};
 
-/** @throws {CloudError} what the provider could not or would not do; anything else is an error of ours. */
+/**
+ * One try of a step.
+ * @returns what it made; null: nothing went wrong, but what is awaited is not there yet.
+ * @throws {CloudError} what the provider could not or would not do; anything else is an error of ours.
+ */
 export async function perform(
   services: ProvisioningServices,
   bootstrap: Bootstrap,
   step: Exclude<StepName, "first_boot" | "ready">,
-  signal: AbortSignal,
-): Promise<Done> {
+): Promise<Done | null> {
   switch (step) {
     case "ssh_key":
       return await uploadSshKey(services, bootstrap);
@@ -49,11 +52,14 @@ export async function perform(
     case "droplet":
       return await makeMachine(services, bootstrap);
     case "ip":
-      return await awaitAddress(services, bootstrap, signal);
+      return await findAddress(services, bootstrap);
   }
 }
 
-async function uploadSshKey({ cloud }: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
+async function uploadSshKey(
+  { cloud }: Pick<ProvisioningServices, "cloud">,
+  bootstrap: Bootstrap,
+): Promise<{ made: { sshKeyId: string } }> {
   const { id } = await cloud.ensure({ kind: "ssh-key", name: nameOf(bootstrap), publicKey: bootstrap.publicKey });
   return { made: { sshKeyId: id } };
 }
@@ -79,19 +85,27 @@ async function makeVolume({ cloud }: ProvisioningServices, bootstrap: Bootstrap)
   return { made: { volumeId: id } };
 }
 
+/**
+ * An account holds each public key once, so two nodes of one payer share it under the name of the first; when that one fails, its
+ * key goes. Hence the key is looked for again right before the machine is ordered with it, and nobody ends it in between.
+ */
 async function makeMachine(services: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
+  return await services.oneAtATime(bootstrap.publicKey, async () => {
+    const { made } = await uploadSshKey(services, bootstrap);
+    return await orderMachine(services, { ...bootstrap, made: { ...bootstrap.made, ...made } });
+  });
+}
+
+async function orderMachine(services: ProvisioningServices, bootstrap: Bootstrap): Promise<Done> {
   const { cloud, sealer, recordIds, settings } = services;
   const { order: { region, size, volumeGb }, made, handle, publicKey } = bootstrap;
   const name = nameOf(bootstrap);
-  const userData = nodeUserData({
+  const userData = userDataOf(settings, {
     name,
-    sshPublicKey: publicKey,
-    tailscaleAuthKey: made.tailnetKey === "" ? null : sealer.open(made.tailnetKey, sealedAs("tailnet key", bootstrap)),
-    volumeName: volumeGb > 0 ? name : null,
-    diskGb: volumeGb > 0 ? volumeGb : settings.bootstrap.diskGb,
-    implementation: "core",
-    images: pinnedImages("core"),
-    report: { url: `${settings.publicOrigin}/api/bootstrap/first-boot`, token: reportToken(recordIds, handle) },
+    publicKey,
+    volumeGb,
+    tailnetKey: made.tailnetKey === "" ? null : sealer.open(made.tailnetKey, sealedAs("tailnet key", bootstrap)),
+    token: reportToken(recordIds, handle),
   });
   const { id } = await cloud.ensure({
     kind: "machine",
@@ -103,33 +117,55 @@ async function makeMachine(services: ProvisioningServices, bootstrap: Bootstrap)
     volumeIds: made.volumeId === null ? [] : [made.volumeId],
     userData,
   });
-  return { made: { machineId: id, tailnetKey: "" } };
+  return { made: { machineId: id, sshKeyId: made.sshKeyId, tailnetKey: "" } };
 }
 
-async function awaitAddress(services: ProvisioningServices, bootstrap: Bootstrap, signal: AbortSignal): Promise<Done> {
-  const { cloud, clock, settings } = services;
-  const { machineId } = bootstrap.made;
-  if (machineId === null) throw new Error("a machine without an id is looked for");
-  const end = deadlineOf(bootstrap, settings.bootstrap.stepTimeoutMs);
-  for (;;) {
-    const machine = await cloud.look("machine", machineId);
-    if (!machine) throw new CloudError("the machine is gone: somebody else has destroyed it", false);
-    if (machine.state === "errored") throw new CloudError("the provider could not start the machine", false);
-    if (machine.ipv4 !== null) return { made: { ipv4: machine.ipv4 } };
-    if (clock.now() >= end) throw new CloudError("the machine had no public address in time", false);
-    await waitFor(clock, settings.bootstrap.pollMs, signal);
+interface NodeFacts {
+  name: string;
+  publicKey: string;
+  volumeGb: number;
+  tailnetKey: string | null;
+  token: string;
+}
+
+/** @throws {RangeError} when this program cannot make such a node. */
+const userDataOf = ({ publicOrigin, bootstrap }: Services["settings"], node: NodeFacts): string =>
+  nodeUserData({
+    name: node.name,
+    sshPublicKey: node.publicKey,
+    tailscaleAuthKey: node.tailnetKey,
+    volumeName: node.volumeGb > 0 ? node.name : null,
+    diskGb: node.volumeGb > 0 ? node.volumeGb : bootstrap.diskGb,
+    implementation: "core",
+    images: pinnedImages("core"),
+    report: { url: `${publicOrigin}/api/bootstrap/first-boot`, token: node.token },
+  });
+
+/** Why no machine could be told what to become, whoever pays; null when nothing is known against it. */
+export function objectionToNodes(settings: Services["settings"], publicKey: string): string | null {
+  const { volumeGb } = settings.bootstrap;
+  try {
+    userDataOf(settings, {
+      name: `${TAG}-${"0".repeat(13)}`,
+      publicKey,
+      volumeGb,
+      tailnetKey: null,
+      token: "0".repeat(46),
+    });
+    return null;
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
   }
 }
 
-/** @throws the signal's reason when the process stops meanwhile. */
-async function waitFor(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(clock, ms, signal);
-  signal.throwIfAborted();
+async function findAddress({ cloud }: ProvisioningServices, { made: { machineId } }: Bootstrap): Promise<Done | null> {
+  if (machineId === null) throw new Error("a machine without an id is looked for");
+  const machine = await cloud.look("machine", machineId);
+  if (!machine) throw new CloudError("the machine is gone: somebody else has destroyed it", false);
+  if (machine.state === "errored") throw new CloudError("the provider could not start the machine", false);
+  return machine.ipv4 === null ? null : { made: { ipv4: machine.ipv4 } };
 }
-
-/** When the present step has taken too long (ms since the epoch). */
-export const deadlineOf = ({ steps }: Bootstrap, stepTimeoutMs: number): number =>
-  (steps.at(-1)?.startedAt ?? 0) + stepTimeoutMs;
 
 /** What a sealed secret is bound to: one that was copied to another record, or to another field, does not open. */
 export const sealedAs = (what: "tailnet key" | "private key", { handle }: Pick<Bootstrap, "handle">): string =>

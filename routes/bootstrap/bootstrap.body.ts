@@ -1,6 +1,6 @@
 import { type Bootstrap, currentStep, type ProvisioningStep } from "@/lib/bootstrap/bootstrap.machine.ts";
 import { knownHosts } from "@/lib/bootstrap/keys/first-boot-report.ts";
-import type { NoDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
+import type { NoKey } from "@/lib/bootstrap/delivery.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import type { BootstrapBody } from "./bootstrap.routes.ts";
@@ -9,7 +9,7 @@ const iso = (ms: number) => new Date(ms).toISOString();
 const DAY_MS = 86_400_000;
 
 /** What became of the private key in this very answer: the key itself, or why it is not in it. */
-export type KeyOutcome = { ok: true; privateKey?: string } | { ok: false; reason: NoDelivery };
+export type KeyOutcome = { ok: true; privateKey?: string } | { ok: false; reason: NoKey };
 
 /** The public face of a bootstrap: what its holder may see in its present state, field by field. */
 export function bootstrapBody(
@@ -68,12 +68,14 @@ export function messageOf(bootstrap: Bootstrap): string {
   }
 }
 
-const KEY_NOTES: Record<NoDelivery, string> = {
+const KEY_NOTES: Record<NoKey, string> = {
   none: "The node takes the key that you sent; no other exists.",
   delivered: "The key was handed over before. If the answer was lost, POST the invoice's preimage to /key.",
   not_delivered: "The key is not handed over yet.",
   not_due: "The key was handed over before.",
   gone: "The key was handed over and is erased here.",
+  unreadable:
+    "The key cannot be opened at the moment: the operator must restore what seals it. It stays yours; ask again later.",
 };
 
 function credentials({ made, report, publicKey }: Bootstrap, key: KeyOutcome | null): BootstrapBody["credentials"] {

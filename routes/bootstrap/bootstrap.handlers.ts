@@ -14,7 +14,7 @@ import { deliver, newDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
 import { verifyReport } from "@/lib/bootstrap/keys/first-boot-report.ts";
 import { newSshKeyPair } from "@/lib/bootstrap/keys/ssh-key-pair.ts";
 import { parseSshPublicKey } from "@/lib/bootstrap/keys/ssh-public-key.ts";
-import { sealedAs } from "@/lib/bootstrap/provisioning.ts";
+import { objectionToNodes, sealedAs } from "@/lib/bootstrap/provisioning.ts";
 import { CloudError, type Refusal } from "@/lib/cloud/port.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
@@ -35,6 +35,9 @@ import type {
   RefundBootstrapRoute,
   ReportFirstBootRoute,
 } from "./bootstrap.routes.ts";
+
+/** Nobody uses it: what it opens is known to everybody. */
+const SOME_KEY = newSshKeyPair(new Uint8Array(32), "nobody").publicKey;
 
 interface Asked {
   region: string;
@@ -104,10 +107,30 @@ async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope | null
   throw keyTaken("node");
 }
 
-/** @throws {ApiError} 400 for what nobody sells there, 503 for what the account cannot make just now. */
-async function refuseWhatCannotBeMade({ cloud, wallet, settings }: AppDeps, { region, size }: Asked): Promise<void> {
+/**
+ * The fee is one, so the size is one: whoever could choose would choose the dearest for the same sats.
+ * @throws {ApiError} 400 for what nobody sells there, 503 for what the account cannot make just now.
+ */
+async function refuseWhatCannotBeMade({ cloud, wallet, settings, log }: AppDeps, asked: Asked): Promise<void> {
+  const { region, size } = asked;
   if (cloud.simulated && !wallet.simulated) {
     throw unavailable("bootstrap_unavailable", "This instance sells no nodes: no cloud provider is set.", 3_600);
+  }
+  // Any key is as good as another: the payer's was checked.
+  const objection = objectionToNodes(settings, asked.sshPublicKey ?? SOME_KEY);
+  if (objection !== null) {
+    log.error({ code: "bootstrap_unavailable", reason: objection }, "this program cannot make a node: none is sold");
+    throw unavailable(
+      "bootstrap_unavailable",
+      "This instance can make no nodes at the moment. Nothing was charged.",
+      3_600,
+    );
+  }
+  const { size: sold } = settings.bootstrap;
+  if (size !== sold) {
+    throw badRequest("cloud_size", `The fee buys a machine of the size ${sold}, not ${size}. Leave size out.`, {
+      size: sold,
+    });
   }
   let refusal: Refusal | null;
   try {
@@ -168,8 +191,9 @@ export const getBootstrap: AppRouteHandler<GetBootstrapRoute, AppDeps> = async (
   const bootstrap = await bootstrapOf(deps, id);
   const { clock, settings } = deps;
   const handed = deliver(bootstrap.privateKey, clock.now(), settings.bootstrap.keyWindowMs);
-  // The one read that writes, and only once: that the key is handed over is durable before it is told.
-  const key = bootstrap.state === "ready" && handed.ok
+  // The one read that writes, and only once: that the key is handed over is durable before it is told. The framework serves a HEAD
+  // by running this and dropping the body: the key would be gone with it.
+  const key = bootstrap.state === "ready" && handed.ok && c.req.method === "GET"
     ? await handOverKey(deps, bootstrap.handle, { again: false })
     : handed;
   return c.json(await wholeBody(deps, id, bootstrap, key), 200);
@@ -186,7 +210,11 @@ export const fetchKey: AppRouteHandler<BootstrapPrivateKeyRoute, AppDeps> = asyn
   mustMatch(c.req.valid("json").preimage, bootstrap);
   const handed = await handOverKey(deps, bootstrap.handle, { again: true });
   if (handed.ok) return c.json({ sshPrivateKey: handed.privateKey }, 200);
-  if (handed.reason === "gone") throw gone("key_erased", "The key was handed over and is erased here.");
+  if (handed.reason === "gone") throw gone("key_erased", "The key is erased here: nobody can be given it any more.");
+  if (handed.reason === "unreadable") {
+    const message = "The key cannot be opened at the moment: the operator must restore what seals it. Nothing is lost.";
+    throw unavailable("key_unreadable", message, 3_600);
+  }
   throw handed.reason === "none"
     ? conflict("no_private_key", "The node takes the key that you sent; no other exists.")
     : conflict("not_ready", "The node is not ready yet, so there is no key to hand over.");
@@ -218,21 +246,22 @@ export const cancelBootstrap: AppRouteHandler<CancelBootstrapRoute, AppDeps> = a
   const { id } = c.req.valid("param");
   const { handle } = await bootstrapOf(deps, id);
   const now = deps.clock.now();
-  const outcome = await deps.store.transact(async (tx) => {
+  const tooLate = await deps.store.transact(async (tx) => {
     const before = await readBootstrap(tx, handle);
-    if (!before) return "too_late";
-    const step = cancel(before, now);
-    if (step.outcome === "too_late") return "too_late";
+    const step = before && cancel(before, now);
+    if (!step || step.outcome === "too_late") return before?.state ?? "expired";
     await writeStep(tx, before, step, now);
-    return "cancelled";
+    return null;
   });
-  if (outcome === "too_late") {
-    throw conflict(
-      "too_late",
-      "The machine is being made, or is yours already, so this cannot be cancelled any more. Should it fail, all of the fee is owed back.",
-    );
-  }
+  if (tooLate !== null) throw conflict("too_late", TOO_LATE[tooLate] ?? messageOf(await bootstrapOf(deps, id)));
   return c.json(await wholeBody(deps, id, await bootstrapOf(deps, id), null), 202);
+};
+
+/** Why a node in this state cannot be cancelled. */
+const TOO_LATE: Partial<Record<Bootstrap["state"], string>> = {
+  provisioning:
+    "The machine is being made, so this cannot be cancelled any more. Should it fail, all of the fee is owed back.",
+  ready: "The node is yours already: there is nothing to cancel.",
 };
 
 export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = async (c) => {

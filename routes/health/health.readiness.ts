@@ -17,6 +17,9 @@ interface ReadinessSources {
   walletError(): string | null;
   modelName: string;
   modelError(): string | null;
+  cloudName: string;
+  /** Why the last call to the cloud failed; null when it did not. */
+  cloudError(): string | null;
   /** Free bytes where the data lies; null when nobody can tell. */
   freeBytes(): Promise<number | null>;
 }
@@ -28,6 +31,7 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
   const { pushConnected, openInvoices, setAside } = settlements.status();
   const walletError = sources.walletError();
   const modelError = sources.modelError();
+  const cloudError = sources.cloudError();
   const checks: Readiness["checks"] = {
     store: { ok: store.healthy(), ...(store.healthy() ? {} : { detail: "the database does not answer" }) },
     queue: {
@@ -50,6 +54,8 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
       ...(modelError !== null && { detail: modelError }),
       backend: sources.modelName,
     },
+    // Whoever asks for an answer needs no cloud: this is said, and sends nobody away.
+    cloud: { ok: true, backend: sources.cloudName, ...(cloudError !== null && { detail: cloudError }) },
     disk: { ok: free === null || free >= MIN_FREE_BYTES, ...(free !== null && { freeBytes: free }) },
   };
   return { ready: Object.values(checks).every((check) => check.ok), checks };

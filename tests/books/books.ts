@@ -1,5 +1,6 @@
 /** What an instance's database and its wallet's own say, as plain rows: all that the laws of the books are about. */
 import type { Key, Store, Versioned } from "@/lib/store/store.ts";
+import type { Bootstrap } from "@/lib/bootstrap/bootstrap.machine.ts";
 import type { Job } from "@/lib/jobs/jobs.machine.ts";
 import type { Entry } from "@/lib/ledger/ledger.rules.ts";
 import type { CostSheet } from "@/lib/metering/close.rules.ts";
@@ -42,6 +43,11 @@ export interface Books {
     >
     & Pick<SessionRequest, "actualSats" | "chargeSats" | "subsidySats">
   )[];
+  bootstraps: (
+    & Pick<Bootstrap, "handle" | "state" | "feeSats" | "paidSats" | "cancelled" | "destroyingSince" | "handedOver">
+    & Pick<Bootstrap, "refundId">
+    & { invoice: Hash; report: object | null }
+  )[];
   /** Requests whose text is kept, and is not empty. */
   results: ReadonlySet<string>;
   refunds: (Pick<Refund, "id" | "state" | "sats"> & { payout: Hash | null; paid: { feeSats: number } | null })[];
@@ -70,21 +76,24 @@ export const listOf = (store: Store): List => async <T extends Versioned>(prefix
 
 export async function readBooks(list: List, wallet: Store): Promise<Books> {
   const rows = async <T extends Versioned>(table: string) => (await list<T>([table])).map(({ value }) => value);
-  const [jobs, sessions, requests, refunds, invoices, entries, tasks, results, payouts, walletBooks] = await Promise
-    .all([
-      rows<Job>("job"),
-      rows<Session>("session"),
-      rows<SessionRequest>("session_request"),
-      rows<Refund>("refund"),
-      rows<Invoice>("invoice"),
-      rows<Entry>("entry"),
-      rows<Versioned & { kind: string; id: string }>("task"),
-      list<Versioned & { text: string }>(["session_result"]),
-      rows<PayoutRow>("payout"),
-      readWallet(wallet),
-    ]);
+  const [jobs, bootstraps, sessions, requests, refunds, invoices, entries, tasks, results, payouts, walletBooks] =
+    await Promise
+      .all([
+        rows<Job>("job"),
+        rows<Bootstrap>("bootstrap"),
+        rows<Session>("session"),
+        rows<SessionRequest>("session_request"),
+        rows<Refund>("refund"),
+        rows<Invoice>("invoice"),
+        rows<Entry>("entry"),
+        rows<Versioned & { kind: string; id: string }>("task"),
+        list<Versioned & { text: string }>(["session_result"]),
+        rows<PayoutRow>("payout"),
+        readWallet(wallet),
+      ]);
   return {
     jobs,
+    bootstraps,
     sessions,
     requests,
     results: new Set(results.filter(({ value }) => value.text !== "").map(({ key }) => String(key[1]))),

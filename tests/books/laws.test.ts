@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { jobAccount, reservedAccount, REVENUE, sessionAccount } from "@/lib/ledger/accounts.ts";
-import { charge, lateUnclaimed, payout, refundDust, reservation, subsidy, workPayment } from "@/lib/ledger/postings.ts";
+import {
+  bootstrapFee,
+  charge,
+  lateUnclaimed,
+  payout,
+  refundDust,
+  refundOwed,
+  reservation,
+  subsidy,
+  workPayment,
+} from "@/lib/ledger/postings.ts";
 import { goodBooks, sourceOf } from "@/lib/ledger/audit/testing/good-books.ts";
 import { createMemoryStore } from "../harness/memory-store.ts";
 import { type Books, readBooks } from "./books.ts";
 import { alwaysTrue, type Law, LAWS, taskLaws, trueAtRest } from "./laws.ts";
-import { CLOSING, HANDLE, REQUEST, settledJob, settledSession } from "./settled.ts";
+import { CLOSING, FAILED, HANDLE, REQUEST, settledBootstraps, settledJob, settledSession } from "./settled.ts";
 
 /** The laws that these books break, each once. */
 function broken(books: Books, laws = [alwaysTrue, taskLaws, trueAtRest]): Law[] {
@@ -125,12 +135,45 @@ const SESSIONS: [Law, Spoil][] = [
   ["nothing stays reserved", ({ entries }) => void entries.splice(4, 1)],
 ];
 
+/** The second one in the books could not be made. */
+const BOOTSTRAPS: [Law, Spoil][] = [
+  ["a node's money waits until it is ready or gone", ({ bootstraps }) => void (bootstraps[0]!.state = "provisioning")],
+  ["a node's money waits until it is ready or gone", ({ bootstraps }) => void (bootstraps[1]!.destroyingSince = 1)],
+  ["a node's money waits until it is ready or gone", ({ entries }) => void entries.splice(1, 1)],
+  ["the fee is earned by a node that is ready, and by no other", ({ entries }) => {
+    entries[3] = bootstrapFee(FAILED, 1_000);
+  }],
+  ["the fee is earned by a node that is ready, and by no other", ({ entries }) => {
+    entries.push(bootstrapFee("nobody", 1));
+  }],
+  ["what is not earned of a fee is owed back", ({ refunds }) => void refunds[0]!.sats--],
+  ["what is not earned of a fee is owed back", ({ bootstraps }) => void (bootstraps[1]!.refundId = null)],
+  ["what is not earned of a fee is owed back", ({ entries }) => {
+    entries.splice(1, 1, refundOwed(HANDLE, jobAccount(HANDLE), 1_000, HANDLE));
+  }],
+  ["a node has its task while there is something to do", ({ tasks }) => {
+    tasks.push({ kind: "bootstrap", id: FAILED });
+  }],
+  ["a node has its task while there is something to do", ({ bootstraps }) => void (bootstraps[0]!.handedOver = false)],
+  ["a node has its task while there is something to do", ({ bootstraps }) => {
+    Object.assign(bootstraps[0]!, { state: "ready_unconfirmed", report: {} });
+  }],
+  ["a paid node comes to its end", ({ bootstraps }) => void (bootstraps[0]!.state = "provisioning")],
+  ["a paid node comes to its end", ({ bootstraps }) => void (bootstraps[1]!.destroyingSince = 1)],
+  ["what was paid for goes on", ({ bootstraps }) => {
+    Object.assign(bootstraps[0]!, { state: "awaiting_payment", paidSats: 0 });
+  }],
+];
+
 Deno.test("laws: settled books keep them all", () => {
+  assert.deepEqual(broken(settledBootstraps()), []);
   assert.deepEqual(broken(settledJob()), []);
   assert.deepEqual(broken(settledSession()), []);
 });
 
-for (const [from, cases] of [[settledJob, JOBS], [settledSession, SESSIONS]] as const) {
+for (
+  const [from, cases] of [[settledJob, JOBS], [settledSession, SESSIONS], [settledBootstraps, BOOTSTRAPS]] as const
+) {
   for (const [i, [law, spoil]] of cases.entries()) {
     Deno.test(`laws: "${law}" is broken by books that break it (${from.name} ${i})`, () => {
       const books = from();
@@ -141,7 +184,7 @@ for (const [from, cases] of [[settledJob, JOBS], [settledSession, SESSIONS]] as 
 }
 
 Deno.test("laws: each has books that break it", () => {
-  const known = new Set([...JOBS, ...SESSIONS].map(([law]) => law));
+  const known = new Set([...JOBS, ...SESSIONS, ...BOOTSTRAPS].map(([law]) => law));
   assert.deepEqual(Object.keys(LAWS).filter((law) => !known.has(law as Law)), []);
 });
 
@@ -160,7 +203,9 @@ Deno.test("laws: the books that the audit's tests find good keep every law that 
   const { store } = await createMemoryStore();
   await store.transact((tx) => Promise.resolve(wallet.forEach(({ key, value }) => tx.set(key, value))));
   const books = await readBooks((prefix) => Array.fromAsync(sourceOf(rows).rows(prefix)), store);
-  assert.ok(books.jobs.length > 0 && books.requests.length > 0 && books.wallet.received.size > 0);
+  assert.ok(
+    books.jobs.length > 0 && books.requests.length > 0 && books.bootstraps.length > 0 && books.wallet.received.size > 0,
+  );
   assert.deepEqual(broken(books, [alwaysTrue, taskLaws]), []);
   books.entries.push(workPayment(books.jobs[0]!.handle, { paymentHash: "never", sats: 1 }));
   assert.deepEqual(broken(books, [alwaysTrue, taskLaws]).slice(0, 1), [

@@ -24,6 +24,9 @@ export const LAWS = {
   "what was paid and granted is accounted for": "books",
   "the work cost no more than was held": "books",
   "a job that is over holds nothing": "stuck",
+  "a node's money waits until it is ready or gone": "stuck",
+  "the fee is earned by a node that is ready, and by no other": "books",
+  "what is not earned of a fee is owed back": "lost",
   "a request holds what it says": "books",
   "a request is charged once, for what it says": "books",
   "only requests are charged": "books",
@@ -33,6 +36,7 @@ export const LAWS = {
   "a session that is closed is empty": "stuck",
 
   "a job has the task of its state and no other": "books",
+  "a node has its task while there is something to do": "books",
   "a refund has a payout while it is being paid": "books",
   "only what is owed is tried at an address": "books",
   "a refund has an end while it is owed": "books",
@@ -43,6 +47,7 @@ export const LAWS = {
 
   "paid work comes to its end": "stuck",
   "what was paid for goes on": "stuck",
+  "a paid node comes to its end": "stuck",
   "every settlement is noticed": "stuck",
   "a claimed refund is paid or open again": "stuck",
   "a request comes to its end": "stuck",
@@ -62,6 +67,7 @@ export function alwaysTrue(books: Books, must: Must): void {
   accountLaws(books, must);
   chargeLaws(books, must);
   requestLaws(books, must);
+  bootstrapLaws(books, must);
 }
 
 /** A payout happens at most once per refund, by the wallet's own books. */
@@ -158,6 +164,37 @@ function chargeLaws({ jobs, requests }: Books, must: Must): void {
   }
 }
 
+/** Handed over, or gone with all that was made for it. */
+const isOver = ({ state, destroyingSince }: Books["bootstraps"][number]) =>
+  state === "ready" || (state === "failed" && destroyingSince === null);
+
+/** A fee lies in the node's account until it is earned or owed back: whole, once, and nothing before its time. */
+function bootstrapLaws({ bootstraps, refunds, entries }: Books, must: Must): void {
+  const balances = balancesOf(entries);
+  const earned = sumBy(entries.filter(({ to }) => to === "revenue:bootstrap"), ({ ref }) => ref);
+  const owed = sumBy(entries.filter(({ kind }) => kind === "refund-owed"), ({ ref }) => ref);
+  for (const bootstrap of bootstraps) {
+    const { handle, state, feeSats, paidSats, refundId } = bootstrap;
+    const held = balances.get(jobAccount(handle)) ?? 0;
+    const over = isOver(bootstrap);
+    const waits = over ? 0 : paidSats;
+    must(held === waits, "a node's money waits until it is ready or gone", `${state}: ${held} of ${waits} sats`);
+    const fee = state === "ready" ? Math.min(feeSats, paidSats) : 0;
+    const got = earned.get(handle) ?? 0;
+    earned.delete(handle);
+    must(got === fee, "the fee is earned by a node that is ready, and by no other", `${state}: ${got} of ${fee} sats`);
+    const back = over ? paidSats - fee : 0;
+    const refund = refunds.find(({ id }) => id === refundId);
+    const says = `${state}: ${owed.get(handle) ?? 0} of ${back} sats, refund ${refund?.sats}`;
+    must(
+      (owed.get(handle) ?? 0) === back && (refund?.sats ?? 0) === back,
+      "what is not earned of a fee is owed back",
+      says,
+    );
+  }
+  must(earned.size === 0, "the fee is earned by a node that is ready, and by no other", [...earned.keys()].join(", "));
+}
+
 /** Every request held and was charged once, as it says itself, and a charge has its answer. */
 function requestLaws({ sessions, requests, results, entries, jobs }: Books, must: Must): void {
   const balances = balancesOf(entries);
@@ -193,13 +230,21 @@ function requestLaws({ sessions, requests, results, entries, jobs }: Books, must
 }
 
 /** Always, of a program that plans its work: what goes on has its task, and what has come to its end has none. */
-export function taskLaws({ jobs, sessions, requests, refunds, invoices, tasks }: Books, must: Must): void {
+export function taskLaws({ jobs, bootstraps, sessions, requests, refunds, invoices, tasks }: Books, must: Must): void {
   const planned = new Set(tasks.map(({ kind, id }) => `${kind} ${id}`));
   for (const { handle, state } of jobs) {
     for (const [kind, active] of [["evaluate", "evaluating"], ["work", "executing"]]) {
       const holds = planned.has(`${kind} ${handle}`) === (state === active);
       must(holds, "a job has the task of its state and no other", `${kind} of a job that is ${state}`);
     }
+  }
+  for (const { handle, state, destroyingSince, handedOver, report } of bootstraps) {
+    // One that waits for a late report, or for its payer's word, is brought forward by that.
+    const waits = state === "ready_unconfirmed" && report === null;
+    const acts = state === "provisioning" || (state === "ready_unconfirmed" && !waits) ||
+      destroyingSince !== null || (state === "ready" && !handedOver);
+    const has = planned.has(`bootstrap ${handle}`);
+    must(has === acts, "a node has its task while there is something to do", `${state}: ${has}`);
   }
   for (const { id, state } of refunds) {
     const tries = planned.has(`refund-address ${id}`);
@@ -223,7 +268,7 @@ export function taskLaws({ jobs, sessions, requests, refunds, invoices, tasks }:
 
 /** Once everything had time to come to its end: nothing is stuck, and ledger and wallet agree to the satoshi. */
 export function trueAtRest(books: Books, must: Must): void {
-  const { jobs, sessions, requests, refunds, invoices, wallet } = books;
+  const { jobs, bootstraps, sessions, requests, refunds, invoices, wallet } = books;
   for (const { paymentHash, purpose, settled } of invoices) {
     const received = wallet.received.has(paymentHash);
     must(received === (settled !== null), "every settlement is noticed", `${purpose}: paid ${received}`);
@@ -234,6 +279,12 @@ export function trueAtRest(books: Books, must: Must): void {
     must(!works, "paid work comes to its end", `job ${handle} is ${state}`);
     const awaited = { awaiting_eval_payment: evalInvoice, awaiting_work_payment: workInvoice }[state as string];
     must(!waiting(awaited?.paymentHash), "what was paid for goes on", `job ${handle} is ${state}`);
+  }
+  for (const bootstrap of bootstraps) {
+    const { handle, state, paidSats, invoice } = bootstrap;
+    const ended = paidSats === 0 || isOver(bootstrap) || state === "ready_unconfirmed";
+    must(ended, "a paid node comes to its end", `node ${handle} is ${state}`);
+    must(paidSats > 0 || !waiting(invoice.paymentHash), "what was paid for goes on", `node ${handle} is ${state}`);
   }
   for (const { handle, state, deposit, topups, running, reservedSats } of sessions) {
     const awaits = state === "awaiting_payment" && waiting(deposit.paymentHash);

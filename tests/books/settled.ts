@@ -1,6 +1,8 @@
 /** Books in which everything has come to its end and agrees, for tests that spoil one thing in them. */
 import { jobAccount, reservedAccount, REVENUE, sessionAccount } from "@/lib/ledger/accounts.ts";
 import {
+  bootstrapFee,
+  bootstrapPayment,
   charge,
   evalFee,
   payout,
@@ -33,6 +35,7 @@ const paidRefund = (id: string, sats: number): Books["refunds"][number] => ({
 });
 const NOTHING: Omit<Books, "wallet"> = {
   jobs: [],
+  bootstraps: [],
   sessions: [],
   requests: [],
   results: new Set(),
@@ -119,5 +122,40 @@ export const settledSession = (): Books => ({
     received: new Map([["d", 500], ["t", 300]]),
     payments: new Map([["out", { amountSats: 674, feeSats: 0, state: "paid" }]]),
     balanceSats: 126,
+  },
+});
+
+/** The handle of a node that could not be made; that of one that is ready is {@link HANDLE}. */
+export const FAILED = "failed9876543";
+
+/** A node that was paid, made and handed over; and one that was paid, given up, destroyed and paid back. */
+export const settledBootstraps = (): Books => ({
+  ...NOTHING,
+  bootstraps: ([[HANDLE, "ready", "b"], [FAILED, "failed", "c"]] as const).map(([handle, state, paymentHash]) => ({
+    handle,
+    state,
+    feeSats: 1_000,
+    paidSats: 1_000,
+    cancelled: false,
+    destroyingSince: null,
+    handedOver: state === "ready",
+    refundId: state === "ready" ? null : handle,
+    invoice: { paymentHash },
+    report: null,
+  })),
+  refunds: [paidRefund(FAILED, 1_000)],
+  claims: new Map([["out", FAILED]]),
+  invoices: [settled("bootstrap", "b", 1_000), settled("bootstrap", "c", 1_000)],
+  entries: [
+    bootstrapPayment(HANDLE, { paymentHash: "b", sats: 1_000 }),
+    bootstrapFee(HANDLE, 1_000),
+    bootstrapPayment(FAILED, { paymentHash: "c", sats: 1_000 }),
+    refundOwed(FAILED, jobAccount(FAILED), 1_000, FAILED),
+    payout(FAILED, { paymentHash: "out", sats: 1_000 }),
+  ],
+  wallet: {
+    received: new Map([["b", 1_000], ["c", 1_000]]),
+    payments: new Map([["out", { amountSats: 1_000, feeSats: 0, state: "paid" }]]),
+    balanceSats: 1_000,
   },
 });

@@ -4,7 +4,12 @@ import type { Background } from "@/queue.ts";
 import { createSealer } from "@/lib/bootstrap/keys/sealed.ts";
 import type { Cloud } from "@/lib/cloud/port.ts";
 import type { Tailnet } from "@/lib/cloud/tailnet.ts";
-import { createSimulatedCloud, type SimulatedCloud } from "@/lib/cloud/simulated.ts";
+import {
+  createSimulatedCloud,
+  type SimulatedCloud,
+  type SimulatedFaults as SimulatedCloudFaults,
+} from "@/lib/cloud/simulated.ts";
+import type { SimulatedAccount, SimulatedTimes } from "@/lib/cloud/simulated-defaults.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import type { Model } from "@/lib/ai/port.ts";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
@@ -63,6 +68,12 @@ export interface WorldOptions {
   rates?: Rates;
   /** Where nodes are made; default: the simulated cloud, whose nodes report to this instance. */
   cloud?: Cloud;
+  /** What goes wrong at the simulated cloud, and how long things take there. */
+  cloudFaults?: SimulatedCloudFaults;
+  cloudTimes?: Partial<SimulatedTimes>;
+  cloudAccount?: Partial<SimulatedAccount>;
+  /** Wraps the cloud the program sees. */
+  wrapCloud?: (cloud: Cloud) => Cloud;
   tailnet?: Tailnet;
   /** Given the wallet's clock; default: the simulated one. */
   model?: Model;
@@ -105,6 +116,8 @@ export interface World {
   readonly wallet: SimulatedWallet;
   /** The wallet's own database: what it really did, whatever the program believes. */
   readonly walletStore: Store;
+  /** What the provider really has, whatever the program believes. */
+  readonly cloud: Cloud;
   readonly log: ReturnType<typeof createLogCollector>;
   readonly clock: Clock;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -129,15 +142,23 @@ function mortal(engine: Engine, clock: Clock): {
   tied<T extends object>(backend: T): T;
   tiedCall<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T>;
   kill(): void;
+  /** Rejects when it ends: a caller's connection breaks then. */
+  ended: Promise<never>;
 } {
   let alive = true;
+  const end = Promise.withResolvers<never>();
+  end.promise.catch(() => {}); // mostly nobody is connected
   const never = new Promise<never>(() => {});
   const living = <T>(fn: () => Promise<T>): Promise<T> => {
     if (!alive) return never;
     return fn().then((value) => alive ? value : never, (error) => alive ? Promise.reject(error) : never);
   };
   return {
-    kill: () => void (alive = false),
+    kill() {
+      alive = false;
+      end.reject(new Error("the connection broke"));
+    },
+    ended: end.promise,
     clock: { ...clock, after: (ms, fn) => clock.after(ms, () => alive && fn()) },
     tied: <T extends object>(backend: T): T =>
       new Proxy(backend, {
@@ -182,9 +203,12 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     clock,
     random,
     seed: secret,
+    ...(options.cloudFaults && { faults: options.cloudFaults }),
+    ...(options.cloudTimes && { times: options.cloudTimes }),
+    ...(options.cloudAccount && { account: options.cloudAccount }),
     async send({ url, token, body, signature }) {
       const headers = { authorization: `Bearer ${token}`, "x-timmy-signature": signature };
-      return await world.call("POST", new URL(url).pathname, body, headers);
+      return await Promise.race([now.life.ended, world.call("POST", new URL(url).pathname, body, headers)]);
     },
   });
   const log = createLogCollector();
@@ -198,7 +222,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       model: life.tied(model),
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
-      cloud: life.tied(cloud),
+      cloud: life.tied(options.wrapCloud?.(cloud) ?? cloud),
       tailnet: options.tailnet ? life.tied(options.tailnet) : null,
       sealer: createSealer(secret, random),
       publicFetch: life.tiedCall(
@@ -255,6 +279,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     },
     wallet,
     walletStore,
+    cloud,
     log,
     clock,
     async call(method, path, body, headers = {}) {
@@ -264,7 +289,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
-      const json = response.headers.get("content-type")?.includes("json");
+      const json = text !== "" && response.headers.get("content-type")?.includes("json"); // a HEAD has no body
       return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers };
     },
     kill: () => now.life.kill(),

@@ -10,6 +10,7 @@ const MODELS: FailingModels = { url: "", tokens: () => ({ asked: 0, inputTokens:
 
 const books = (parts: Partial<Books>): Books => ({
   jobs: [],
+  bootstraps: [],
   sessions: [],
   requests: [],
   results: new Set(),

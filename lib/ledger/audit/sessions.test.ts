@@ -146,23 +146,23 @@ caught("a count that nothing was drawn under", ALLOWANCES, /^allowance other cou
   rows.get("allowance")?.push({ key: ["allowance", "other"], value: { v: 1, reservedSats: 1, spentSats: 0 } });
 });
 
-caught("a challenge that is counted twice", WAITING, /counts 3, 1 jobs, 1 sessions and 0 bootstraps await/, (rows) => {
+caught("a challenge that is counted twice", WAITING, /counts 4, 1 jobs, 1 sessions and 1 bootstraps await/, (rows) => {
   add(row(rows, "open_challenges", () => true), "count", 1);
 });
 caught(
   "challenges that nobody counts",
   WAITING,
-  /counts 0, 1 jobs, 1 sessions and 0 bootstraps await/,
+  /counts 0, 1 jobs, 1 sessions and 1 bootstraps await/,
   (rows) => rows.set("open_challenges", []),
 );
 caught(
   "a session that waits and is gone",
   WAITING,
-  /counts 2, 1 jobs, 0 sessions and 0 bootstraps await/,
+  /counts 3, 1 jobs, 0 sessions and 1 bootstraps await/,
   (rows, books) => {
     without(rows, "session", ({ handle }) => handle === books.unpaid);
   },
 );
-caught("a job that waits and is gone", WAITING, /counts 2, 0 jobs, 1 sessions and 0 bootstraps await/, (rows) => {
+caught("a job that waits and is gone", WAITING, /counts 3, 0 jobs, 1 sessions and 1 bootstraps await/, (rows) => {
   without(rows, "job", ({ state }) => state === "awaiting_eval_payment");
 });

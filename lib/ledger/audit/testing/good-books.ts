@@ -4,6 +4,7 @@ import type { Posting } from "@/lib/ledger/postings.ts";
 import type { Key, Versioned } from "@/lib/store/store.ts";
 import { caveatOf } from "@/lib/l402/caveats.ts";
 import { fromBase64, narrow, toBase64 } from "@/lib/l402/macaroon.ts";
+import { isOver, orderNode, OWN_KEY, payNode, untilNode } from "@/tests/harness/bootstrap-payer.ts";
 import { createFakeWorld } from "@/tests/harness/fake-world.ts";
 import { keyWith, SCORE } from "@/tests/harness/keys.ts";
 import { claimRefund, handleOf, paidJob, pay, payerInvoice, untilState } from "@/tests/harness/payer.ts";
@@ -17,6 +18,7 @@ const TABLES = [
   "entry",
   "account",
   "job",
+  "bootstrap",
   "refund",
   "invoice",
   "session",
@@ -46,6 +48,11 @@ export interface Books {
   free: string;
   helped: string;
   running: string;
+  /** Handles of nodes: one that is ready, one that is owed back, one that is being made, one nobody paid. */
+  ready: string;
+  gone: string;
+  making: string;
+  ordered: string;
   /** Id of a session's request that the pool paid for. */
   freeRequest: string;
 }
@@ -59,12 +66,22 @@ export async function goodBooks(): Promise<Books> {
 /**
  * What a good hour leaves: a refunded job, one that is owed its fee, one that waits, one the pool paid for, one it helped
  * and one it pays for that still runs; a session with an answer, a refusal, an answer under a narrowed token and one that
- * still runs under it, one the pool paid for, a session that was closed and paid out, one that waits for its deposit; and the
- * wallet's balance.
+ * still runs under it, one the pool paid for, a session that was closed and paid out, one that waits for its deposit; a node that
+ * is ready, one that is owed its fee, one that is being made and one that waits for its fee; and the wallet's balance.
  */
 async function makeBooks(): Promise<Books> {
   const fake = await createFakeWorld(1, { feeSats: 1 });
   const { world, call, clock } = fake;
+  const node = async (pays: boolean) => {
+    const ordered = await orderNode(fake);
+    if (pays) await payNode(fake, ordered);
+    return ordered;
+  };
+  const [ready, gone, ordered] = [await node(true), await node(true), await node(false)];
+  assert.equal((await call("POST", `${gone.path}/cancel`, {})).status, 202);
+  await untilNode(fake, gone, isOver);
+  await untilNode(fake, ready, ({ handedOver }) => handedOver);
+
   const done = await clock.drive(paidJob(world, world.call, "What is a hold invoice?"));
   assert.equal((await claimRefund(world, call, done.jobId, done.costLedger.refundAmountSats)).status, 200);
   const failed = await clock.drive(paidJob(world, world.call, "[fail-eval]"));
@@ -105,6 +122,10 @@ async function makeBooks(): Promise<Books> {
   assert.equal((await call("POST", path, { invoice: paymentRequest }, closed.auth)).body.refundState, "paid");
   const unpaid = await call("POST", "/api/sessions", { amount_sats: 100 });
 
+  const making = await orderNode(fake, { sshPublicKey: OWN_KEY });
+  await payNode(fake, making);
+  await clock.settle();
+
   const rows: Rows = new Map();
   for (const table of TABLES) rows.set(table, await world.rows<Row>([table]));
   for (const count of COUNTS) {
@@ -126,6 +147,10 @@ async function makeBooks(): Promise<Books> {
     free: handleOf(free.jobId),
     helped: handleOf(helped.jobId),
     running: handleOf(running.jobId),
+    ready: ready.handle,
+    gone: gone.handle,
+    making: making.handle,
+    ordered: ordered.handle,
     freeRequest: freeAnswer.requestId,
   };
 }
