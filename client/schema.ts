@@ -1493,7 +1493,11 @@ export interface components {
             size?: string;
             /** @description Who asks, after signing in; the same as the header X-Nostr-Token */
             nostr_token?: string;
-            lightningAddress?: null;
+            /**
+             * @description A Lightning address (LUD-16) that what is owed in the end is paid to by itself. It is asked at once whether it can be paid
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             npub?: null;
         };
         ReportAccepted: {
@@ -1551,6 +1555,13 @@ export interface components {
             /** Format: date-time */
             refundClaimUntil: string | null;
             refundFailure: string | null;
+            /** @description The latest tries to pay it to a Lightning address, oldest first */
+            refundAttempts: components["schemas"]["RefundAttempt"][];
+            /**
+             * @description Where what is owed goes by itself
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             /** @description True when something behind this is simulated: no real money, or no real model, was used */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */
@@ -1571,11 +1582,6 @@ export interface components {
             preimage?: string;
         };
         CancelBootstrap: Record<string, never>;
-        ClaimBootstrapRefund: {
-            /** @description A BOLT11 invoice for the amount owed */
-            invoice: string;
-            lightningAddress?: null;
-        };
         IdentityChallenge: {
             /**
              * @description 64 hex digits to sign; good once
@@ -2815,7 +2821,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ClaimBootstrapRefund"];
+                "application/json": components["schemas"]["ClaimRefund"];
             };
         };
         responses: {

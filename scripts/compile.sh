@@ -40,7 +40,7 @@ set -- "$@" --output "$output" index.js
 if [ "$program" = timmy ]; then
   # shellcheck disable=SC2086
   "$deno" compile --quiet --no-prompt --no-check --no-lock --no-code-cache $TIMMY_V8 $TIMMY_PERMISSIONS \
-    "--allow-read=$TIMMY_FOLDERS" "--allow-write=$TIMMY_FOLDERS" "$@"
+    "--allow-read=$TIMMY_FOLDERS,$TIMMY_INSTALLED" "--allow-write=$TIMMY_FOLDERS" "$@"
 else
   # shellcheck disable=SC2086
   "$deno" compile --quiet --no-prompt --no-check --no-lock --no-code-cache $TIMMYCTL_PERMISSIONS "$@"

@@ -1,5 +1,7 @@
 # Sourced by start.sh and compile.sh: what the server may do. No file outside these folders, no process, no FFI.
 TIMMY_FOLDERS=./data,/data,/var/lib/timmy
+# Where the binary may lie, so that it can tell what it is: it reads its own file for GET /api/build.
+TIMMY_INSTALLED=./timmy,/usr/local/bin/timmy,/usr/bin/timmy
 # Less room for new objects than V8 gives: less memory with hundreds of open streams, more processor time for collections. Both are
 # printed by `deno task bench --only streams`, which sets other values; an empty one leaves it to V8.
 TIMMY_V8=${TIMMY_V8---v8-flags=--max-semi-space-size=4}

@@ -27,6 +27,21 @@ interface ClaimBody {
 }
 
 /**
+ * The same to the invoice or the Lightning address that a claim names: {@link claimRefund}.
+ * @throws {ApiError} as it does, and 400 when the address gives no invoice
+ */
+export async function claimTo(
+  deps: ClaimDeps & AddressDeps,
+  refund: Refund,
+  { invoice, lightningAddress = "" }: { invoice?: string | undefined; lightningAddress?: string | undefined },
+  about: { ownInvoice: string; simulated: readonly string[] },
+): Promise<{ status: 200 | 202; body: ClaimBody }> {
+  if (invoice !== undefined) return await claimRefund(deps, refund, { invoice }, about);
+  const given = await addressInvoice(deps, refund, addressOf(lightningAddress), about.ownInvoice);
+  return await claimRefund(deps, refund, { invoice: given, way: "lightning_address" }, about);
+}
+
+/**
  * Pays what is owed to the payer's invoice and waits for the wallet's word.
  * @param payee.way set when the invoice came from a Lightning address
  * @param about.ownInvoice an invoice of ours for the same record: the payer's must be for the same network.

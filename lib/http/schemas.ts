@@ -90,6 +90,18 @@ export const notBoth = <S extends z.ZodType<{ invoice?: unknown; lightningAddres
     error: "has an invoice and a lightningAddress: send one of the two",
   });
 
+/** What claims a refund. */
+export const claimBody = notBoth(
+  z.strictObject({
+    invoice: z.string().min(1).max(4_096).optional().openapi({
+      description: "A BOLT11 invoice for the amount owed, less what you leave for the routing fee",
+    }),
+    lightningAddress: lightningAddress.optional(),
+  }),
+).refine((body) => body.invoice !== undefined || body.lightningAddress !== undefined, {
+  error: "needs an invoice or a lightningAddress",
+}).openapi("ClaimRefund");
+
 export const refundAttempts = z.array(
   z.object({
     at: z.iso.datetime(),

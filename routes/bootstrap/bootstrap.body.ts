@@ -1,6 +1,7 @@
 import { type Bootstrap, currentStep, type ProvisioningStep } from "@/lib/bootstrap/bootstrap.machine.ts";
 import { knownHosts } from "@/lib/bootstrap/keys/first-boot-report.ts";
 import type { NoKey } from "@/lib/bootstrap/delivery.ts";
+import { attemptsBody } from "@/lib/http/claims.ts";
 import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
 import type { BootstrapBody } from "./bootstrap.routes.ts";
@@ -29,6 +30,7 @@ export function bootstrapBody(
     ...(ready && { credentials: ready, nextSteps: nextSteps(bootstrap) }),
     ...(errorMessage !== null && { errorMessage }),
     ...refundBody(bootstrap, refund),
+    ...(bootstrap.lightningAddress !== null && { lightningAddress: bootstrap.lightningAddress }),
     stubMode: simulated.length > 0,
     simulated,
   };
@@ -115,5 +117,6 @@ function refundBody(bootstrap: Bootstrap, refund: Refund | null) {
     refundPaymentHash: refund?.payout?.paymentHash ?? null,
     refundClaimUntil: refund ? iso(refund.claimUntil) : null,
     refundFailure: refund?.lastFailure ?? null,
+    refundAttempts: attemptsBody(refund),
   };
 }

@@ -1,5 +1,5 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { claimRefund } from "@/lib/http/claims.ts";
+import { addressOf, addressRefused, claimTo } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest, conflict, gone, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import { type Bootstrap, cancel, newBootstrap, reported } from "@/lib/bootstrap/bootstrap.machine.ts";
@@ -23,6 +23,7 @@ import { preimageMatches } from "@/lib/l402/credential.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
 import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
+import { askAddress } from "@/lib/payments/lnurl.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { bootstrapBody, type KeyOutcome, machineBody, messageOf } from "./bootstrap.body.ts";
@@ -43,17 +44,19 @@ interface Asked {
   region: string;
   size: string;
   sshPublicKey: string | null;
+  lightningAddress: string | null;
   pubkey: string | null;
 }
 
 export const createBootstrap: AppRouteHandler<CreateBootstrapRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { sshPublicKey, region, size, nostr_token } = c.req.valid("json");
+  const { sshPublicKey, region, size, nostr_token, lightningAddress: left } = c.req.valid("json");
   const { bootstrap: defaults } = deps.settings;
   const asked: Asked = {
     region: region ?? defaults.region,
     size: size ?? defaults.size,
     sshPublicKey: sshPublicKey === undefined ? null : normalised(sshPublicKey),
+    lightningAddress: left === undefined ? null : addressOf(left),
     pubkey: await identityOf(c, nostr_token),
   };
   const key = c.req.valid("header")["idempotency-key"];
@@ -90,6 +93,11 @@ async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope | null
   if (before?.outcome === "conflict") throw keyTaken("node");
   if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
   await refuseWhatCannotBeMade(deps, asked);
+  if (asked.lightningAddress !== null) {
+    await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
+      throw addressRefused(error, "leave it out");
+    });
+  }
   const bootstrap = newOrder(deps, asked, await invoiceFor(deps));
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, bootstrap.createdAt);
@@ -153,7 +161,7 @@ function newOrder({ settings, clock, random, sealer, wallet, cloud }: AppDeps, a
     handle,
     pubkey: asked.pubkey,
     simulated: [wallet.simulated && "lightning", cloud.simulated && "cloud"].filter((name) => name !== false),
-    lightningAddress: null,
+    lightningAddress: asked.lightningAddress,
     order: { region: asked.region, size: asked.size, volumeGb, days },
     feeSats,
     invoice,
@@ -277,7 +285,7 @@ export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = a
       );
   }
   const about = { ownInvoice: bootstrap.invoice.paymentRequest, simulated: bootstrap.simulated };
-  const { status, body } = await claimRefund(deps, refund, c.req.valid("json"), about);
+  const { status, body } = await claimTo(deps, refund, c.req.valid("json"), about);
   return c.json(body, status);
 };
 

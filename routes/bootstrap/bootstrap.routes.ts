@@ -2,14 +2,18 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
 import {
   body,
+  claimBody,
   idempotencyKey,
   idParam,
   invoiceSchema,
   json,
+  lightningAddress,
   nostrToken,
   NOT_YET,
   onlyFields,
   paymentHash as hash,
+  refundAddress,
+  refundAttempts,
   simulation,
 } from "@/lib/http/schemas.ts";
 import { BOOTSTRAP_STATES, STEP_NAMES } from "@/lib/bootstrap/bootstrap.machine.ts";
@@ -74,6 +78,8 @@ const bootstrapSchema = z.object({
   refundPaymentHash: hash.nullable(),
   refundClaimUntil: time.nullable(),
   refundFailure: z.string().nullable(),
+  refundAttempts,
+  lightningAddress: lightningAddress.optional().openapi({ description: "Where what is owed goes by itself" }),
   ...simulation,
 }).openapi("Bootstrap");
 
@@ -101,7 +107,7 @@ export const createBootstrap = createRoute({
         region: z.string().regex(/^[a-z0-9-]{1,32}$/, "must be a region's short name, such as nyc3").optional(),
         size: z.string().regex(/^[a-z0-9.-]{1,64}$/, "must be a size's short name, such as s-4vcpu-8gb").optional(),
         nostr_token: nostrToken,
-        lightningAddress: NOT_YET,
+        lightningAddress: refundAddress,
         npub: NOT_YET,
       }).openapi("CreateBootstrap"),
     ),
@@ -211,12 +217,7 @@ export const refundBootstrap = createRoute({
   description: "By the rules of a job's refund, once the provider says that nothing is left of what was made.",
   request: {
     params: idParam,
-    body: body(
-      z.strictObject({
-        invoice: z.string().min(1).max(4_096).openapi({ description: "A BOLT11 invoice for the amount owed" }),
-        lightningAddress: NOT_YET,
-      }).openapi("ClaimBootstrapRefund"),
-    ),
+    body: body(claimBody),
   },
   responses: {
     200: json(refundSchema, "Paid"),

@@ -82,7 +82,7 @@ inWorld("what cannot be ordered is 400, names what is wrong, and makes no invoic
     [{ region: "moon1" }, /moon1/],
     [{ size: "S 4" }, /size/],
     [{ npub: "npub1xyz" }, /npub/],
-    [{ lightningAddress: "me@example.com" }, /lightningAddress/],
+    [{ lightningAddress: "nobody" }, /not a Lightning address/],
     ["[]", /./],
     ["{", /./],
   ];

@@ -1,5 +1,5 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { addressInvoice, addressOf, addressRefused, claimRefund } from "@/lib/http/claims.ts";
+import { addressOf, addressRefused, claimTo } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
@@ -132,12 +132,7 @@ export const refundJob: AppRouteHandler<RefundJobRoute, AppDeps> = async (c) => 
     throw conflict("no_refund", "This job owes nothing. Only a finished job that cost less than was paid does.");
   }
   const about = { ownInvoice: job.evalInvoice.paymentRequest, simulated: job.simulated };
-  const { invoice, lightningAddress = "" } = c.req.valid("json");
-  const payee = invoice !== undefined ? { invoice } : {
-    invoice: await addressInvoice(deps, refund, addressOf(lightningAddress), about.ownInvoice),
-    way: "lightning_address" as const,
-  };
-  const { status, body } = await claimRefund(deps, refund, payee, about);
+  const { status, body } = await claimTo(deps, refund, c.req.valid("json"), about);
   return c.json(body, status);
 };
 

@@ -2,6 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { errorResponses } from "@/lib/http/errors.ts";
 import {
   body,
+  claimBody,
   freeTierDecision,
   idempotencyKey,
   idParam,
@@ -10,7 +11,6 @@ import {
   lightningAddress,
   nostrToken,
   NOT_YET,
-  notBoth,
   paymentHash as hash,
   refundAddress,
   refundAttempts,
@@ -163,18 +163,7 @@ export const refundJob = createRoute({
     "serves trusted keys free, and the refund says `expired`.",
   request: {
     params: idParam,
-    body: body(
-      notBoth(
-        z.strictObject({
-          invoice: z.string().min(1).max(4_096).optional().openapi({
-            description: "A BOLT11 invoice for the amount owed, less what you leave for the routing fee",
-          }),
-          lightningAddress: lightningAddress.optional(),
-        }),
-      ).refine((body) => body.invoice !== undefined || body.lightningAddress !== undefined, {
-        error: "needs an invoice or a lightningAddress",
-      }).openapi("ClaimRefund"),
-    ),
+    body: body(claimBody),
   },
   responses: {
     200: json(refundSchema, "Paid"),

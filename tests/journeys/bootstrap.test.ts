@@ -24,6 +24,7 @@ import {
   sendReport,
   untilNode,
 } from "../harness/bootstrap-payer.ts";
+import { ADDRESS, createAddressHost } from "../harness/address-host.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { assertAudit, payerInvoice } from "../harness/payer.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
@@ -297,5 +298,39 @@ Deno.test("bootstrap hygiene: no key, token or tailnet key lies in clear in a ro
     assert.equal(where, undefined, `secret ${i} is in ${where?.slice(0, 200)}`);
   }
   await assertAudit(fake.world);
+  fake.discard();
+});
+
+Deno.test("bootstrap journey: a node that cannot be made pays its fee back to the Lightning address by itself", async () => {
+  const host = createAddressHost();
+  const cloudFaults: SimulatedFaults = { ensure: { kind: "refuse" } };
+  const fake = await createFakeWorld(31, { settings: SETTINGS, cloudFaults, publicFetch: host.publicFetch });
+  host.wallet = fake.world.wallet;
+  const ordered = await orderNode(fake, { lightningAddress: ADDRESS });
+  assert.equal(host.requests.length, 1, "it is asked at once whether it can be paid");
+  await payNode(fake, ordered);
+  await untilNode(fake, ordered, isOver);
+  await fake.clock.advance(60_000);
+  const over = (await fake.call("GET", ordered.path)).body;
+  assert.deepEqual([over.state, over.refundState, over.lightningAddress], ["failed", "paid", ADDRESS]);
+  assert.equal(over.refundPaymentHash, host.invoices.at(-1)?.paymentHash);
+  assert.deepEqual(over.refundAttempts.map(({ way, ok }: { way: string; ok: boolean }) => [way, ok]), [
+    ["lightning_address", true],
+  ]);
+  assert.equal(await fake.world.wallet.balanceSats(), 0, "all of the fee");
+  await assertAudit(fake.world);
+  fake.discard();
+});
+
+Deno.test("bootstrap journey: a fee that is owed is claimed with a Lightning address", async () => {
+  const host = createAddressHost();
+  const cloudFaults: SimulatedFaults = { ensure: { kind: "refuse" } };
+  const fake = await createFakeWorld(32, { settings: SETTINGS, cloudFaults, publicFetch: host.publicFetch });
+  host.wallet = fake.world.wallet;
+  const ordered = await orderNode(fake);
+  await payNode(fake, ordered);
+  await untilNode(fake, ordered, isOver);
+  const paid = await fake.call("POST", `${ordered.path}/refund`, { lightningAddress: ADDRESS });
+  assert.deepEqual([paid.status, paid.body.refundState, paid.body.refundAmountSats], [200, "paid", 10_000]);
   fake.discard();
 });
