@@ -6,6 +6,8 @@ import { answerLine, MAX_ANSWER, MAX_QUESTION, parseQuestion, readLine, writeAll
 const REPORT_DATA = new Uint8Array(64).fill(0xab);
 const QUOTE = { kind: "sev-snp" as const, quote: Uint8Array.of(1, 2, 3), certificates: null };
 const PROGRAM = new URL("../../attestation-helper.ts", import.meta.url).pathname;
+/** Its own list of packages. */
+const CONFIG = new URL("../../ctl/deno.json", import.meta.url).pathname;
 
 interface Listening {
   connect(): Promise<Deno.Conn>;
@@ -116,7 +118,7 @@ Deno.test("helper: one question at a time; who comes when too many wait is told 
 /** A program of its own, with the permissions that it has where it is installed. */
 const run = (script: string, args: string[]) =>
   new Deno.Command("deno", {
-    args: ["run", "--quiet", "--no-prompt", "-A", script, ...args],
+    args: ["run", "--config", CONFIG, "--quiet", "--no-prompt", "-A", script, ...args],
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",

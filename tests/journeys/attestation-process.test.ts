@@ -49,7 +49,7 @@ Deno.test("attestation: over a helper's socket in the data folder; a simulated T
   const dataDir = `${folder}/data`;
   await Deno.mkdir(dataDir);
   const helper = new Deno.Command("deno", {
-    args: ["run", "--quiet", "--no-prompt", "-A", STAND_IN, `${dataDir}/attestation.sock`],
+    args: ["run", "--config", "dev/deno.json", "--quiet", "--no-prompt", "-A", STAND_IN, `${dataDir}/attestation.sock`],
     stdout: "piped",
   }).spawn();
   const reader = helper.stdout.getReader();
