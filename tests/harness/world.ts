@@ -200,7 +200,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       identityTokens: createIdentityTokens({ secrets: [secret], instance: settings.publicOrigin, ttlMs: 86_400_000 }),
       signInSecret: secret,
       log,
-      metrics: createMetrics(life.clock),
+      metrics: createMetrics(life.clock, { exact: settings.metricsMoney }),
       settings,
       ratesFor: () => Promise.resolve(options.rates ?? TEST_RATES),
     };
