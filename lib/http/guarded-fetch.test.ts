@@ -544,6 +544,24 @@ Deno.test("guarded fetch: over TLS the certificate must name the host and come f
   }
 });
 
+Deno.test("guarded fetch: a real server over TLS gets the whole of a POST, and the answer to it is read", async () => {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, cert: cert!, key: key!, onListen: () => {} },
+    async (request) => {
+      const { length } = new Uint8Array(await request.arrayBuffer());
+      return new Response(`${request.method} ${length} ${request.headers.get("authorization")}`, { status: 202 });
+    },
+  );
+  try {
+    const fetch = guarded(leading(server.addr.port, [ca!]));
+    const post = { body: new Uint8Array(300_000), headers: { Authorization: "Bearer t0ken" } };
+    const answer = await fetch("https://wallet.example.com/v1/metrics", { post });
+    assert.deepEqual([answer.status, text(answer)], [202, "POST 300000 Bearer t0ken"]);
+  } finally {
+    await server.shutdown();
+  }
+});
+
 Deno.test("guarded fetch: a server that speaks no TLS, or that never answers, is not waited for", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const accepted: Deno.Conn[] = [];

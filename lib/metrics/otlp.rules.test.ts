@@ -38,9 +38,9 @@ Deno.test("OTLP: a counter is a cumulative sum, a gauge and an info gauges, each
         gauge: { dataPoints: [{ attributes: [], timeUnixNano, asDouble: 0.5 }] },
       },
       {
-        name: "timmy_build",
+        name: "timmy_build_info",
         description: "Build",
-        unit: "1",
+        unit: "",
         gauge: { dataPoints: [{ attributes, timeUnixNano, asDouble: 1 }] },
       },
     ],

@@ -63,9 +63,11 @@ export function otlpOf(families: readonly Family[], told: Told): OtlpRequest {
 }
 
 function metricOf(family: Family, told: Told): OtlpMetric {
-  const { name, help } = family;
+  const { name, help, type } = family;
   const unit = unitOf(name);
-  return { name, description: help, unit: unit ? UNITS[unit] : "1", ...dataOf(family, told) };
+  // What ends up in Prometheus has its names from there: a unit of "1" would be written as `_ratio` behind a gauge's.
+  const head = { name: type === "info" ? `${name}_info` : name, unit: unit ? UNITS[unit] : "" };
+  return { ...head, description: help, ...dataOf(family, told) };
 }
 
 function dataOf(family: Family, { startedAt, now }: Told): Data {

@@ -148,6 +148,26 @@ Deno.test("collections: at most one at a time and one a second, however many ask
   await later;
 });
 
+Deno.test("a figure that hangs is asked once until it answers, and counted each time that it is missing", async () => {
+  const clock = createFakeClock();
+  const registry = createRegistry(clock);
+  const answers: ((value: number) => void)[] = [];
+  registry.gauge("timmy_hanging", "Hangs", () => new Promise((resolve) => answers.push(resolve)));
+  for (let i = 1; i <= 3; i++) {
+    const text = await clock.drive(registry.text("openmetrics"));
+    assert.match(text, new RegExp(`^timmy_metrics_unread_total\\{metric="timmy_hanging"\\} ${i}$`, "m"));
+    await clock.advance(1_001);
+  }
+  assert.equal(answers.length, 1);
+  const next = registry.text("openmetrics");
+  answers[0]?.(7);
+  assert.match(await clock.drive(next), /^timmy_hanging 7$/m);
+  await clock.advance(1_001);
+  void registry.collect();
+  await clock.settle();
+  assert.equal(answers.length, 2);
+});
+
 Deno.test("a look for several figures is done once a collection, and anew for the next", async () => {
   const clock = createFakeClock();
   const registry = createRegistry(clock);

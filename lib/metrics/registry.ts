@@ -65,6 +65,8 @@ const READING_MS = 2_000;
 interface Source {
   type: Family["type"];
   read(): Promise<Family> | Family;
+  /** A reading that has begun and not ended. */
+  pending?: Promise<Family> | undefined;
 }
 interface Collection {
   at: number;
@@ -97,9 +99,11 @@ export function createRegistry(clock: Clock): Registry {
   };
   add(UNREAD.name, { type: "counter", read: () => ({ ...UNREAD, samples: flat(unread) }) });
 
-  async function family([name, { read }]: [string, Source]): Promise<Family[]> {
+  async function family([name, source]: [string, Source]): Promise<Family[]> {
     try {
-      return [await withDeadline(clock, READING_MS, "reading a figure", Promise.resolve(read()))];
+      // One that hangs is waited for again and not asked again: else each collection would leave another one behind.
+      source.pending ??= Promise.resolve(source.read()).finally(() => source.pending = undefined);
+      return [await withDeadline(clock, READING_MS, "reading a figure", source.pending)];
     } catch {
       unread.of({ metric: name }).value++;
       return [];

@@ -165,3 +165,29 @@ Deno.test("GET /metrics: what the instance bears for failures is told, in sats o
   assert.match(body, /^timmy_free_failures_exhausted [01]$/m);
   discard();
 });
+
+Deno.test("METRICS_PUSH_URL: an instance sends its figures, and a collector that hangs is in no payer's way", async () => {
+  const sent: { url: string; body: string }[] = [];
+  const settings = { metricsPush: { url: "https://otel.example.com/v1/metrics", token: null, everyMs: 10_000 } };
+  const publicFetch = () => (url: string, { post }: { post?: { body: Uint8Array } } = {}) => {
+    sent.push({ url, body: new TextDecoder().decode(post?.body) });
+    return new Promise<never>(() => {});
+  };
+  const { world, clock, discard } = await createFakeWorld(10, { settings, publicFetch });
+  await clock.advance(11_000);
+  assert.deepEqual(sent.map(({ url }) => url), ["https://otel.example.com/v1/metrics"]);
+  assert.match(sent[0]?.body ?? "", /"name":"timmy_ready"/);
+  assert.doesNotMatch(sent[0]?.body ?? "", /timmy_money/);
+  const job = await clock.drive(paidJob(world, world.call, "What is a hold invoice?", 600_000));
+  assert.equal(job.state, "complete");
+  assert.equal(sent.length, 1);
+  discard();
+});
+
+Deno.test("GET /metrics: the limit of requests holds for it too", async () => {
+  const { call, discard } = await createFakeWorld(11, { rateLimitPerMinute: 5 });
+  const statuses = [];
+  for (let i = 0; i < 7; i++) statuses.push((await call("GET", "/metrics")).status);
+  assert.ok(statuses.includes(200) && statuses.includes(429), String(statuses));
+  discard();
+});
