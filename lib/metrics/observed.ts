@@ -24,7 +24,7 @@ export function observeReadiness(registry: Registry, checks: () => Promise<Check
     });
   registry.gauge(
     "timmy_ready",
-    "1 for each part that is well: store, queue, lightning, model, disk",
+    "1 for each part of GET /api/health/ready that is well",
     async () => Object.entries(await look()).map(([part, { ok }]) => ({ labels: { part }, value: ok ? 1 : 0 })),
   );
   figure("timmy_queue_overdue", "Tasks whose time has come and that nobody runs", "queue", "overdue");
