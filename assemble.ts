@@ -4,10 +4,19 @@ import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
-import { observeStore } from "@/lib/metrics/instruments.ts";
-import { observeMoney, observeProcess, observeReadiness, observeWork } from "@/lib/metrics/observed.ts";
+import { borneSats, failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
+import { observeRecords, observeStore } from "@/lib/metrics/instruments.ts";
+import {
+  observeMoney,
+  observeOwed,
+  observePayments,
+  observeProcess,
+  observeReadiness,
+} from "@/lib/metrics/observed.ts";
+import { createMetricsPush } from "@/lib/metrics/push.ts";
 import { createOneAtATime } from "@/lib/tasks/idempotency.ts";
 import { readinessOf } from "@/routes/health/health.readiness.ts";
+import { bytesToHex } from "@noble/hashes/utils.js";
 
 /** What an instance is made of: the backends that `deps.ts` opens, or those of a test. */
 interface Parts {
@@ -66,11 +75,26 @@ export function assemble(parts: Parts): Timmy {
       }),
   };
   const { registry } = metrics;
-  observeStore(registry, store);
-  observeWork(registry, queue, settlements);
+  observeStore(registry, store, { exact: settings.metricsMoney });
+  observeRecords(metrics, store);
   observeReadiness(registry, async () => (await deps.readiness()).checks);
-  observeProcess(registry, { clock, version: parts.version, freeBytes: parts.freeBytes });
-  if (settings.metricsMoney) observeMoney(registry, store, wallet);
+  observePayments(registry, settlements, background.payouts);
+  observeOwed(registry, {
+    store,
+    clock,
+    failuresBorneAgainAt: () => failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now()),
+  });
+  observeProcess(registry, { clock, version: parts.version });
+  if (settings.metricsMoney) {
+    observeMoney(registry, { store, wallet, borneSats: () => borneSats(store, clock.now()) });
+  }
+  const push = settings.metricsPush && createMetricsPush({
+    ...services,
+    registry,
+    settings: settings.metricsPush,
+    version: parts.version,
+    instance: bytesToHex(services.random.bytes(8)),
+  });
   return {
     deps,
     app: createApp(deps, parts.http, parts.dev),
@@ -79,8 +103,10 @@ export function assemble(parts: Parts): Timmy {
       queue.start();
       settlements.start();
       background.sweeper.start();
+      push?.start();
     },
     async stop(graceMs) {
+      push?.stop();
       background.sweeper.stop();
       await background.chats.stop();
       await settlements.stop();

@@ -66,7 +66,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
-  const metrics = createMetrics(clock);
+  const metrics = createMetrics(clock, { exact: settings.metricsMoney });
   const store = await createStore({
     engine: metrics.measuredEngine(engine),
     clock,

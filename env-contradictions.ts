@@ -29,6 +29,9 @@ export function contradictions(v: Partial<Values>): string[] {
     found.push("SHORT_MAX_CHARS must not be larger than MEDIUM_MAX_CHARS");
   }
   found.push(...sessionContradictions(v));
+  if (v.METRICS_PUSH_TOKEN !== undefined && v.METRICS_PUSH_URL === undefined) {
+    found.push("METRICS_PUSH_TOKEN needs METRICS_PUSH_URL");
+  }
   const simulatedMoney = !realParts(v).wallet;
   for (const name of ["LNBITS_WEBHOOK_URL", "LNBITS_DEV_PAYER_KEY"] as const) {
     if (v[name] !== undefined && simulatedMoney) found.push(`${name} needs LNBITS_URL`);

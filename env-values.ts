@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isAddress, isPublicAddress, isPublicName } from "@/lib/http/public-address.rules.ts";
 import { parsePrivateKey } from "@/lib/nostr/instance-key.ts";
 import { parseTrustedProxies } from "@/middlewares/client-address.ts";
 
@@ -30,6 +31,13 @@ export const url = z.string().refine(
   (text) => plainUrl(text) !== null,
   "must be an http(s) address without blanks, user, password or #fragment in it",
 );
+
+/** One that the guarded fetcher reaches: what it would refuse at the first call is better said at the start. */
+export const publicUrl = z.string().refine((text) => {
+  const url = plainUrl(text);
+  const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";
+  return url?.protocol === "https:" && (isAddress(host) ? isPublicAddress(host) : isPublicName(host));
+}, "must be an https address of a host on the public internet, without user, password or #fragment in it");
 
 /** An address that paths are put behind: a query would swallow them. @returns it without a slash at its end. */
 const base = (what: string, isWrong: (path: string) => boolean = () => false) =>

@@ -222,6 +222,47 @@ Deno.test("parseEnv: what failed requests may cost is a whole number of sats, an
   }
 });
 
+Deno.test("parseEnv: metrics are sent to an https address on the public internet only", () => {
+  strictEqual(parseEnv({}).settings.metricsPush, null);
+  const url = "https://otel.example.com:4318/v1/metrics";
+  deepStrictEqual(
+    parseEnv({ METRICS_PUSH_URL: url, METRICS_PUSH_TOKEN: "t0ken", METRICS_PUSH_SECONDS: "10" }).settings.metricsPush,
+    {
+      url,
+      token: "t0ken",
+      everyMs: 10_000,
+    },
+  );
+  strictEqual(parseEnv({ METRICS_PUSH_URL: url }).settings.metricsPush?.token, null);
+  const wrong = [
+    "http://otel.example.com/",
+    "https://localhost/",
+    "https://127.0.0.1/",
+    "https://[::1]/",
+    "https://10.0.0.1/",
+  ];
+  wrong.push(
+    "https://2130706433/",
+    "https://0x7f.1/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://collector/",
+    "https://otel.lan/",
+  );
+  wrong.push(
+    "https://a:b@otel.example.com/",
+    "otel.example.com",
+    "https://169.254.169.254/",
+    "https://otel.example.com/#x",
+  );
+  for (const value of wrong) {
+    match(problemsOf({ METRICS_PUSH_URL: value })[0] ?? "", /^METRICS_PUSH_URL must be/, value);
+  }
+  for (const value of ["9", "86401", "1.5"]) {
+    match(problemsOf({ METRICS_PUSH_SECONDS: value })[0] ?? "", /^METRICS_PUSH_SECONDS /, value);
+  }
+  deepStrictEqual(problemsOf({ METRICS_PUSH_TOKEN: "k" }), ["METRICS_PUSH_TOKEN needs METRICS_PUSH_URL"]);
+});
+
 Deno.test("parseEnv: the attestation helper's socket lies in the data folder, or where its path says", () => {
   strictEqual(parseEnv({}).attestationSocket, undefined);
   for (const DATA_DIR of ["/data", "/data/"]) {
@@ -253,13 +294,15 @@ Deno.test("secretsOf: names every key there is", () => {
     NOSTR_PRIVATE_KEY: "07".repeat(32),
   };
   const local = { LOCAL_MODEL_BASE_URL: "http://127.0.0.1:1/v1", LOCAL_MODEL_API_KEY: "e5" };
-  deepStrictEqual(secretsOf(parseEnv({ LNBITS_URL: "http://127.0.0.1:5000", ...keys, ...local })).sort(), [
+  const push = { METRICS_PUSH_URL: "https://otel.example.com/", METRICS_PUSH_TOKEN: "f6" };
+  deepStrictEqual(secretsOf(parseEnv({ LNBITS_URL: "http://127.0.0.1:5000", ...keys, ...local, ...push })).sort(), [
     "07".repeat(32),
     "a1",
     "b2",
     "c3",
     "d4",
     "e5",
+    "f6",
   ]);
 });
 

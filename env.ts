@@ -19,6 +19,7 @@ import {
   originOf,
   origins,
   proxies,
+  publicUrl,
   secrets,
   server,
   slug,
@@ -55,6 +56,9 @@ const VARIABLES = {
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
   METRICS_MONEY: [z.enum(["on", "off"], "must be on or off"), "off"],
+  METRICS_PUSH_URL: [publicUrl, null],
+  METRICS_PUSH_SECONDS: [whole(10, 86_400), "60"],
+  METRICS_PUSH_TOKEN: [key, null],
 
   LNBITS_URL: [lnbits, null],
   LNBITS_API_KEY: [key, null],
@@ -345,6 +349,11 @@ function settingsOf(v: Values) {
       diskGb: v.DO_DISK_GB,
     },
     metricsMoney: v.METRICS_MONEY === "on",
+    metricsPush: v.METRICS_PUSH_URL === undefined ? null : {
+      url: v.METRICS_PUSH_URL,
+      token: v.METRICS_PUSH_TOKEN ?? null,
+      everyMs: v.METRICS_PUSH_SECONDS * 1_000,
+    },
     poolSeedSats: v.POOL_SEED_SATS,
     demoDailyLimit: v.DEMO_DAILY_LIMIT,
   } satisfies Settings;
@@ -353,8 +362,9 @@ function settingsOf(v: Values) {
 /** The secrets among the settings, for tests that look for them where they must not be. */
 export function secretsOf(env: Env): string[] {
   const { lightning, anthropic, localModel, digitalOcean, tailscale } = env;
+  const pushToken = env.settings.metricsPush?.token ?? undefined;
   const keys = lightning.kind === "lnbits" ? [lightning.invoiceKey, lightning.adminKey, lightning.devPayerKey] : [];
   const own = env.nostrPrivateKey && bytesToHex(env.nostrPrivateKey);
-  const others = [own, anthropic?.apiKey, localModel?.apiKey, digitalOcean?.token, tailscale?.apiKey];
+  const others = [own, anthropic?.apiKey, localModel?.apiKey, digitalOcean?.token, tailscale?.apiKey, pushToken];
   return [...keys, ...others, ...(env.identity.tokenSecrets ?? [])].filter((key) => key !== undefined);
 }

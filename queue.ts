@@ -66,6 +66,7 @@ export function createBackground(
     guard,
     timeoutMs: settings.payoutTimeoutMs,
     publicFetch: services.publicFetch,
+    counted: services.metrics.payout,
     ownInvoice: ownInvoices(store),
   });
   const queue = createQueue({

@@ -51,7 +51,7 @@ export interface paths {
         };
         /**
          * Figures for a monitoring system
-         * @description OpenMetrics text: requests, model calls, payments, queue, store, process. Names and labels are fixed: nothing in it is about a single payer. Sums of money are in it only where the operator has set `METRICS_MONEY=on`.
+         * @description OpenMetrics text, or Prometheus' older format for who accepts `text/plain` and not the newer one: requests, model calls, payments, queue, store, process. Names and labels are fixed: nothing in it is about a single payer. Sums of money are in it only where the operator has set `METRICS_MONEY=on`. Collected at most once a second.
          */
         get: operations["getMetrics"];
         put?: never;
@@ -2037,6 +2037,7 @@ export interface operations {
                 };
                 content: {
                     "application/openmetrics-text": string;
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["Error400"];

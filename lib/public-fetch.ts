@@ -1,5 +1,5 @@
 /**
- * Fetching what a stranger named, from the public internet only: the port. `lib/http/guarded-fetch.ts` keeps its rules; whoever
+ * Reaching what a stranger named, from the public internet only: the port. `lib/http/guarded-fetch.ts` keeps its rules; whoever
  * needs it gets it handed in, so that no slice of lib reaches the network by itself.
  */
 
@@ -10,6 +10,16 @@ interface GuardedFetchOptions {
   redirects?: number;
   /** Ports beside 443 that the address may name. */
   ports?: readonly number[];
+  /** POSTs this in place of a GET. It is sent once, and to the address that was named only: no redirect is followed. */
+  post?: GuardedPost;
+}
+
+/** What is sent. Nothing in it may come from a stranger unless it is safe to be read by the host that is named. */
+export interface GuardedPost {
+  /** At most 1 MiB. */
+  body: Uint8Array;
+  /** In visible ASCII; those that HTTP itself needs are written by the fetcher. */
+  headers: Readonly<Record<string, string>>;
 }
 
 /** What the server answered, whatever its status. */
@@ -21,7 +31,7 @@ export interface GuardedAnswer {
 }
 
 /**
- * GETs an address: HTTPS, public hosts, no credentials and no cookies, within a few seconds in all.
+ * GETs an address, or POSTs to it: HTTPS, public hosts, no credentials but those of `post.headers`, no cookies, within a few seconds in all.
  * @throws {GuardedFetchError}
  */
 export type GuardedFetch = (url: string, options?: GuardedFetchOptions) => Promise<GuardedAnswer>;

@@ -12,6 +12,7 @@ import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
 import type { Metrics } from "./metrics/instruments.ts";
+import type { PushSettings } from "./metrics/push.ts";
 import type { Logger } from "./logger.ts";
 import type { GuardedFetch } from "./public-fetch.ts";
 import type { PriceConfig, Rates } from "./metering/pricing.rules.ts";
@@ -42,6 +43,8 @@ export interface Settings {
   bootstrap: BootstrapSettings;
   /** Whether the metrics tell sums of money. */
   metricsMoney: boolean;
+  /** Where the metrics are sent; null: nowhere. */
+  metricsPush: PushSettings | null;
   /** Demo answers a UTC day in all; 0: none. */
   demoDailyLimit: number;
   sessions: SessionTerms & { minDepositSats: number; maxDepositSats: number };

@@ -54,7 +54,7 @@ export function standardMiddlewares(options: StandardOptions): AppMiddleware[] {
     crossOrigin(options.corsOrigins),
     validHost,
     clientAddress(trustedProxies),
-    rateLimit({ perMinute: options.rateLimitPerMinute, clock, exempt: ["/api/health", "/metrics"] }),
+    rateLimit({ perMinute: options.rateLimitPerMinute, clock, exempt: ["/api/health"] }),
     receiveBody(clock, options.bodies ?? BODY_LIMITS),
     validText,
   ];

@@ -310,6 +310,77 @@ Deno.test("guarded fetch: the request names its host and carries nothing of ours
   assert.equal(requests[1]?.split("\r\n").length, requests[0]?.split("\r\n").length, "no line can be added");
 });
 
+const POST = { body: new TextEncoder().encode("{}\u00e9"), headers: { "Content-Type": "application/json" } };
+
+Deno.test("guarded fetch: what is POSTed goes out once, whole, with its length and the caller's headers", async () => {
+  const { net, requests, made, closed } = network({ say: () => OK });
+  const headers = { ...POST.headers, Authorization: "Bearer a.b" };
+  const answer = await guarded(net)("https://otel.example.com/v1/metrics?a=b", { post: { ...POST, headers } });
+  assert.equal(text(answer), "hi");
+  assert.deepEqual(requests, [
+    "POST /v1/metrics?a=b HTTP/1.1\r\nHost: otel.example.com\r\nUser-Agent: timmy\r\nAccept: */*\r\n" +
+    "Accept-Encoding: identity\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+    "Authorization: Bearer a.b\r\nContent-Length: 4\r\n\r\n{}\u00e9",
+  ]);
+  assert.deepEqual([made.length, closed()], [1, 1]);
+});
+
+Deno.test("guarded fetch: a POST is written whole over a connection that takes a few bytes at a time", async () => {
+  const { net } = network({ say: () => OK });
+  const written: number[] = [];
+  const narrow: Network = {
+    ...net,
+    connect: async (to, signal) => {
+      const open = await net.connect(to, signal);
+      return { ...open, write: (bytes) => (written.push(...bytes.subarray(0, 5)), open.write(bytes.subarray(0, 5))) };
+    },
+  };
+  await guarded(narrow)("https://otel.example.com/", { post: { ...POST, body: new Uint8Array(100).fill(65) } });
+  assert.match(new TextDecoder().decode(new Uint8Array(written)), /\r\n\r\nA{100}$/);
+});
+
+Deno.test("guarded fetch: no inward address is POSTed to, and no redirect of a POST is followed, even when one is asked for", async () => {
+  for (const host of INWARD) {
+    const { net, made } = network({ say: () => OK });
+    await fails(guarded(net)(`https://${host}/`, { post: POST }), "refused", host);
+    assert.deepEqual(made, [], host);
+  }
+  for (const status of [301, 302, 303, 307, 308]) {
+    const say = () => `HTTP/1.1 ${status} Moved\r\nLocation: https://other.example.com/\r\n\r\n`;
+    const { net, made } = network({ say });
+    assert.equal((await guarded(net)("https://otel.example.com/", { post: POST, redirects: 3 })).status, status);
+    assert.equal(made.length, 1, String(status));
+  }
+});
+
+Deno.test("guarded fetch: a header that would add a line, or that decides how the rest is read, is not sent", async () => {
+  const wrong: Record<string, string>[] = [
+    { "X-A": "b\r\nX-Evil: 1" },
+    { "X-A": "b\nc" },
+    { "X-A": "b\0" },
+    { "X-A": "sch\u00f6n" },
+    { "X-A": "" },
+    { "X-A": " b" },
+    { "X-A\r\nX-Evil": "1" },
+    { "X A": "b" },
+    { "X-A:": "b" },
+    { "": "b" },
+    { "Content-Length": "0" },
+    { "transfer-encoding": "chunked" },
+    { HOST: "127.0.0.1" },
+    { Connection: "keep-alive" },
+    { Expect: "100-continue" },
+  ];
+  const { net, made } = network({ say: () => OK });
+  for (const headers of wrong) {
+    const what = JSON.stringify(headers);
+    await fails(guarded(net)("https://otel.example.com/", { post: { ...POST, headers } }), "refused", what);
+  }
+  const large = { ...POST, body: new Uint8Array(1024 * 1024 + 1) };
+  await fails(guarded(net)("https://otel.example.com/", { post: large }), "refused", "too large");
+  assert.deepEqual(made, []);
+});
+
 Deno.test("guarded fetch: an address that does not answer is passed over for the next; four are tried, then it is unreachable", async () => {
   const addresses = ["93.0.0.1", "93.0.0.2", "93.0.0.3", "93.0.0.4", "93.0.0.5"];
   const { net, made } = network({ names: { "wallet.example.com": addresses }, say: () => OK });
@@ -468,6 +539,24 @@ Deno.test("guarded fetch: over TLS the certificate must name the host and come f
     await fails(fetch("https://attacker.example.org/"), "unreachable");
     await fails(guarded(leading(port, []))("https://wallet.example.com/"), "unreachable");
     await fails(fetch(`https://${PUBLIC}/`), "unreachable");
+  } finally {
+    await server.shutdown();
+  }
+});
+
+Deno.test("guarded fetch: a real server over TLS gets the whole of a POST, and the answer to it is read", async () => {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, cert: cert!, key: key!, onListen: () => {} },
+    async (request) => {
+      const { length } = new Uint8Array(await request.arrayBuffer());
+      return new Response(`${request.method} ${length} ${request.headers.get("authorization")}`, { status: 202 });
+    },
+  );
+  try {
+    const fetch = guarded(leading(server.addr.port, [ca!]));
+    const post = { body: new Uint8Array(300_000), headers: { Authorization: "Bearer t0ken" } };
+    const answer = await fetch("https://wallet.example.com/v1/metrics", { post });
+    assert.deepEqual([answer.status, text(answer)], [202, "POST 300000 Bearer t0ken"]);
   } finally {
     await server.shutdown();
   }

@@ -1,7 +1,8 @@
 /** The one way in which this program contacts a host that a stranger named. */
 import { type Clock, DeadlineExceeded, withDeadline } from "@/lib/clock.ts";
-import { type GuardedAnswer, type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
+import { type GuardedAnswer, type GuardedFetch, GuardedFetchError, type GuardedPost } from "@/lib/public-fetch.ts";
 import { readAnswer } from "./http-answer.ts";
+import { concatBytes } from "@noble/hashes/utils.js";
 import { isAddress, isPublicAddress, isPublicName } from "./public-address.rules.ts";
 
 /** A connection, TLS included. Closing it ends what waits for it. */
@@ -33,6 +34,10 @@ const MAX_AT_ONCE = 64;
 const MAX_BYTES = 65_536;
 const MAX_REDIRECTS = 3;
 const MAX_URL = 2_048;
+const MAX_POST_BYTES = 1024 * 1024;
+/** Headers that decide how the rest is read: they are written here, and by nobody else. */
+const OWN_HEADERS =
+  /^(host|user-agent|accept|accept-encoding|connection|content-length|transfer-encoding|trailer|te|upgrade|expect)$/i;
 /** Addresses of one name that are tried; a name has no need for more. */
 const MAX_ADDRESSES = 4;
 const READ_BYTES = 16_384;
@@ -40,7 +45,7 @@ const READ_BYTES = 16_384;
 const refused = (message: string) => new GuardedFetchError("refused", message);
 
 /**
- * GETs addresses of the public internet for strangers. A name is resolved here, all its addresses must be public, and the
+ * Reaches addresses of the public internet that strangers name. A name is resolved here, all its addresses must be public, and the
  * connection goes to an address that was checked, not to the name: a name server that says something else a moment later changes
  * nothing. See {@link GuardedFetch} for what it promises.
  */
@@ -77,7 +82,7 @@ export function createGuardedFetch({ network, clock, ...limits }: GuardedFetchPa
     throw new GuardedFetchError("unreachable", "the host does not answer", { cause });
   }
 
-  async function get(url: URL, maxBytes: number, signal: AbortSignal): Promise<GuardedAnswer> {
+  async function ask(url: URL, request: Uint8Array, maxBytes: number, signal: AbortSignal): Promise<GuardedAnswer> {
     let connection: Connection | null = null;
     const close = () => {
       try {
@@ -91,7 +96,7 @@ export function createGuardedFetch({ network, clock, ...limits }: GuardedFetchPa
     try {
       const open = await connect(url, (made) => void (connection = made), signal);
       if (signal.aborted) throw new GuardedFetchError("timeout", "it took too long");
-      await writeAll(open, requestFor(url));
+      await writeAll(open, request);
       return await readAnswer(() => readSome(open), maxBytes);
     } finally {
       signal.removeEventListener("abort", close);
@@ -100,10 +105,11 @@ export function createGuardedFetch({ network, clock, ...limits }: GuardedFetchPa
   }
 
   async function follow(first: string, options: Parameters<GuardedFetch>[1] = {}, signal: AbortSignal) {
-    const { maxBytes = MAX_BYTES, redirects = 0, ports = [] } = options;
+    const { maxBytes = MAX_BYTES, ports = [], post } = options;
+    const redirects = post ? 0 : options.redirects ?? 0;
     let url = readUrl(first, null, ports);
     for (let left = Math.min(redirects, MAX_REDIRECTS);; left--) {
-      const answer = await get(url, maxBytes, signal);
+      const answer = await ask(url, requestFor(url, post), maxBytes, signal);
       const location = answer.headers.get("location");
       if (redirects === 0 || location === undefined || ![301, 302, 303, 307, 308].includes(answer.status)) {
         return answer;
@@ -148,11 +154,30 @@ function onlyPublic(addresses: string[]): string[] {
   throw refused("the address leads to a host that is not on the public internet");
 }
 
-const requestFor = ({ pathname, search, host }: URL): Uint8Array =>
-  new TextEncoder().encode(
-    `GET ${pathname}${search} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: timmy\r\nAccept: */*\r\n` +
-      "Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
-  );
+/** @throws {GuardedFetchError} `refused` for a body or a header that is not sent */
+function requestFor({ pathname, search, host }: URL, post: GuardedPost | undefined): Uint8Array {
+  const head = [
+    `${post ? "POST" : "GET"} ${pathname}${search} HTTP/1.1`,
+    `Host: ${host}`,
+    "User-Agent: timmy",
+    "Accept: */*",
+    "Accept-Encoding: identity",
+    "Connection: close",
+    ...(post ? [...headersOf(post), `Content-Length: ${post.body.length}`] : []),
+  ];
+  return concatBytes(new TextEncoder().encode(`${head.join("\r\n")}\r\n\r\n`), post?.body ?? new Uint8Array());
+}
+
+function headersOf({ headers, body }: GuardedPost): string[] {
+  if (body.length > MAX_POST_BYTES) throw refused(`what is sent is larger than ${MAX_POST_BYTES} bytes`);
+  return Object.entries(headers).map(([name, value]) => {
+    // A line break in one would be a header, or a second request, of somebody else's making.
+    const isPlain = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) &&
+      /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(value);
+    if (!isPlain || OWN_HEADERS.test(name)) throw refused("a header of it cannot be sent");
+    return `${name}: ${value}`;
+  });
+}
 
 async function writeAll(connection: Connection, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));

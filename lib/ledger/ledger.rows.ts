@@ -1,4 +1,4 @@
-import type { Key, Reader, Tx } from "@/lib/store/store.ts";
+import type { Key, Reader, Store, Tx } from "@/lib/store/store.ts";
 import { readable, type Shape } from "@/lib/store/readable.ts";
 import type { Account } from "./accounts.ts";
 import {
@@ -21,6 +21,16 @@ export const COUNTERS: Shape<Counters> = { in: "count", out: "count" };
 export async function getCounters(reader: Reader, account: Account): Promise<Counters | null> {
   const key = accountKey(account);
   return readable(COUNTERS, key, await reader.get<Counters>(key));
+}
+
+/** Those of several accounts at one moment: no posting lies between any two of them. */
+export async function getCountersAtOnce(
+  store: Pick<Store, "getMany">,
+  accounts: readonly Account[],
+): Promise<ReadonlyMap<Account, Counters>> {
+  const keys = accounts.map(accountKey);
+  const rows = await store.getMany(keys) as (Counters | null)[];
+  return new Map(accounts.map((one, i) => [one, readable(COUNTERS, keys[i]!, rows[i] ?? null) ?? NO_COUNTERS]));
 }
 
 /**

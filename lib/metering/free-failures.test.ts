@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createMemoryStore } from "@/tests/harness/memory-store.ts";
 import { taskKey, type TaskRow } from "@/lib/tasks/due.ts";
-import { bearFailure, failuresBorneAgainAt, FREE_FAILURES_PER_HOUR, type Payers } from "./free-failures.ts";
+import { bearFailure, borneSats, failuresBorneAgainAt, FREE_FAILURES_PER_HOUR, type Payers } from "./free-failures.ts";
 
 const HOUR_MS = 3_600_000;
 const NOBODY: Payers = { session: null, pubkey: null, caller: null };
@@ -167,4 +167,14 @@ Deno.test("property: in any hour no payer has more than five free, and the insta
       }
     }),
   );
+});
+
+Deno.test("borneSats: what the instance bore in the last hour, for all payers, and nothing that was charged or is older", async () => {
+  const { store, fail } = await failures(25);
+  assert.equal(await borneSats(store, 0), 0);
+  await fail({ session: "one" }, { sats: 10, at: 0 });
+  await fail({ pubkey: "two" }, { sats: 7, at: 60_000 });
+  assert.equal(await fail({ caller: "three" }, { sats: 9, at: 60_001 }), false);
+  assert.deepEqual([await borneSats(store, 60_001), await borneSats(store, HOUR_MS)], [17, 7]);
+  assert.equal(await borneSats(store, 60_000 + HOUR_MS), 0);
 });

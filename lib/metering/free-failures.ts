@@ -54,6 +54,9 @@ export async function failuresBorneAgainAt(reader: Reader, satsPerHour: number, 
   return sum(failures) < satsPerHour ? null : firstEnds(failures);
 }
 
+/** What the instance has borne in the last hour (sats). */
+export const borneSats = async (reader: Reader, now: number): Promise<number> => sum(await recent(reader, IN_ALL, now));
+
 /**
  * Counts a failure that cost the instance `sats`, in the transaction that ends the request, unless the payer has had its share
  * or the instance bears no more.

@@ -2,86 +2,142 @@
  * Figures about the instance that anybody may see: counters, gauges and histograms under names and labels that are fixed here, so
  * that no id, key, address, text or amount of a single payer can become a label (docs/operations/monitoring/README.md).
  */
+import { type Clock, withDeadline } from "@/lib/clock.ts";
+import { type Family, type Format, type Labels, type Sample, textOf } from "./text.rules.ts";
 
-/** A label's value: one of a list that is known before anybody asks for anything, or else `other`. */
-type Labels = Readonly<Record<string, string>>;
-
-interface Family {
-  name: string;
-  help: string;
-  type: "counter" | "gauge" | "histogram";
-  /** Lines below the family's head, without a final line break. */
-  lines(): Promise<string[]> | string[];
+export interface Counter<L extends string = never> {
+  add(labels: Readonly<Record<L, string>>, by?: number): void;
 }
-
-export interface Counter {
-  add(labels: Labels, by?: number): void;
-}
-export interface Histogram {
+export interface Histogram<L extends string = never> {
   /** @param seconds what took so long */
-  observe(labels: Labels, seconds: number): void;
+  observe(labels: Readonly<Record<L, string>>, seconds: number): void;
 }
 
-export interface Registry {
-  /** @param name without `_total`, which is written behind it */
-  counter(name: string, help: string): Counter;
-  /** A counter that somebody else counts; `read` returns null while it cannot tell. */
-  counted(name: string, help: string, read: Reading): void;
-  gauge(name: string, help: string, read: Reading): void;
-  /** @param bounds upper bounds in rising order (seconds) */
-  histogram(name: string, help: string, bounds: readonly number[]): Histogram;
-  /** All of it as OpenMetrics 1.0 text (https://prometheus.io/docs/specs/om/open_metrics_spec/). */
-  text(): Promise<string>;
+interface CounterOptions<L extends string> {
+  /** Those that are told as 0 before they happen: else a monitoring system would not see the first one come. */
+  zeros?: readonly Readonly<Record<L, string>>[];
+  /** Told in whole steps only, where a single request's share must not be seen. */
+  step?: number;
 }
 
 /** A figure, or one for each value of a label; null for none. */
-type Figure = number | readonly { labels: Labels; value: number }[] | null;
+type Figure = number | readonly Sample[] | null;
 type Reading = () => Promise<Figure> | Figure;
 
+export interface Registry {
+  /** @param name without `_total`, which is written behind it @param labels their names: all there are */
+  counter<L extends string = never>(
+    name: string,
+    help: string,
+    labels?: readonly L[],
+    options?: CounterOptions<L>,
+  ): Counter<L>;
+  /** A counter that somebody else counts; `read` returns null while it cannot tell. */
+  counted(name: string, help: string, read: Reading, options?: { step?: number }): void;
+  gauge(name: string, help: string, read: Reading): void;
+  /** What does not change while the program runs. @param name without `_info` */
+  info(name: string, help: string, labels: Labels): void;
+  /** @param bounds upper bounds in rising order (seconds) */
+  histogram<L extends string = never>(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    labels?: readonly L[],
+  ): Histogram<L>;
+  /** `look` for several figures: it is done once a collection. */
+  once<T>(look: () => Promise<T>): () => Promise<T>;
+  /**
+   * All figures. However often it is called, they are collected at most once a second, and never twice at a time. What cannot be
+   * read, or takes too long, is left out and counted; the others are there.
+   */
+  collect(): Promise<readonly Family[]>;
+  /** The same as text. */
+  text(format: Format): Promise<string>;
+}
+
 /** More series than this under one name would be a label that somebody else chooses: the rest is counted as one. */
-const MAX_SERIES = 500;
-const OVERFLOW: Labels = { overflow: "true" };
+const MAX_SERIES = 1_000;
+/** How long a collection is good (ms). */
+const KEPT_MS = 1_000;
+/** How long one figure may take (ms); a monitoring system waits for ten seconds. */
+const READING_MS = 2_000;
 
-export const CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+interface Source {
+  type: Family["type"];
+  read(): Promise<Family> | Family;
+  /** A reading that has begun and not ended. */
+  pending?: Promise<Family> | undefined;
+}
+interface Collection {
+  at: number;
+  families: readonly Family[];
+  texts: Map<Format, string>;
+}
 
-export function createRegistry(): Registry {
-  const families = new Map<string, Family>();
-  const add = (family: Family) => {
-    if (!/^timmy_[a-z0-9_]+$|^process_[a-z0-9_]+$/.test(family.name) || families.has(family.name)) {
-      throw new Error(`a metric cannot be named ${family.name}`);
-    }
-    families.set(family.name, family);
+export function createRegistry(clock: Clock): Registry {
+  const sources = new Map<string, Source>();
+  let round = 0;
+  let running: Promise<Collection> | null = null;
+  let kept: Collection | null = null;
+
+  function add(name: string, source: Source) {
+    const isOurs = /^(timmy|process)_[a-z0-9_]+$/.test(name) && !/_(total|info|bucket|count|sum|created)$/.test(name);
+    if (!isOurs || sources.has(name)) throw new Error(`a metric cannot be named ${name}`);
+    sources.set(name, source);
+  }
+  function read(type: "counter" | "gauge", name: string, help: string, reading: Reading, step = 1) {
+    const stepped = (samples: readonly Sample[]) =>
+      step === 1 ? samples : samples.map(({ labels, value }) => ({ labels, value: floorTo(value, step) }));
+    add(name, { type, read: async () => ({ name, help, type, samples: stepped(samplesOf(await reading())) }) });
+  }
+
+  const unread = createSeries(["metric"], () => ({ value: 0 }));
+  const UNREAD = {
+    name: "timmy_metrics_unread",
+    help: "Figures that could not be read for a collection, by their name",
+    type: "counter" as const,
   };
+  add(UNREAD.name, { type: "counter", read: () => ({ ...UNREAD, samples: flat(unread) }) });
+
+  async function family([name, source]: [string, Source]): Promise<Family[]> {
+    try {
+      // One that hangs is waited for again and not asked again: else each collection would leave another one behind.
+      source.pending ??= Promise.resolve(source.read()).finally(() => source.pending = undefined);
+      return [await withDeadline(clock, READING_MS, "reading a figure", source.pending)];
+    } catch {
+      unread.of({ metric: name }).value++;
+      return [];
+    }
+  }
+  async function collectNow(): Promise<Collection> {
+    round++;
+    const [own, ...others] = [...sources];
+    const read = await Promise.all(others.map(family));
+    const families = [...read.flat(), ...own ? await family(own) : []]; // last: it counts those that failed before it
+    return { at: clock.monotonic(), families, texts: new Map() };
+  }
+  async function collection(): Promise<Collection> {
+    if (kept && clock.monotonic() - kept.at < KEPT_MS) return kept;
+    running ??= collectNow().finally(() => running = null);
+    return kept = await running;
+  }
+
   return {
-    counter(name, help) {
-      const series = createSeries(() => ({ value: 0 }));
-      add({
-        name,
-        help,
-        type: "counter",
-        lines: () => series.all().map(([labels, { value }]) => line(`${name}_total`, labels, value)),
-      });
+    counter(name, help, labels = [], { zeros = [], step = 1 } = {}) {
+      const series = createSeries(labels, () => ({ value: 0 }));
+      for (const zero of zeros) series.of(zero);
+      read("counter", name, help, () => flat(series), step);
       return { add: (labels, by = 1) => void (series.of(labels).value += by) };
     },
-    counted(name, help, read) {
-      add({ name, help, type: "counter", lines: async () => linesOf(`${name}_total`, await read()) });
+    counted: (name, help, reading, { step = 1 } = {}) => read("counter", name, help, reading, step),
+    gauge: (name, help, reading) => read("gauge", name, help, reading),
+    info(name, help, labels) {
+      add(name, { type: "info", read: () => ({ name, help, type: "info", samples: [{ labels, value: 1 }] }) });
     },
-    gauge(name, help, read) {
-      add({ name, help, type: "gauge", lines: async () => linesOf(name, await read()) });
-    },
-    histogram(name, help, bounds) {
-      const series = createSeries(() => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
-      const lines = () =>
-        series.all().flatMap(([labels, { counts, sum }]) => {
-          let below = 0;
-          const buckets = counts.map((count, i) => {
-            below += count;
-            const le = i === bounds.length ? "+Inf" : String(bounds[i]);
-            return line(`${name}_bucket`, { ...labels, le }, below);
-          });
-          return [...buckets, line(`${name}_sum`, labels, sum), line(`${name}_count`, labels, below)];
-        });
-      add({ name, help, type: "histogram", lines });
+    histogram(name, help, bounds, labels = []) {
+      const series = createSeries(labels, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
+      const samples = () => series.all().map(([labels, { counts, sum }]) => ({ labels, counts: [...counts], sum }));
+      add(name, { type: "histogram", read: () => ({ name, help, type: "histogram", bounds, samples: samples() }) });
       return {
         observe(labels, seconds) {
           const one = series.of(labels);
@@ -92,41 +148,55 @@ export function createRegistry(): Registry {
         },
       };
     },
-    async text() {
-      const parts = await Promise.all(
-        [...families.values()].map(async ({ name, help, type, lines }) =>
-          [`# TYPE ${name} ${type}`, `# HELP ${name} ${escaped(help)}`, ...await lines()].join("\n")
-        ),
-      );
-      return `${parts.join("\n")}\n# EOF\n`;
+    once<T>(look: () => Promise<T>) {
+      let last: { round: number; seen: Promise<T> } | null = null;
+      return () => {
+        if (last?.round !== round) last = { round, seen: look() };
+        return last.seen;
+      };
+    },
+    collect: async () => (await collection()).families,
+    async text(format) {
+      const { families, texts } = await collection();
+      const text = texts.get(format) ?? textOf(families, format);
+      texts.set(format, text);
+      return text;
     },
   };
 }
 
-/** What is counted under each combination of labels. */
-function createSeries<T>(make: () => T): { of(labels: Labels): T; all(): [Labels, T][] } {
+interface Series<L extends string, T> {
+  of(labels: Readonly<Record<L, string>>): T;
+  all(): [Labels, T][];
+}
+
+/** What is counted under each combination of these labels, and of no others. */
+function createSeries<L extends string, T>(names: readonly L[], make: () => T): Series<L, T> {
   const series = new Map<string, { labels: Labels; value: T }>();
-  const of = (labels: Labels): T => {
-    const key = JSON.stringify(labels);
+  const place = (value: (name: L) => string, isRest: boolean): T => {
+    const labels = Object.fromEntries(names.map((name) => [name, value(name)]));
+    const key = JSON.stringify(Object.values(labels));
     const known = series.get(key);
     if (known) return known.value;
-    if (series.size >= MAX_SERIES && labels !== OVERFLOW) return of(OVERFLOW);
-    const value = make();
-    series.set(key, { labels, value });
-    return value;
+    if (series.size >= MAX_SERIES && !isRest) return place(() => "other", true);
+    const made = make();
+    series.set(key, { labels, value: made });
+    return made;
   };
-  return { of, all: () => [...series.values()].map(({ labels, value }) => [labels, value]) };
+  return {
+    of: (labels) => place((name) => labels[name], false),
+    all: () => [...series.values()].map(({ labels, value }) => [labels, value]),
+  };
 }
 
-function linesOf(name: string, figure: Figure): string[] {
-  if (figure === null) return [];
-  if (typeof figure === "number") return [line(name, {}, figure)];
-  return figure.map(({ labels, value }) => line(name, labels, value));
-}
+const flat = (series: Series<never, { value: number }>): Sample[] =>
+  series.all().map(([labels, { value }]) => ({ labels, value }));
 
-function line(name: string, labels: Labels, value: number): string {
-  const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`);
-  return `${name}${pairs.length > 0 ? `{${pairs.join(",")}}` : ""} ${value}`;
-}
+const floorTo = (value: number, step: number) => Math.floor(value / step) * step;
 
-const escaped = (text: string) => text.replace(/\\/g, "\\\\").replace(/\n/g, "\\n").replace(/"/g, '\\"');
+/** What is no number cannot be told. @throws {TypeError} */
+function samplesOf(figure: Figure): readonly Sample[] {
+  const samples = figure === null ? [] : typeof figure === "number" ? [{ labels: {}, value: figure }] : figure;
+  if (samples.some(({ value }) => !Number.isFinite(value))) throw new TypeError("a figure must be a finite number");
+  return samples;
+}

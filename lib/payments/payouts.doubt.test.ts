@@ -45,6 +45,9 @@ test(
     await owed.clock.settle();
     await assertPaidOnce(owed, first);
     assert.equal(alarms(owed), 1);
+    const text = await owed.clock.drive(owed.world.deps.metrics.registry.text("openmetrics"));
+    assert.match(text, /^timmy_payouts_total\{outcome="contradicted"\} 1$/m);
+    assert.match(text, /^timmy_payouts_under_way 0$/m);
   },
   { feeSats: 2 },
 );

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { PayoutInvoice } from "./payouts.ts";
 import { DOUBT_MS } from "./refunds.machine.ts";
 import { balance } from "@/lib/ledger/ledger.rows.ts";
+import { plan } from "@/lib/tasks/due.ts";
 import type { LeapingClock } from "@/tests/harness/fake-world.ts";
 import { OWED_SATS, owedTest as test, payee } from "@/tests/harness/owed.ts";
 
@@ -325,3 +326,19 @@ for (const wrong of [31 * DAY_MS, -31 * DAY_MS]) {
     }
   });
 }
+
+test("payouts: one under way has an age; one that another process has ended is forgotten ten minutes later", async (owed) => {
+  const { clock, world, refundId } = owed;
+  const status = () => world.deps.payouts.status();
+  assert.deepEqual(status(), { underWay: 0, oldestMs: 0 });
+  owed.payFaults.push({ kind: "hold" });
+  await owed.claim();
+  await clock.advance(5_000);
+  assert.deepEqual(status(), { underWay: 1, oldestMs: 5_000 });
+  await world.store.transact((tx) => plan(tx, { kind: "payout", id: refundId, dueAt: null }));
+  await clock.advance(5_000);
+  clock.leap(590_000);
+  assert.equal(status().underWay, 1);
+  clock.leap(11_000);
+  assert.deepEqual(status(), { underWay: 0, oldestMs: 0 });
+});

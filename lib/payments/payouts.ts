@@ -61,6 +61,8 @@ export interface Payouts {
    * @param lease of the task that claims: without it, any more, there is nothing to claim (`none`).
    */
   claim(refundId: string, invoice: PayoutInvoice, lease?: Lease): Promise<ClaimOutcome>;
+  /** Payouts that this process has looked at and whose outcome is not known, and how long ago the oldest was claimed (ms). */
+  status(): { underWay: number; oldestMs: number };
   payoutTask: TaskSpec;
   /** Pays a refund to the Lightning address that its payer left. */
   addressTask: TaskSpec;
@@ -75,6 +77,8 @@ interface PayoutsOptions extends AddressOptions {
   guard: LeapGuard;
   /** Limit of one call to the wallet (ms). */
   timeoutMs: number;
+  /** Told of a look that ended without knowing, and of a wallet that was caught in a wrong answer. */
+  counted?: (outcome: "unknown" | "contradicted") => void;
 }
 
 /** A first call within this time of its claim counts as made with it (ms); small against the time that a failure is doubted. */
@@ -83,6 +87,8 @@ const PROMPT_MS = 1_000;
 const PATIENCE_MS = 250;
 /** How often an expiry looks whether the clock is believed again (ms). */
 const LOOK_AGAIN_MS = 3_600_000;
+/** A payout is looked at every minute; one that nobody here has looked at for so long was ended by another process (ms). */
+const FORGOTTEN_MS = 600_000;
 /** Wallet calls under way at once; what comes beyond waits. */
 const MAX_CALLS = 1_000;
 
@@ -111,6 +117,8 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   const { store, wallet, clock, log, guard, timeoutMs } = options;
   /** Claims of this process that no call was made for yet: no earlier call can be under way for them. */
   const fresh = new Set<string>();
+  /** By refund: when it was claimed (ms since the epoch), and when it was last looked at (monotonic). */
+  const underWay = new Map<string, { claimedAt: number; seenAt: number }>();
   const calls = createWalletCalls<Word>({ clock, patienceMs: PATIENCE_MS });
 
   async function writeClaim(tx: Tx, refundId: string, invoice: PayoutInvoice, now: number): Promise<ClaimOutcome> {
@@ -216,6 +224,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     if (state && payout) {
       const now = clock.now();
       await store.transact((tx) => distrustWallet(tx, now));
+      options.counted?.("contradicted");
       log.error(
         { code: "payout_contradicted", backend: wallet.name },
         "the wallet had called a payout failed that it paid; nothing new is paid out for ten minutes: check the wallet",
@@ -240,8 +249,19 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   }
 
   async function payOut(lease: Lease): Promise<void> {
+    try {
+      await lookAt(lease);
+      underWay.delete(lease.id);
+    } catch (error) {
+      if (error instanceof OutcomeUnknown) options.counted?.("unknown");
+      throw error;
+    }
+  }
+
+  async function lookAt(lease: Lease): Promise<void> {
     const refund = await getRefund(store, lease.id);
     if (!refund?.payout || refund.state !== "paying") return void await close(lease, () => {});
+    underWay.set(lease.id, { claimedAt: refund.payout.claimedAt, seenAt: clock.monotonic() });
     const found = await findOrPay(lease, refund, refund.payout);
     if (!found) return;
     const done = await close(lease, async (tx) => await recordOutcome(tx, lease, found));
@@ -336,8 +356,17 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     }
   };
 
+  function status() {
+    const since = clock.monotonic() - FORGOTTEN_MS;
+    for (const [id, { seenAt }] of underWay) if (seenAt < since) underWay.delete(id);
+    const claims = [...underWay.values()].map(({ claimedAt }) => claimedAt);
+    const oldestMs = claims.length === 0 ? 0 : Math.max(0, clock.now() - claims.reduce((a, b) => Math.min(a, b)));
+    return { underWay: claims.length, oldestMs };
+  }
+
   return {
     claim,
+    status,
     addressTask: addressTask({ ...options, claim }),
     payoutTask: {
       kind: "payout",

@@ -1,4 +1,4 @@
-import type { Key, Reader, Tx, Versioned } from "@/lib/store/store.ts";
+import type { Key, Reader, Store, Tx, Versioned } from "@/lib/store/store.ts";
 import { readable, type Shape } from "@/lib/store/readable.ts";
 import { type Lease, runnerOf, type Slot } from "./runner.ts";
 
@@ -139,6 +139,12 @@ function place(tx: Tx, order: TaskOrder, before: Planned | undefined): Planned {
     lease = await placeTask(tx, order, slot);
   };
   return { written: write(), takeBack };
+}
+
+/** When the first waiting task of a kind is due (ms since the epoch); null: none waits. Reads one row of the index. */
+export async function firstDueAt(store: Pick<Store, "list">, kind: string): Promise<number | null> {
+  const [first] = await store.list(["due", kind], { limit: 1 });
+  return typeof first?.key[2] === "number" ? first.key[2] : null;
 }
 
 /** True while `lease` is the task's own: false once the task ended, was re-planned, or was taken over. */

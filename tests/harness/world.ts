@@ -236,7 +236,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       instanceKey: createInstanceKey(secret),
       attestor: options.attestor ?? NO_TEE,
       log,
-      metrics: createMetrics(life.clock),
+      metrics: createMetrics(life.clock, { exact: settings.metricsMoney }),
       settings,
       ratesFor: () => Promise.resolve(options.rates ?? TEST_RATES),
     };
