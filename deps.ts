@@ -233,7 +233,7 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["
 }
 
 /** Without a key the hosted models are simulated; `local/…` models are asked where LOCAL_MODEL_BASE_URL says. */
-async function openModel(env: Env, clock: Clock): Promise<Model> {
+export async function openModel(env: Pick<Env, "anthropic" | "localModel" | "settings">, clock: Clock): Promise<Model> {
   const { anthropic, localModel } = env;
   const hosted = anthropic ? await anthropicModel(anthropic, clock) : createSimulatedModel({ clock });
   const router = createModelRouter({

@@ -1,0 +1,72 @@
+import { parseEnvFile } from "@/lib/doctor/env-file.rules.ts";
+import { error, type Finding, ok, warning } from "@/lib/doctor/finding.ts";
+import { type Env, ENV_NAMES, EnvError, parseEnv } from "../env.ts";
+
+/** The file of settings when none is named, in the folder where the command is typed. */
+export const ENV_FILE = ".env";
+/** Read by others than the server: backups, the scripts. */
+const OTHERS = /^(BACKUP|TIMMY|DENO)_/;
+
+export type Settings = Readonly<Record<string, string | undefined>>;
+
+/** A file of settings that was read. */
+export interface SettingsFile {
+  path: string;
+  text: string;
+  values: Readonly<Record<string, string>>;
+  /** Numbers of lines that are no settings. */
+  wrong: readonly number[];
+}
+
+/** @returns null when the file is not there. @throws what the system says when it cannot be read */
+export async function readSettingsFile(path: string): Promise<SettingsFile | null> {
+  try {
+    const text = await Deno.readTextFile(path);
+    return { path, text, ...parseEnvFile(text) };
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return null;
+    throw cause;
+  }
+}
+
+/** What a start would see: the file, and before it what this environment sets, as Deno's --env-file reads it. */
+export function settingsWith(file: SettingsFile | null): Settings {
+  const names = [...ENV_NAMES, "BACKUP_DIR", "BACKUP_EVERY_HOURS"];
+  return Object.fromEntries(names.map((name) => [name, Deno.env.get(name) ?? file?.values[name]]));
+}
+
+/** Everything that is wrong with settings; none of their values. */
+export function problemsOf(settings: Settings): readonly string[] {
+  const parsed = usable(settings);
+  return parsed instanceof EnvError ? parsed.problems : [];
+}
+
+/** The settings as the program uses them, or why it cannot. */
+export function usable(settings: Settings): Env | EnvError {
+  try {
+    return parseEnv(settings);
+  } catch (cause) {
+    if (cause instanceof EnvError) return cause;
+    throw cause;
+  }
+}
+
+/** All that is wrong with the settings at once. */
+export function settingsFindings(settings: Settings, file: SettingsFile | null): Finding[] {
+  const where = file?.path ?? "the environment";
+  const todo = `correct it in ${where}; .env.example says what each setting may be`;
+  const findings = [
+    ...problemsOf(settings).map((problem) => error("settings", problem, todo)),
+    ...(file?.wrong ?? []).map((line) =>
+      error("settings", `line ${line} of ${where} is no NAME=value`, "quote it as 'value', without ' inside")
+    ),
+    ...Object.keys(file?.values ?? {}).filter((name) => !ENV_NAMES.includes(name) && !OTHERS.test(name)).map((name) =>
+      warning(
+        "settings",
+        `${name} in ${where} is no setting of timmy`,
+        "look for a misspelt name; .env.example has them all",
+      )
+    ),
+  ];
+  return findings.length > 0 ? findings : [ok("settings", file ? `${where} is usable` : "usable; no file is read")];
+}
