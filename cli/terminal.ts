@@ -53,8 +53,9 @@ export function thisTerminal(): Terminal | null {
       return Promise.resolve(typed());
     },
     secret(prompt) {
-      show(prompt);
+      // Before the prompt: whoever sees it may already be pasting.
       Deno.stdin.setRaw(true);
+      show(prompt);
       try {
         return Promise.resolve(typed());
       } finally {
