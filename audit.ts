@@ -94,13 +94,13 @@ async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Pr
     throw new DataDirError(`${file} cannot be read: is DATA_DIR the folder of an instance?`, { cause });
   });
   const copy = `${file}.audit-${Deno.pid}`;
-  const live = new DatabaseSync(file, { readOnly: true });
   try {
-    await backup(live, copy);
-  } finally {
-    live.close();
-  }
-  try {
+    const live = new DatabaseSync(file, { readOnly: true });
+    try {
+      await backup(live, copy);
+    } finally {
+      live.close();
+    }
     const store = await openStore(openDenoEngine(copy, { exclusive: true }), file);
     try {
       return await read(store);

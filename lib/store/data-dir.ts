@@ -119,7 +119,7 @@ export async function isTaken(path: string): Promise<boolean> {
   if (!await Deno.stat(file).then(() => true, () => false)) return false;
   const database = new DatabaseSync(file, { readOnly: true });
   try {
-    database.exec("SELECT count(*) FROM sqlite_master");
+    database.exec("PRAGMA busy_timeout = 0; SELECT count(*) FROM sqlite_master");
     return false;
   } catch (error) {
     if (/locked|busy/i.test((error as Error).message)) return true;
