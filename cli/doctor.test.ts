@@ -370,7 +370,7 @@ Deno.test("doctor: a full disk, one that is nearly full, and one that does not t
   }));
 
 Deno.test("doctor: a data folder that cannot be is said", async () => {
-  for (const data of ["/dev/null", "/dev/null/data", "/proc/none/data"]) {
+  for (const data of ["/dev/null", "/dev/null/data", "/proc/none/data", "/proc"]) {
     await inFolder(async (place) => {
       has((await diagnosed({ ...place, data }, [])).findings, "disk", "error", /cannot be written/);
     });
