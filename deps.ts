@@ -256,7 +256,7 @@ async function anthropicModel(options: { apiKey: string; baseURL?: string }, clo
 }
 
 /** The price list is loaded only for a model that needs it. @throws {SettingError} for a model nobody knows a price of. */
-async function ratesFor(model: string, env: Env): Promise<Rates> {
+export async function ratesFor(model: string, env: Pick<Env, "modelRates">): Promise<Rates> {
   const configured = configuredRates(model, env.modelRates);
   if (configured) return configured;
   const prices = await import("@/lib/ai/prices.ts");

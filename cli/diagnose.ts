@@ -10,7 +10,7 @@ import { checkLnbits, type WalletChecked } from "@/lib/doctor/wallet.ts";
 import { freeBytes, isTaken } from "@/lib/store/data-dir.ts";
 import { isLocalModel } from "@/lib/ai/model-name.ts";
 import { auditChecks, openOnce } from "../audit.ts";
-import { openModel, STORE_FILE } from "../deps.ts";
+import { openModel, ratesFor, SettingError, STORE_FILE } from "../deps.ts";
 import { type Env, EnvError } from "../env.ts";
 import { listenedOn, originOf } from "../env-values.ts";
 import { VERSION } from "../version.ts";
@@ -96,10 +96,24 @@ export async function modelChecked(env: Env, { reach }: World): Promise<ModelChe
     ? [simulated("model", `the model is simulated (${hosted.join(", ")}): answers are invented`, env)]
     : [];
   return {
-    findings: [...found.flatMap(({ findings }) => findings), ...pretended],
+    findings: [...found.flatMap(({ findings }) => findings), ...pretended, ...await unpriced(names, env)],
     ids: found.flatMap(({ ids }) => ids),
     skewMs: found.map((one) => one.skewMs).find((skew) => skew !== null) ?? null,
   };
+}
+
+/** Models that nobody knows a price of: a start is refused with one. */
+async function unpriced(names: readonly string[], env: Env): Promise<Finding[]> {
+  const found = await Promise.all(names.map(async (name) => {
+    try {
+      await ratesFor(name, env);
+      return [];
+    } catch (cause) {
+      if (!(cause instanceof SettingError)) throw cause;
+      return [error("model", cause.message, "timmy does not start without a price: set it, or name another model")];
+    }
+  }));
+  return found.flat();
 }
 
 async function priceChecked(
