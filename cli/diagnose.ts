@@ -4,7 +4,7 @@ import { ask, type Reach } from "@/lib/doctor/ask.ts";
 import { clockFinding } from "@/lib/doctor/clock.rules.ts";
 import { error, type Finding, ok, warning } from "@/lib/doctor/finding.ts";
 import { checkAnthropic, checkEvaluation, checkLocalModel, type ModelChecked } from "@/lib/doctor/model.ts";
-import { checkBackup, checkDisk, checkPermissions, type FreeBytes } from "@/lib/doctor/place.ts";
+import { checkBackup, checkCompiledPlace, checkDisk, checkPermissions, type FreeBytes } from "@/lib/doctor/place.ts";
 import { checkDns, checkOrigin, checkPort, type PortChecked, type Resolve, whoAnswers } from "@/lib/doctor/reach.ts";
 import { checkLnbits, type WalletChecked } from "@/lib/doctor/wallet.ts";
 import { freeBytes, isTaken } from "@/lib/store/data-dir.ts";
@@ -47,7 +47,7 @@ export async function diagnose(
     modelChecked(env, world),
     priceChecked(env, world),
     checkDns(hostsOf(settings), world.resolve),
-    checkDisk(env.dataDir, world.freeBytes),
+    placeChecked(env, world),
     portChecked(env, world),
   ]);
   const skews = [wallet.skewMs, model.skewMs, ...price.skews].filter((skew) => skew !== null);
@@ -100,6 +100,12 @@ export async function modelChecked(env: Env, { reach }: World): Promise<ModelChe
     ids: found.flatMap(({ ids }) => ids),
     skewMs: found.map((one) => one.skewMs).find((skew) => skew !== null) ?? null,
   };
+}
+
+/** The data folder, and whether the server beside this program may write to it. */
+export async function placeChecked({ dataDir }: Env, { freeBytes }: World): Promise<Finding[]> {
+  const compiled = Deno.build.standalone ? checkCompiledPlace(dataDir, Deno.cwd()) : [];
+  return [...await checkDisk(dataDir, freeBytes), ...compiled];
 }
 
 /** Models that nobody knows a price of: a start is refused with one. */

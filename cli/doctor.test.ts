@@ -369,13 +369,13 @@ Deno.test("doctor: a full disk, one that is nearly full, and one that does not t
     none(await free(1024 * MIB), "disk");
   }));
 
-Deno.test("doctor: a data folder that cannot be is said", async () => {
-  for (const data of ["/dev/null", "/dev/null/data", "/proc/none/data", "/proc"]) {
-    await inFolder(async (place) => {
+Deno.test("doctor: a data folder that is a file, or would lie below one, is said", () =>
+  inFolder(async (place) => {
+    await Deno.writeTextFile(place.data, "");
+    for (const data of [place.data, `${place.data}/`, `${place.data}/below/it`]) {
       has((await diagnosed({ ...place, data }, [])).findings, "disk", "error", /cannot be written/);
-    });
-  }
-});
+    }
+  }));
 
 Deno.test({
   name: "doctor: a locked data folder is said (needs a user who is not root)",
@@ -554,23 +554,51 @@ Deno.test("doctor: a running instance is found, proven and left alone, and may b
     } finally {
       await timmy.kill().catch(() => {});
     }
-    // The lock is looked at without end: a start must get it all the same.
-    let looking = true;
-    const looks = (async () => {
-      while (looking) await isTaken(place.data);
-    })();
-    const dir = await openDataDir(place.data, systemRandom);
-    assert.equal(await isTaken(place.data), true);
-    dir.release();
-    looking = false;
-    await looks;
-    assert.equal(await isTaken(place.data), false);
   }));
 
-Deno.test("doctor: a file that is not there, and options that are none", async () => {
-  let err = "";
-  const io = { out: () => assert.fail("something was printed"), err: (said: string) => void (err += said) };
-  assert.equal(await doctor(["--env", "/none/.env"], io, world), 1);
-  assert.match(err, /there is no file \/none\/\.env/);
-  for (const args of [["--none"], ["x"], ["--env"], ["--json=1"]]) assert.equal(await doctor(args, io, world), 2);
-});
+Deno.test("doctor: an instance may be started while its lock is looked at without end", () =>
+  inFolder(async ({ data }) => {
+    (await openDataDir(data, systemRandom)).release();
+    const looking = new Deno.Command("sh", {
+      args: ["-c", 'exec "$DENO" run --quiet --no-prompt --config "$ROOT/deno.json" --allow-read --allow-write -'],
+      env: { DENO: Deno.execPath(), ROOT: new URL("..", import.meta.url).pathname },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const script = `import { isTaken } from "${new URL("../lib/store/data-dir.ts", import.meta.url)}";
+      await isTaken("${data}");
+      console.log("looking");
+      for (;;) await isTaken("${data}");`;
+    const writer = looking.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(script));
+    await writer.close();
+    const reader = looking.stdout.getReader();
+    await reader.read();
+    try {
+      for (let start = 0; start < 50; start++) {
+        const dir = await openDataDir(data, systemRandom);
+        assert.equal(await isTaken(data), true);
+        dir.release();
+      }
+    } finally {
+      looking.kill("SIGKILL");
+      await reader.cancel();
+      await looking.status;
+    }
+    assert.equal(await isTaken(data), false);
+  }));
+
+Deno.test("doctor: a file that is not there, and options that are none", () =>
+  inFolder(async ({ folder, data }) => {
+    let err = "";
+    const io = { out: () => assert.fail("something was printed"), err: (said: string) => void (err += said) };
+    assert.equal(await doctor(["--env", "/none/.env"], io, world), 1);
+    assert.match(err, /there is no file \/none\/\.env/);
+    await Deno.writeTextFile(data, "");
+    for (const path of [folder, `${data}/.env`]) {
+      assert.equal(await doctor(["--env", path], io, world), 1);
+      assert.ok(err.includes(`${path} cannot be read: `), err);
+    }
+    for (const args of [["--none"], ["x"], ["--env"], ["--json=1"]]) assert.equal(await doctor(args, io, world), 2);
+  }));

@@ -2,7 +2,7 @@ import { type Finding, worst } from "@/lib/doctor/finding.ts";
 import { VERSION } from "../version.ts";
 import { argumentsOf, type Command, EXIT, type Io } from "./command.ts";
 import { diagnose, thisWorld, type World } from "./diagnose.ts";
-import { ENV_FILE, readSettingsFile, settingsWith } from "./settings.ts";
+import { ENV_FILE, readSettingsFile, refusingFiles, settingsWith } from "./settings.ts";
 
 export const command: Command = {
   usage: "[--env FILE] [--audit] [--spend] [--json]",
@@ -16,12 +16,16 @@ or spent. LNbits makes one invoice over 1 sat that is shown to nobody; models ar
   --spend  has the model evaluate one request, which costs some hundred tokens
   --json   { version, severity, findings: [{ check, severity, message, todo }] }
 
-Exit codes: 0 all is well or there are warnings, 1 there are errors, 2 not understood. Nothing it prints holds a key.`,
+Exit codes: 0 all is well or there are warnings, 1 there are errors, 2 not understood.
+Nothing it prints holds a key.`,
   run: (args, io) => doctor(args, io, thisWorld),
 };
 
 /** @param world what the checks reach */
-export async function doctor(args: readonly string[], io: Io, world: World): Promise<number> {
+export const doctor = (args: readonly string[], io: Io, world: World): Promise<number> =>
+  refusingFiles("doctor", io, () => examine(args, io, world));
+
+async function examine(args: readonly string[], io: Io, world: World): Promise<number> {
   const given = argumentsOf(args, { env: "text", audit: "flag", spend: "flag", json: "flag" });
   if (!given) return EXIT.usage;
   const file = await readSettingsFile(given.env ?? ENV_FILE);

@@ -74,9 +74,10 @@ Deno.test("init: --yes takes a free port, and every default passes its own check
 
 Deno.test("init: an answer that is wrong ends it where nobody can be asked again, and writes nothing", () =>
   inFolder(async (folder, path) => {
+    await Deno.writeTextFile(`${folder}/file`, "");
     for (
       const [wrong, why] of [
-        [["--data-dir", "/dev/null/d"], /cannot be written/],
+        [["--data-dir", `${folder}/file/d`], /cannot be written/],
         [["--data-dir", "it's"], /holds ', /],
         [["--wallet", "http://127.0.0.1:9"], /LNBITS_URL and LNBITS_API_KEY belong together/],
         [["--model", "gpt"], /LOCAL_MODEL_BASE_URL must be/],
@@ -90,6 +91,11 @@ Deno.test("init: an answer that is wrong ends it where nobody can be asked again
       assert.deepEqual([code, await there(path)], [1, false], said);
       assert.match(said, why);
       assert.match(said, /nothing was written/);
+    }
+    for (const place of [folder, `${folder}/file/.env`, `${folder}/none/.env`]) {
+      const { code, said } = await ran(["--env", place, "--yes", "--data-dir", `${folder}/d`]);
+      assert.equal(code, 1, said);
+      assert.match(said, /cannot be (read|written)/);
     }
     for (const args of [["--none"], ["x"], ["--port"]]) assert.equal((await ran(args)).code, 2);
   }));

@@ -4,7 +4,15 @@ import { argumentsOf, type Command, EXIT, type Io } from "./command.ts";
 import { thisWorld, type World } from "./diagnose.ts";
 import { doctor, linesOf } from "./doctor.ts";
 import { lookedAt, type Patch, type Question, QUESTIONS } from "./questions.ts";
-import { ENV_FILE, problemsOf, readSettingsFile, type Settings, type SettingsFile } from "./settings.ts";
+import {
+  ENV_FILE,
+  fileError,
+  problemsOf,
+  readSettingsFile,
+  refusingFiles,
+  type Settings,
+  type SettingsFile,
+} from "./settings.ts";
 import { type Terminal, thisTerminal } from "./terminal.ts";
 
 export const command: Command = {
@@ -18,9 +26,10 @@ else stood in it, has \`timmyctl doctor\` look at all of it, and says how to sta
   --yes        takes every default; needs no terminal
   --overwrite  changes a FILE that is there without asking
 
-An option answers its question beforehand. Keys are typed and not shown, never given as options, which others see in the list of
-processes: without a terminal they come from the environment (LNBITS_API_KEY, LNBITS_ADMIN_KEY, LOCAL_MODEL_API_KEY,
-AI_INTEGRATIONS_ANTHROPIC_API_KEY) or from FILE.
+An option answers its question beforehand. Keys are typed and not shown, never given as options,
+which others see in the list of processes: without a terminal they come from the environment
+(LNBITS_API_KEY, LNBITS_ADMIN_KEY, LOCAL_MODEL_API_KEY, AI_INTEGRATIONS_ANTHROPIC_API_KEY) or from
+FILE.
 
 Exit codes: 0 written, and no error was found; 1 not written, or there are errors; 2 not understood.`,
   run: (args, io) => init(args, io, thisTerminal(), thisWorld),
@@ -47,7 +56,10 @@ const HEAD = "# Settings of Timmy, written by timmyctl init. Keys stand here: it
   "# .env.example lists every other setting; add what you need.\n\n";
 
 /** @param terminal null where nobody types */
-export async function init(args: readonly string[], io: Io, terminal: Terminal | null, world: World): Promise<number> {
+export const init = (args: readonly string[], io: Io, terminal: Terminal | null, world: World): Promise<number> =>
+  refusingFiles("init", io, () => ask(args, io, terminal, world));
+
+async function ask(args: readonly string[], io: Io, terminal: Terminal | null, world: World): Promise<number> {
   const given = argumentsOf(args, {
     env: "text",
     yes: "flag",
@@ -170,18 +182,21 @@ function textOf(file: SettingsFile | null, patch: Patch): string {
   return withSettings(file?.text ?? HEAD, settings);
 }
 
-/** Written whole and flushed under another name first: a crash leaves the old file or the new one. */
+/** Written whole and flushed under another name first: a crash leaves the old file or the new one. @throws {SettingsFileError} */
 async function written(path: string, text: string): Promise<void> {
   const draft = `${path}.new`;
-  await Deno.remove(draft).catch((cause) => {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-  });
-  const file = await Deno.open(draft, { createNew: true, write: true, mode: 0o600 });
-  const writer = file.writable.getWriter();
-  await writer.write(new TextEncoder().encode(text));
-  await file.syncData();
-  await writer.close();
-  await Deno.rename(draft, path);
+  try {
+    await Deno.remove(draft).catch((cause) => {
+      if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    });
+    using file = await Deno.open(draft, { createNew: true, write: true, mode: 0o600 });
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.syncData();
+    await Deno.rename(draft, path);
+  } catch (cause) {
+    throw fileError(`${path} cannot be written`, cause);
+  }
 }
 
 function nextSteps(path: string, { PORT }: Settings): string {

@@ -1,10 +1,9 @@
 import { error, type Finding } from "@/lib/doctor/finding.ts";
 import { isLocalModel, LOCAL_PREFIX } from "@/lib/ai/model-name.ts";
-import { checkDisk } from "@/lib/doctor/place.ts";
 import { checkLocalModel } from "@/lib/doctor/model.ts";
 import { type Env, EnvError } from "../env.ts";
 import { lnbits, modelServer } from "../env-values.ts";
-import { modelChecked, originChecked, portChecked, walletChecked, type World } from "./diagnose.ts";
+import { modelChecked, originChecked, placeChecked, portChecked, walletChecked, type World } from "./diagnose.ts";
 import { type Settings, usable } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -51,9 +50,10 @@ const dataDir: Question = {
   flag: "data-dir",
   text: "Where shall the data lie? A folder",
   proposed: ({ DATA_DIR }) => DATA_DIR ?? "./data",
-  patch: (answer) => Promise.resolve({ DATA_DIR: answer }),
+  // A shell would have put the home folder in place of ~; the server does not.
+  patch: (answer) => Promise.resolve({ DATA_DIR: answer.replace(/^~(?=\/|$)/, Deno.env.get("HOME") ?? "~") }),
   about: ["DATA_DIR"],
-  check: (env, _settings, world) => checkDisk(env.dataDir, world.freeBytes),
+  check: (env, _settings, world) => placeChecked(env, world),
 };
 
 const wallet: Question = {

@@ -1,5 +1,6 @@
 import { parseEnvFile } from "@/lib/doctor/env-file.rules.ts";
 import { error, type Finding, ok, warning } from "@/lib/doctor/finding.ts";
+import { EXIT, type Io } from "./command.ts";
 import { type Env, ENV_NAMES, EnvError, parseEnv } from "../env.ts";
 
 /** The file of settings when none is named, in the folder where the command is typed. */
@@ -18,14 +19,37 @@ export interface SettingsFile {
   wrong: readonly number[];
 }
 
-/** @returns null when the file is not there. @throws what the system says when it cannot be read */
+/** A file of settings that cannot be read or written; the message says which, and why. */
+export class SettingsFileError extends Error {
+  override name = "SettingsFileError";
+}
+
+/** What the system said, as the reason of a {@link SettingsFileError}; anything else goes on. */
+export function fileError(what: string, cause: unknown): SettingsFileError {
+  const { code } = cause as { code?: unknown };
+  if (!(cause instanceof Error) || typeof code !== "string") throw cause;
+  return new SettingsFileError(`${what}: ${cause.message}`, { cause });
+}
+
+/** @returns null when the file is not there. @throws {SettingsFileError} */
 export async function readSettingsFile(path: string): Promise<SettingsFile | null> {
   try {
     const text = await Deno.readTextFile(path);
     return { path, text, ...parseEnvFile(text) };
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return null;
-    throw cause;
+    throw fileError(`${path} cannot be read`, cause);
+  }
+}
+
+/** Runs a command; a file that cannot be read or written is its refusal. */
+export async function refusingFiles(name: string, io: Io, run: () => Promise<number>): Promise<number> {
+  try {
+    return await run();
+  } catch (cause) {
+    if (!(cause instanceof SettingsFileError)) throw cause;
+    io.err(`timmyctl ${name}: ${cause.message}`);
+    return EXIT.refused;
   }
 }
 

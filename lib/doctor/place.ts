@@ -24,6 +24,22 @@ async function nearest(path: string): Promise<string> {
   }
 }
 
+/** Where the compiled server may write, whatever DATA_DIR says (scripts/permissions.sh). */
+export const COMPILED_FOLDERS = ["./data", "/data", "/var/lib/timmy"] as const;
+
+/** What a data folder means for the compiled server. @param cwd where it is started */
+export function checkCompiledPlace(dataDir: string, cwd: string): Finding[] {
+  const whole = (path: string) => new URL(path, `file://${cwd.replace(/\/?$/, "/")}`).pathname.replace(/\/+$/, "");
+  const inside = COMPILED_FOLDERS.map(whole).some((folder) => `${whole(dataDir)}/`.startsWith(`${folder}/`));
+  return inside ? [] : [
+    warning(
+      "disk",
+      `the compiled timmy, started in ${cwd}, may not write to ${dataDir}`,
+      `choose one of ${COMPILED_FOLDERS.join(", ")}, or a folder below; or start it from source`,
+    ),
+  ];
+}
+
 /** Whether the data folder can be made or written, and has room. Leaves nothing behind. */
 export async function checkDisk(dataDir: string, freeBytes: FreeBytes): Promise<Finding[]> {
   const place = await nearest(dataDir);

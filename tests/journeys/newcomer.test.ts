@@ -133,9 +133,10 @@ Deno.test({
       const [free, dead] = [freePort(), freePort()];
       const { invoiceKey, adminKey } = lnbits.merchant;
       const WRONG = "a-wrong-canary-key";
+      await Deno.writeTextFile(`${folder}/file`, "");
       try {
         const { code, said, left } = await atTerminal([...timmyctl, "init"], { cwd: folder, env }, [
-          ["1/5", "/dev/null/data\r"],
+          ["1/5", `${folder}/file/data\r`],
           ["1/5", `${folder}/data\r`],
           ["2/5", "ftp://wallet\r"],
           ["2/5", `http://127.0.0.1:${dead}\r`],
