@@ -18,16 +18,28 @@ const LOOKS = 3;
  * @returns the exit code.
  */
 export async function auditInstance(env: Env, print: (line: string) => void): Promise<number> {
+  for (const { name, ok, detail } of await auditChecks(env)) {
+    print(`${ok ? "ok  " : "FAIL"}  ${name}: ${detail}`);
+    if (!ok) return 1;
+  }
+  return 0;
+}
+
+/** The same as a list: every check, in order. */
+export async function auditChecks(env: Env): Promise<AuditCheck[]> {
   let checks: AuditCheck[] = [];
   for (let look = 0; look < LOOKS; look++) {
     checks = await lookOnce(env);
     if (checks.every((check) => check.ok)) break;
   }
-  for (const { name, ok, detail } of checks) {
-    print(`${ok ? "ok  " : "FAIL"}  ${name}: ${detail}`);
-    if (!ok) return 1;
-  }
-  return 0;
+  return checks;
+}
+
+/** Opens the database as the program does, over a copy, and closes it again. @throws StoreError, DataDirError */
+export async function openOnce(env: Env): Promise<void> {
+  if (!env.kvUrl) return await withCopy(`${env.dataDir}/${STORE_FILE}`, (store) => store.version().then(() => {}));
+  const store = await openStore(openRemoteEngine(env.kvUrl), "the database of KV_URL");
+  await store.close();
 }
 
 async function lookOnce(env: Env): Promise<AuditCheck[]> {
@@ -82,13 +94,13 @@ async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Pr
     throw new DataDirError(`${file} cannot be read: is DATA_DIR the folder of an instance?`, { cause });
   });
   const copy = `${file}.audit-${Deno.pid}`;
-  const live = new DatabaseSync(file, { readOnly: true });
   try {
-    await backup(live, copy);
-  } finally {
-    live.close();
-  }
-  try {
+    const live = new DatabaseSync(file, { readOnly: true });
+    try {
+      await backup(live, copy);
+    } finally {
+      live.close();
+    }
     const store = await openStore(openDenoEngine(copy, { exclusive: true }), file);
     try {
       return await read(store);

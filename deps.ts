@@ -237,7 +237,7 @@ function lnbitsDevTools(payer: Wallet | null, timeoutMs: number): OpenedWallet["
 }
 
 /** Without a key the hosted models are simulated; `local/…` models are asked where LOCAL_MODEL_BASE_URL says. */
-async function openModel(env: Env, clock: Clock): Promise<Model> {
+export async function openModel(env: Pick<Env, "anthropic" | "localModel" | "settings">, clock: Clock): Promise<Model> {
   const { anthropic, localModel } = env;
   const hosted = anthropic ? await anthropicModel(anthropic, clock) : createSimulatedModel({ clock });
   const router = createModelRouter({
@@ -260,7 +260,7 @@ async function anthropicModel(options: { apiKey: string; baseURL?: string }, clo
 }
 
 /** The price list is loaded only for a model that needs it. @throws {SettingError} for a model nobody knows a price of. */
-async function ratesFor(model: string, env: Env): Promise<Rates> {
+export async function ratesFor(model: string, env: Pick<Env, "modelRates">): Promise<Rates> {
   const configured = configuredRates(model, env.modelRates);
   if (configured) return configured;
   const prices = await import("@/lib/ai/prices.ts");

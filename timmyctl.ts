@@ -4,6 +4,8 @@ import { VERSION } from "./version.ts";
 
 /** Each command is loaded when it is asked for. */
 const COMMANDS: Readonly<Record<CtlCommand, () => Promise<Command>>> = {
+  init: async () => (await import("./cli/init.ts")).command,
+  doctor: async () => (await import("./cli/doctor.ts")).command,
   verify: async () => (await import("./cli/verify.ts")).command,
   attest: async () => (await import("./cli/attest.ts")).command,
   version: async () => (await import("./cli/version.ts")).command,

@@ -1,3 +1,5 @@
+import { parseArgs } from "node:util";
+
 /** What a command of timmyctl is: one file in this folder each, named in `names.ts` and listed in `timmyctl.ts`. */
 export interface Command {
   /** Behind the name: `FOLDER|FILE…`; empty when there is none. */
@@ -37,4 +39,22 @@ export function flagsOf<F extends string>(
     else rest.push(arg);
   }
   return { flags, rest };
+}
+
+type Kinds = Readonly<Record<string, "text" | "flag">>;
+type Given<K extends Kinds> = { [N in keyof K]?: K[N] extends "flag" ? boolean : string };
+
+/** Options by name, of a command that takes nothing else. @returns null for what it does not know, or a text left out */
+export function argumentsOf<K extends Kinds>(args: readonly string[], kinds: K): Given<K> | null {
+  const options = Object.fromEntries(
+    Object.entries(kinds).map(([name, kind]) =>
+      [name, { type: kind === "flag" ? "boolean" as const : "string" as const }] as const
+    ),
+  );
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values as Given<K>;
+  } catch (error) {
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
 }

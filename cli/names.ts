@@ -1,5 +1,7 @@
 /** The commands of timmyctl, in the order in which help lists them: all that the other program knows of them. */
 export const CTL_COMMANDS = {
+  init: "ask five questions, check each answer, and write the settings to .env",
+  doctor: "look at settings, wallet, model, clock, disk and network, and say what to do",
   verify: "check a release, or one file of it: signature, sums, SBOM, provenance",
   attest: "check that a running instance is the program it says, on the hardware it says",
   version: "print the version, the commit, and whose releases this program takes",

@@ -41,7 +41,7 @@ const ORDER: readonly (readonly string[])[] = [
   ["free-tier"],
   ["metering"],
   ["jobs", "sessions", "demo", "bootstrap"],
-  ["ledger/audit"],
+  ["ledger/audit", "doctor"],
 ];
 
 /** What the files of the top level import of one another. */

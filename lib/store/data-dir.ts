@@ -22,6 +22,8 @@ export class DataDirError extends Error {
 }
 
 const PROBE = [PROBE_TABLE];
+/** How long a start waits for somebody who only looks at the lock (ms). */
+const LOOK_MS = 100;
 
 /**
  * Makes the folder when it is missing and takes its lock: one process per folder, since two would run the same work.
@@ -99,12 +101,31 @@ async function takeLock(file: string): Promise<{ release(): void } | null> {
   await makePrivate(file);
   const database = new DatabaseSync(file);
   try {
+    // Whoever only asks with isTaken has it for an instant.
+    database.exec(`PRAGMA busy_timeout = ${LOOK_MS}`);
     database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
     return { release: () => database.close() };
   } catch (error) {
     database.close();
     if (/locked|busy/i.test((error as Error).message)) return null;
     throw error;
+  }
+}
+
+/** Whether a process has the folder. Takes nothing: it tries to read what the owner of the lock lets nobody read. */
+export async function isTaken(path: string): Promise<boolean> {
+  const { DatabaseSync } = await import("node:sqlite");
+  const file = `${path}/lock`;
+  if (!await Deno.stat(file).then(() => true, () => false)) return false;
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    database.exec("PRAGMA busy_timeout = 0; SELECT count(*) FROM sqlite_master");
+    return false;
+  } catch (error) {
+    if (/locked|busy/i.test((error as Error).message)) return true;
+    throw error;
+  } finally {
+    database.close();
   }
 }
 
@@ -167,7 +188,8 @@ async function sizeOf(file: string): Promise<number> {
   }
 }
 
-async function freeBytes(path: string): Promise<number | null> {
+/** Free bytes where a path lies, for who is no superuser; null when the system does not tell. */
+export async function freeBytes(path: string): Promise<number | null> {
   const { statfs } = await import("node:fs/promises");
   try {
     const stat = await statfs(path);
