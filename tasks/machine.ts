@@ -10,10 +10,12 @@ const began = performance.now();
 export const say = (text: string) =>
   console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 
-/** Runs a bash script. @throws Error with what it printed, unless it ends with 0 */
-export async function sh(script: string, env: Record<string, string> = {}): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command("bash", { args: ["-euo", "pipefail", "-c", script], env })
-    .output();
+/** Runs a bash script, its arguments in `"$@"`. @throws Error with what it printed, unless it ends with 0 */
+export async function sh(script: string, env: Record<string, string> = {}, args: string[] = []): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-euo", "pipefail", "-c", script, "bash", ...args],
+    env,
+  }).output();
   const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   if (code !== 0) throw new Error(`exit code ${code} from: ${script}\n${errors}${out}`);
   return out!.trim();
