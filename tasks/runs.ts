@@ -6,7 +6,7 @@
  *   deno task runs [--only systemd,container,pi,mac] [--binary FILE] [--pi-binary FILE]
  *
  * Without a binary one is made. TIMMY_TOOLS_SRC names the folder of the script `denort`, which brings deno and its base programs.
- * Ends with "N passed, N failed, N skipped"; exit code 1 when one failed.
+ * Its last line is like that of `deno test`, so that CI counts what was skipped; exit code 1 when a part failed.
  */
 import { parseArgs } from "node:util";
 import { makeRoot, onLoopback, say, sh, tidy } from "./machine.ts";
@@ -17,7 +17,7 @@ const TOOLS = Deno.env.get("TIMMY_TOOLS_SRC") ?? new URL("../../shared/tools", i
 /** Who cannot make a program has it given. */
 const DENORT = `${TOOLS}/denort`;
 const LIMIT_MS = 120_000;
-const ROOT_TOOLS = ["systemd-nspawn", "unshare", "nsenter", "ip"];
+const ROOT_TOOLS = ["systemd-nspawn", "unshare", "nsenter", "ip", "ss", "pgrep"];
 
 interface Binaries {
   x86: string;
@@ -49,7 +49,7 @@ const PARTS: Record<string, Part> = {
     },
   },
   container: {
-    needs: [...ROOT_TOOLS, "buildah", "debootstrap", DENORT],
+    needs: [...ROOT_TOOLS, "buildah", "debootstrap", "jq", DENORT],
     root: true,
     async run(work, { x86 }) {
       await makeRoot(`${work}/debian`);
@@ -140,8 +140,9 @@ async function main(): Promise<number> {
   } finally {
     await tidy(work);
   }
-  console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
-  return count.failed === 0 ? 0 : 1;
+  const ok = count.failed === 0;
+  console.log(`${ok ? "ok" : "FAILED"} | ${count.passed} passed | ${count.failed} failed | ${count.skipped} ignored`);
+  return ok ? 0 : 1;
 }
 
 if (import.meta.main) {
