@@ -42,7 +42,7 @@ export async function systemdTrial(work: string): Promise<void> {
   );
   const machine = new Boot(root, [], `${work}/console.log`, `${work.split("/").at(-2)}-1`);
   try {
-    await retry(30, async () => (await machine.inside("systemctl is-system-running || true")) === "running");
+    await retry(30, async () => /running|degraded/.test(await machine.inside("systemctl is-system-running || true")));
     const [install = "", start = "", ready = "", audit = ""] = await commandsOf("A server \\(systemd\\)");
     await machine.inside(`cd /root/timmy\n${install}`);
     await machine.inside(
