@@ -349,9 +349,10 @@ Deno.test("doctor: a clock that is wrong is measured against the wallet's, ahead
     });
     try {
       const asked = async (ms: number) => (await diagnosed(place, lines(lnbits), off(ms))).findings;
-      has(await asked(61_500), "clock", "error", /6[12] s ahead/);
-      has(await asked(-61_500), "clock", "error", /6[12] s behind/);
-      has(await asked(-20_000), "clock", "warning", /(19|20|21) s behind/);
+      // A Date header has whole seconds, and a busy machine answers late.
+      has(await asked(70_000), "clock", "error", /(6[5-9]|7[0-5]) s ahead/);
+      has(await asked(-70_000), "clock", "error", /(6[5-9]|7[0-5]) s behind/);
+      has(await asked(-30_000), "clock", "warning", /(2[5-9]|3[0-5]) s behind/);
       none(await asked(2_000), "clock");
       has((await diagnosed(place, [], off(-systemClock.now()))).findings, "clock", "error", /before 2026/);
     } finally {

@@ -1,22 +1,10 @@
 // deno-lint-ignore-file no-console -- a command prints
 /** The part of the first-boot trial that runs in its own network namespace: the instance, the boots, and what must be seen. */
 import { authorizedKey, type NodeOrder } from "@/lib/bootstrap/node/node-order.rules.ts";
+import { Boot, retry, say, sh } from "./machine.ts";
 
 /** Where the instance listens, on loopback. */
 export const PORT = 7300;
-
-const began = performance.now();
-export const say = (text: string) =>
-  console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${text}`);
-
-/** Runs a bash script. @throws Error with what it printed, unless it ends with 0 */
-export async function sh(script: string, env: Record<string, string> = {}): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command("bash", { args: ["-euo", "pipefail", "-c", script], env })
-    .output();
-  const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  if (code !== 0) throw new Error(`exit code ${code} from: ${script}\n${errors}${out}`);
-  return out!.trim();
-}
 
 /** Where the programs are that the stand-ins start. */
 export interface Tools {
@@ -63,63 +51,6 @@ function serveInstance(work: string, token: string): { taken: Promise<Report>; c
     return Response.json({ ok: true }, { status: 201 });
   });
   return { taken: taken.promise, close: () => server.shutdown() };
-}
-
-/** One boot of the container. */
-class Boot {
-  readonly #process: Deno.ChildProcess;
-  readonly #root: string;
-
-  constructor(root: string, shared: readonly string[], log: string, group: string) {
-    this.#root = root;
-    const binds = shared.map((folder) => `--bind-ro=${folder}`).join(" ");
-    // A control group of its own: two systems that manage the same one take each other's processes for theirs.
-    const script = `for all in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-        if [ -e $all/cgroup.procs ]; then mkdir -p "$all/$G" && echo $$ >"$all/$G/cgroup.procs"; fi
-      done
-      exec systemd-nspawn -q --register=no --keep-unit -b --link-journal=no --console=pipe -D "$R" ${binds} >>"$L" 2>&1`;
-    this.#process = new Deno.Command("bash", {
-      args: ["-c", script],
-      env: { R: root, L: log, G: group },
-      stdin: "null",
-    }).spawn();
-  }
-
-  /** Runs a script inside, as a person who has logged in would. */
-  async inside(script: string): Promise<string> {
-    return await sh(
-      `nsenter -t ${await this
-        .#leader()} -m -u -i -p -r -w env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root bash -c "$SCRIPT"`,
-      { SCRIPT: script },
-    );
-  }
-
-  async until(path: string, seconds: number): Promise<void> {
-    const end = performance.now() + seconds * 1000;
-    while (performance.now() < end) {
-      const there = await Deno.stat(`${this.#root}/${path}`).catch(() => null);
-      if (there && there.size > 0) return;
-      await new Promise((wake) => setTimeout(wake, 25));
-    }
-    throw new Error(`after ${seconds} s there is no ${path}`);
-  }
-
-  /** As if the power went: its first process ends at once, and every other one in there with it. */
-  async cut(): Promise<void> {
-    await sh(`kill -KILL ${await this.#leader()}`);
-    await this.#process.status;
-  }
-
-  #leader(): Promise<string> {
-    return sh(`pgrep -P ${this.#process.pid} | head -n 1`);
-  }
-
-  async powerOff(): Promise<void> {
-    await this.inside("systemctl --no-block poweroff");
-    const timer = setTimeout(() => void this.cut(), 60_000);
-    await this.#process.status;
-    clearTimeout(timer);
-  }
 }
 
 /** The part that runs in the network namespace. */
@@ -253,15 +184,5 @@ export async function trial(work: string): Promise<void> {
     throw error;
   } finally {
     await instance.close();
-  }
-}
-
-async function retry(seconds: number, held: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + seconds * 1000;
-  for (;;) {
-    const failure = await held().then((yes) => yes ? undefined : new Error("not yet"), (error: Error) => error);
-    if (!failure) return;
-    if (performance.now() > end) throw failure;
-    await new Promise((wake) => setTimeout(wake, 500));
   }
 }

@@ -14,15 +14,11 @@ import { parseArgs } from "node:util";
 import { ORDER } from "@/lib/bootstrap/node/testing/order.ts";
 import { type NodeOrder, nodeUserData } from "@/lib/bootstrap/node/user-data.ts";
 import { PINS, type Pins } from "@/lib/bootstrap/node/pins.ts";
-import { PORT, say, sh, type Tools, trial } from "./first-boot-trial.ts";
+import { PORT, type Tools, trial } from "./first-boot-trial.ts";
+import { CACHE, makeRoot, onLoopback, say, sh, SUITE, tidy } from "./machine.ts";
 
-const SUITE = "bookworm";
-const PACKAGES =
-  "systemd systemd-sysv dbus cloud-init openssh-client curl jq openssl gnupg iproute2 python3 e2fsprogs ca-certificates";
 const LIMIT_MS = 10 * 60_000;
 const STAND_INS = new URL("../lib/bootstrap/node/testing/stand-ins/", import.meta.url).pathname;
-const CACHE = Deno.env.get("TIMMY_TOOLS_DIR") ?? `${Deno.env.get("HOME")}/.cache/timmy-tools`;
-
 async function installTools(): Promise<Tools> {
   const source = Deno.env.get("TIMMY_TOOLS_SRC") ?? new URL("../../shared/tools", import.meta.url).pathname;
   await sh(`"$TOOLS/lightning" install >&2 && "$TOOLS/lnbits" install >&2`, { TOOLS: source });
@@ -35,28 +31,6 @@ async function installTools(): Promise<Tools> {
   // A virtual environment works at its own place only; btcd's user may not look below /root.
   const shared = [`${lightning}:/opt/lightning`, venv, ...(base === "/usr" ? [] : [base!])];
   return { lightning: "/opt/lightning", lnbitsPython: python, lnbitsPackage: `${site}/lnbits`, shared };
-}
-
-/** A Debian with systemd and cloud-init, kept as an archive: made in about a minute, unpacked in seconds. */
-async function makeRoot(root: string): Promise<void> {
-  const archive = `${CACHE}/first-boot-${SUITE}-${(await sh(`printf %s "${PACKAGES}" | sha256sum`)).slice(0, 12)}.tar`;
-  await sh(
-    `
-    if [ ! -s "$ARCHIVE" ]; then
-      mkdir -p "$(dirname "$ARCHIVE")"
-      mirror=$(apt-cache policy | sed -nE 's#^ *[0-9]+ (https?://[^ ]+) ${SUITE}/main .*#\\1#p' | head -n 1)
-      debootstrap --variant=minbase --include=ca-certificates ${SUITE} "$ROOT" "$mirror" >&2
-      cp /etc/resolv.conf "$ROOT/etc/resolv.conf"
-      DEBIAN_FRONTEND=noninteractive chroot "$ROOT" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends ${PACKAGES} && apt-get clean' >&2
-      : >"$ROOT/etc/resolv.conf"
-      tar --numeric-owner -cf "$ARCHIVE.new" -C "$ROOT" .
-      mv "$ARCHIVE.new" "$ARCHIVE"
-    else
-      mkdir -p "$ROOT"
-      tar --numeric-owner -xpf "$ARCHIVE" -C "$ROOT"
-    fi`,
-    { ROOT: root, ARCHIVE: archive },
-  );
 }
 
 /** The order of this trial: the pinned images, and a stand-in where bitcoind's release would come from. */
@@ -112,12 +86,7 @@ async function main(): Promise<void> {
   });
   if (values.print) return void Deno.stdout.writeSync(new TextEncoder().encode(nodeUserData(ORDER)));
   if (values.inside) {
-    const limit = setTimeout(() => {
-      say(`not done after ${LIMIT_MS / 1000} s`);
-      Deno.exit(1);
-    }, LIMIT_MS);
-    await trial(values.inside);
-    return clearTimeout(limit);
+    return await trial(values.inside);
   }
   const work = await Deno.makeTempDir({ prefix: "timmy-first-boot-" });
   try {
@@ -128,45 +97,10 @@ async function main(): Promise<void> {
     const { order, pins } = await trialOrder(work);
     await prepareRoot(`${work}/root`, tools, nodeUserData(order, pins), order.tailscaleAuthKey!);
     await Deno.writeTextFile(`${work}/trial.json`, JSON.stringify({ tools, order }));
-    const again = [
-      Deno.execPath(),
-      "run",
-      "--config",
-      "dev/deno.json",
-      "--no-prompt",
-      "--allow-net=127.0.0.1",
-      "--allow-env",
-      "--allow-read",
-      "--allow-write",
-      "--allow-run",
-      "tasks/first-boot.ts",
-      "--inside",
-      work,
-    ];
-    const { code } = await new Deno.Command("unshare", {
-      args: [
-        "--net",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-        "sh",
-        "-c",
-        'ip link set lo up && exec "$@"',
-        "sh",
-        ...again,
-      ],
-      stdin: "null",
-    }).spawn().status;
+    const code = await onLoopback(["tasks/first-boot.ts", "--inside", work], LIMIT_MS);
     if (code !== 0) throw new Error("the first boot failed");
   } finally {
-    await sh(
-      `for all in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-        for group in "$all/$G"-*; do [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + || true; done
-      done
-      rm -rf --one-file-system "$W"`,
-      { W: work, G: work.split("/").at(-1)! },
-    );
+    await tidy(work);
   }
 }
 
