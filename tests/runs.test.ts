@@ -116,7 +116,7 @@ Deno.test("image: pinned by digest, made of a named commit, with a health check 
   for (const base of bases) assert.match(base, /:[\w.-]+@sha256:[0-9a-f]{64}$/);
   // The version that builds is the one of CI, whose tests have passed.
   const [, version] = /^DENO_VERSION=(.*)$/m.exec(read(".ci/run"))!;
-  assert.ok(bases[0]!.startsWith(`denoland/deno:${version}@`), bases[0]);
+  assert.ok(bases[0]!.startsWith(`denoland/deno:${version}@`), `${bases[0]}`);
   assert.match(dockerfile, /^ARG TIMMY_COMMIT$/m);
   assert.ok(guide.includes('--build-arg TIMMY_COMMIT="$(git rev-parse HEAD)"'));
   assert.match(dockerfile, /^HEALTHCHECK .* CMD \["\/timmy", "health"\]$/m);
