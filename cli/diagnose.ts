@@ -164,8 +164,16 @@ function hostsOf(settings: Settings): Map<string, string[]> {
 
 async function databaseFindings(env: Env, settings: Settings, world: World, audit: boolean): Promise<Finding[]> {
   const todo = "restore it from your backup (docs/operations/backup.md), or update the program if it is the older one";
-  const size = env.kvUrl ? 0 : await Deno.stat(`${env.dataDir}/${STORE_FILE}`).then((file) => file.size, () => null);
-  if (size === null) return [ok("database", "there is none yet: the first start makes it")];
+  let size = 0;
+  try {
+    if (!env.kvUrl) ({ size } = await Deno.stat(`${env.dataDir}/${STORE_FILE}`));
+  } catch (cause) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (cause instanceof NotFound) return [ok("database", "there is none yet: the first start makes it")];
+    const why = cause instanceof Error ? cause.name : "unknown";
+    const folder = cause instanceof NotADirectory ? "correct DATA_DIR" : "run this as the user that runs timmy";
+    return [error("database", `it cannot be looked at: ${why}`, folder)];
+  }
   const free = env.kvUrl ? null : await world.freeBytes(env.dataDir);
   if (free !== null && free < size + ROOM_BESIDE_COPY) {
     return [warning("database", "not looked at: there is no room for a copy of it", "make room, then ask again")];

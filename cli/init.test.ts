@@ -178,6 +178,10 @@ Deno.test("init: of a local server the first model that it lists is proposed, an
     try {
       assert.equal(await answered("", ""), "local/llama");
       assert.equal(await answered("", "qwen"), "local/qwen");
+      // A real model behind pretended sats is for this machine alone.
+      const open = await ran(["--env", path, "--yes", "--overwrite", "--origin", "https://timmy.example"]);
+      assert.equal(open.code, 1);
+      assert.match(open.said, /5\/5[\s\S]*pretended sats[\s\S]*correct PUBLIC_ORIGIN[\s\S]*nothing was written/);
       // Back to simulated: nothing of the server stays.
       assert.equal((await ran(["--env", path, "--yes", "--overwrite", "--model", "simulated"])).code, 0);
       assert.doesNotMatch(await textOf(path), /^(LOCAL_|EVAL_|WORK_)/m);
