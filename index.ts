@@ -8,6 +8,8 @@ import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
 import { createLogger } from "@/lib/http/logger-pino.ts";
 import type { Logger } from "@/lib/logger.ts";
+import { CTL_COMMANDS, isCtlCommand } from "./cli/names.ts";
+import { buildInfo } from "./cli/version.ts";
 import { VERSION } from "./version.ts";
 
 /** How long running tasks may finish when the process is asked to stop (ms); what does not is taken up at the next start. */
@@ -22,15 +24,22 @@ const USAGE = `timmy ${VERSION}
   timmy            start the server
   timmy audit      prove the ledger, one line a check; exit code 1 when one fails
   timmy health     ask a running server on HOST:PORT; exit code 1 when it does not answer
-  timmy version    print the version
+  timmy version    print the version, with --json also the commit and what it was made with
 
+timmyctl, the program beside this one, has ${
+  Object.keys(CTL_COMMANDS).filter((name) => name !== "version" && name !== "help").join(", ")
+}.
 Settings come from environment variables; .env.example lists them all.
 `;
 
 async function main(args: readonly string[]): Promise<number> {
   const command = args[0] ?? "start";
-  if (command === "version") return print(VERSION);
-  if (!["start", "audit", "health"].includes(command)) return print(USAGE, command === "help" ? 0 : 2);
+  if (command === "version") return version(args.slice(1));
+  if (command === "help") return print(USAGE);
+  if (!["start", "audit", "health"].includes(command)) {
+    if (!isCtlCommand(command)) return print(USAGE, 2);
+    return fail(`${command} is a command of the program beside this one: timmyctl ${command}`, 2);
+  }
   let env: Env;
   try {
     env = parseEnv(Object.fromEntries(ENV_NAMES.map((name) => [name, Deno.env.get(name)])));
@@ -134,9 +143,15 @@ function print(text: string, code = 0): number {
   return code;
 }
 
-function fail(message: string): number {
+function fail(message: string, code = 1): number {
   Deno.stderr.writeSync(new TextEncoder().encode(`timmy: ${message}\n`));
-  return 1;
+  return code;
+}
+
+/** The bare version, as scripts read it; `--json` all that this program knows of itself. */
+function version([flag]: readonly string[]): number {
+  if (flag === "--json") return print(JSON.stringify(buildInfo()));
+  return flag === undefined ? print(VERSION) : print(USAGE, 2);
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

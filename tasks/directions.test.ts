@@ -17,6 +17,20 @@ Deno.test("directions: every rule catches an import that breaks it", () => {
   const cases: [string, string, string][] = [
     ["lib/jobs/a.ts", `import { x } from "@/routes/jobs/jobs.body.ts";`, "lib imports only lib"],
     ["lib/clock.ts", `import type { X } from "@/middlewares/rate-limit.ts";`, "lib imports only lib"],
+    ["lib/release/a.ts", `import { x } from "@/lib/store/store.ts";`, below],
+    [
+      "cli/a.ts",
+      `import { x } from "../index.ts";`,
+      "cli imports only itself, lib and the top level below the programs",
+    ],
+    [
+      "cli/a.ts",
+      `import { x } from "@/routes/a/b.ts";`,
+      "cli imports only itself, lib and the top level below the programs",
+    ],
+    ["index.ts", `import { x } from "./cli/verify.ts";`, "of cli, the server imports names and version only"],
+    ["deps.ts", `import { x } from "./cli/names.ts";`, "of cli, the server imports names and version only"],
+    ["timmyctl.ts", `import { x } from "./index.ts";`, "the top level goes one way"],
     ["lib/http/a.ts", `import type { X } from "@/app.ts";`, "lib imports only lib"],
     ["lib/tasks/a.ts", `import { x } from "../../assemble.ts";`, "lib imports only lib"],
     ["lib/store/a.ts", `import type { X } from "@/deps.ts";`, "lib imports only lib"],
@@ -133,6 +147,12 @@ Deno.test("directions: what is allowed is not reported", () => {
       `/** Waits for no Date: await. */ const x = "fetch"; // console\nconst y = a.process + z.Date;`,
     ],
     ["app.ts", `import { x } from "@/routes/jobs/jobs.index.ts";`],
+    ["index.ts", `import { x } from "./cli/names.ts";\nimport { y } from "./cli/version.ts";`],
+    ["timmyctl.ts", `import { x } from "./cli/verify.ts";\nimport { y } from "./version.ts";`],
+    [
+      "cli/a.ts",
+      `import { x } from "@/lib/release/a.ts";\nimport { y } from "../env.ts";\nimport { z } from "./b.ts";`,
+    ],
     ["assemble.ts", `import { x } from "./app.ts";`],
     ["lib/services.ts", `import type { X } from "./sessions/sessions.machine.ts";`],
     ["lib/sessions/a.ts", `import type { Services } from "@/lib/services.ts";`],

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- a command prints
 /**
- * Checks where code may stand (docs/README.md): imports go index → assemble → app, queue → routes → middlewares → lib, and inside
+ * Checks where code may stand (docs/README.md): imports go index → assemble → app, queue → routes → middlewares → lib, timmyctl → cli → lib, and inside
  * lib from the bottom up; no files import one another in a circle; rules are pure; a port imports nothing; only deps.ts and
  * contract tests import adapters; HTTP is spoken above the slices of lib; no file is too long.
  *
@@ -31,7 +31,7 @@ const MAX_LOOSE_FILES = 8;
  */
 const ORDER: readonly (readonly string[])[] = [
   ["clock.ts", "ids.ts", "logger.ts", "public-fetch.ts", "sats.rules.ts"],
-  ["leap-guard.ts", "ai", "btc-price", "cloud", "l402", "lightning", "nostr"],
+  ["leap-guard.ts", "ai", "btc-price", "cloud", "l402", "lightning", "nostr", "release"],
   ["store"],
   ["tasks"],
   ["ledger"],
@@ -47,6 +47,7 @@ const ORDER: readonly (readonly string[])[] = [
 /** What the files of the top level import of one another. */
 const TOP: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["assemble.ts", "audit.ts", "deps.ts", "env.ts", "env-values.ts", "version.ts"],
+  "timmyctl.ts": ["version.ts"],
   "assemble.ts": ["app.ts", "queue.ts"],
   "audit.ts": ["deps.ts", "env.ts"],
   "deps.ts": ["env.ts", "env-values.ts"],
@@ -66,7 +67,7 @@ const isTest = (file: string) =>
 const isRules = (file: string) => /\.(rules|machine)\.ts$|^lib\/ledger\/(accounts|postings)\.ts$/.test(file);
 const isOurs = (target: string) => target.endsWith(".ts") && !target.includes(":");
 const isTop = (target: string) => isOurs(target) && !target.includes("/");
-const isProgram = (file: string) => /^(lib|middlewares|routes)\//.test(file) && !isTest(file);
+const isProgram = (file: string) => /^(lib|middlewares|routes|cli)\//.test(file) && !isTest(file);
 const speaksHttp = (file: string) => /^(lib\/http|middlewares|routes|tasks)\//.test(file) || isTop(file);
 const domain = (file: string) => /^routes\/([^/]+)\//.exec(file)?.[1];
 /** The slice of a file of lib: its folder, or the file itself where it stands loose. */
@@ -119,6 +120,19 @@ const IMPORT_RULES: ImportRule[] = [
   {
     name: "the top level goes one way",
     broken: (file, { target }) => isTop(file) && isTop(target) && !TOP[file]?.includes(target),
+  },
+  {
+    name: "cli imports only itself, lib and the top level below the programs",
+    broken: (file, { target }) =>
+      file.startsWith("cli/") && isOurs(target) && !isTest(file) &&
+      (isTop(target) ? /^(index|timmyctl)\.ts$/.test(target) : !/^(cli|lib)\//.test(target)),
+  },
+  {
+    // Else the server would carry code that only works with the other program's permissions.
+    name: "of cli, the server imports names and version only",
+    broken: (file, { target }) =>
+      target.startsWith("cli/") && !/^(cli|tasks)\/|^timmyctl\.ts$/.test(file) && !isTest(file) &&
+      !(file === "index.ts" && /^cli\/(names|version)\.ts$/.test(target)),
   },
   {
     name: "a contract never imports its handlers",

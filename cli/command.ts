@@ -1,0 +1,40 @@
+/** What a command of timmyctl is: one file in this folder each, named in `names.ts` and listed in `timmyctl.ts`. */
+export interface Command {
+  /** Behind the name: `FOLDER|FILE…`; empty when there is none. */
+  usage: string;
+  /** What `help` says beside the one line of `names.ts`: plain text, lines of at most 100 letters. */
+  help: string;
+  /** @returns the exit code, one of {@link EXIT} */
+  run(args: readonly string[], io: Io): Promise<number>;
+}
+
+/** Where a command writes. */
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+export const EXIT = {
+  /** Done; what was checked is good. */
+  ok: 0,
+  /** Refused, or it could not be done. The reason is on stderr. */
+  refused: 1,
+  /** The command was not understood; nothing was done. */
+  usage: 2,
+} as const;
+
+/** Splits flags from names. @returns null for a flag that is not one of `known` */
+export function flagsOf<F extends string>(
+  args: readonly string[],
+  known: readonly F[],
+): { flags: Set<F>; rest: string[] } | null {
+  const flags = new Set<F>();
+  const rest: string[] = [];
+  for (const arg of args) {
+    const flag = known.find((it) => it === arg);
+    if (flag) flags.add(flag);
+    else if (arg.startsWith("-") && arg !== "-") return null;
+    else rest.push(arg);
+  }
+  return { flags, rest };
+}

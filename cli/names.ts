@@ -1,0 +1,12 @@
+/** The commands of timmyctl, in the order in which help lists them: all that the other program knows of them. */
+export const CTL_COMMANDS = {
+  verify: "check a release, or one file of it: signature, sums, SBOM, provenance",
+  version: "print the version, the commit, and whose releases this program takes",
+  completions: "print completions for bash, zsh or fish",
+  help: "explain a command",
+} as const;
+
+export type CtlCommand = keyof typeof CTL_COMMANDS;
+
+/** Not `toString` and what else every object has. */
+export const isCtlCommand = (name: string): name is CtlCommand => Object.hasOwn(CTL_COMMANDS, name);
