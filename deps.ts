@@ -18,6 +18,7 @@ import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
+import type { JournalFile } from "@/lib/store/journal-file.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
@@ -28,6 +29,7 @@ import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
+import { type PayoutJournal, readEntry } from "@/lib/payments/journal.ts";
 import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
 import { listenedOn, originOf } from "./env-values.ts";
@@ -49,6 +51,7 @@ export interface Instance {
 /** The name of the database file in the data folder, and of the simulated wallet's own. */
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
+export const JOURNAL_FILE = "payouts.journal";
 const WALLET_SEED = "simulated-wallet.seed";
 const CLOUD_SEED = "simulated-cloud.seed";
 const SEED_BYTES = 32;
@@ -90,6 +93,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     services: {
       store,
       wallet: lightning.wallet,
+      payoutJournal: payoutJournal(await dir.openJournal(JOURNAL_FILE)),
       model: await openModel(env, clock),
       liveText: createLiveText(),
       btcPrice,
@@ -127,6 +131,11 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     },
   };
 }
+
+const payoutJournal = (file: JournalFile): PayoutJournal => ({
+  append: (entry) => file.append(JSON.stringify(entry)),
+  entries: async () => (await file.lines()).map(readEntry).filter((entry) => entry !== null),
+});
 
 interface OpenedWallet {
   wallet: Wallet;

@@ -59,6 +59,7 @@ export function createBackground(
   const payouts = createPayouts({
     store,
     wallet,
+    journal: services.payoutJournal,
     clock,
     log,
     guard,

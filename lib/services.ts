@@ -9,6 +9,7 @@ import type { Random, RecordIds } from "./ids.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
+import type { PayoutJournal } from "./payments/journal.ts";
 import type { Metrics } from "./metrics/instruments.ts";
 import type { Logger } from "./logger.ts";
 import type { GuardedFetch } from "./public-fetch.ts";
@@ -80,6 +81,8 @@ export interface BootstrapSettings {
 export interface Services {
   store: Store;
   wallet: Wallet;
+  /** Written before the wallet pays: it outlives the database. */
+  payoutJournal: PayoutJournal;
   model: Model;
   liveText: LiveText;
   btcPrice: BtcPriceFeed;

@@ -32,6 +32,7 @@ import {
   usedBefore,
 } from "./refunds.rows.ts";
 import { type AddressOptions, addressTask } from "./address-payouts.ts";
+import type { PayoutJournal } from "./journal.ts";
 import { createWalletCalls } from "./wallet-calls.ts";
 
 /** A payer's invoice, decoded and checked by the caller: amount, network, expiry and signature. */
@@ -70,6 +71,7 @@ export interface Payouts {
 interface PayoutsOptions extends AddressOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
+  journal: PayoutJournal;
   clock: Clock;
   log: Logger;
   guard: LeapGuard;
@@ -108,7 +110,7 @@ interface Found {
 
 /** Pays refunds out, at most once each: the claim is durable before the wallet is called, and the wallet knows the hash. */
 export function createPayouts(options: PayoutsOptions): Payouts {
-  const { store, wallet, clock, log, guard, timeoutMs } = options;
+  const { store, wallet, journal, clock, log, guard, timeoutMs } = options;
   /** Claims of this process that no call was made for yet: no earlier call can be under way for them. */
   const fresh = new Set<string>();
   const calls = createWalletCalls<Word>({ clock, patienceMs: PATIENCE_MS });
@@ -189,6 +191,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
         fresh.delete(paymentHash);
         return earlier;
       }
+      await writeDown(refund.id, payout);
       // The claim's own commit says that a call follows at once. Any other call is written down before it is made: should this
       // process die during it, the next one must not take a failure of its own call for the end of this one.
       const prompt = firstCall && clock.now() <= claimedAt + PROMPT_MS;
@@ -200,6 +203,22 @@ export function createPayouts(options: PayoutsOptions): Payouts {
         return [await wallet.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats, timeoutMs })];
       }),
     );
+  }
+
+  /**
+   * A database that is put back from a backup does not know what was paid since; the journal does.
+   * @throws {OutcomeUnknown} when it could not be written: nothing is paid unwritten.
+   */
+  async function writeDown(refundId: string, { paymentHash, amountSats }: Payout): Promise<void> {
+    try {
+      await journal.append({ v: 1, at: clock.now(), paymentHash, refundId, amountSats });
+    } catch (error) {
+      log.error(
+        { code: "journal_unwritable", error },
+        "the journal of payouts cannot be written, so nothing is paid out: check the disk and the rights of payouts.journal",
+      );
+      throw new OutcomeUnknown("the journal of payouts cannot be written");
+    }
   }
 
   /**

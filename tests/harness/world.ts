@@ -21,6 +21,7 @@ import type { SimulatedFaults } from "@/lib/lightning/simulated-faults.ts";
 import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
+import type { JournalEntry, PayoutJournal } from "@/lib/payments/journal.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
 import { type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
@@ -39,6 +40,16 @@ export interface LogLine {
 
 /** Without hosts of the test's own, the public internet is empty. */
 const NOBODY = new GuardedFetchError("unreachable", "the host does not answer");
+
+/** A journal on a disk that nothing happens to. */
+export function createMemoryJournal(): PayoutJournal & { written: JournalEntry[] } {
+  const written: JournalEntry[] = [];
+  return {
+    written,
+    append: (entry) => Promise.resolve(void written.push(entry)),
+    entries: () => Promise.resolve([...written]),
+  };
+}
 
 /** A logger that keeps its lines. */
 export function createLogCollector(): Logger & { lines: LogLine[] } {
@@ -69,6 +80,8 @@ export interface WorldOptions {
   publicFetch?: (clock: Clock) => GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
+  /** Default: one in memory, which outlives every crash. */
+  payoutJournal?: PayoutJournal;
   /** Wraps the database the program sees. */
   wrapEngine?: (engine: Engine) => Engine;
   /** Background work in place of the real one: a naive one, which the harness must catch. */
@@ -178,6 +191,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     },
   });
   const log = createLogCollector();
+  const journal = options.payoutJournal ?? createMemoryJournal();
 
   async function start() {
     const life = mortal(engine, clock);
@@ -185,6 +199,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     const services = {
       store,
       wallet: life.tied(options.wrapWallet?.(wallet) ?? wallet),
+      payoutJournal: life.tied(journal),
       model: life.tied(model),
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
