@@ -5,6 +5,7 @@ import { VERSION } from "./version.ts";
 /** Each command is loaded when it is asked for. */
 const COMMANDS: Readonly<Record<CtlCommand, () => Promise<Command>>> = {
   verify: async () => (await import("./cli/verify.ts")).command,
+  backup: async () => (await import("./cli/backup.ts")).command,
   version: async () => (await import("./cli/version.ts")).command,
   completions: async () => (await import("./cli/completions.ts")).command,
   help: () => Promise.resolve({ usage: "[COMMAND]", help: "", run: help }),

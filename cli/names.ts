@@ -1,6 +1,7 @@
 /** The commands of timmyctl, in the order in which help lists them: all that the other program knows of them. */
 export const CTL_COMMANDS = {
   verify: "check a release, or one file of it: signature, sums, SBOM, provenance",
+  backup: "back up the instance in DATA_DIR, which may be running, into one file",
   version: "print the version, the commit, and whose releases this program takes",
   completions: "print completions for bash, zsh or fish",
   help: "explain a command",

@@ -32,7 +32,7 @@ const MAX_LOOSE_FILES = 8;
 const ORDER: readonly (readonly string[])[] = [
   ["clock.ts", "ids.ts", "logger.ts", "public-fetch.ts", "sats.rules.ts"],
   ["leap-guard.ts", "ai", "btc-price", "cloud", "l402", "lightning", "nostr", "release"],
-  ["store"],
+  ["store", "backup"],
   ["tasks"],
   ["ledger"],
   ["metrics"],
