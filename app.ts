@@ -2,6 +2,7 @@ import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import { configureOpenApi } from "@/lib/http/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/create-app.ts";
 import { refuseBadTokens } from "@/middlewares/identity.ts";
+import { notWhileRecovering } from "@/middlewares/recovering.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
 import { bootstrapRouter } from "@/routes/bootstrap/bootstrap.index.ts";
@@ -38,6 +39,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
       answered: metrics.request,
     }),
   });
+  app.use("*", notWhileRecovering);
   app.use("/api/*", refuseBadTokens);
   mount(app, healthRouter());
   mount(app, metricsRouter());

@@ -1,6 +1,8 @@
 import { createApp, type HttpOptions } from "./app.ts";
 import { type Background, createBackground } from "./queue.ts";
 import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
+import { createRecovery } from "./recovery.ts";
+import type { AfterRestore } from "@/lib/backup/restored.ts";
 import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
@@ -20,6 +22,8 @@ interface Parts {
   /** Free bytes where the data lies; null when nobody can tell. */
   freeBytes(): Promise<number | null>;
   version: string;
+  /** What a restore has left to do; default: nothing was restored. */
+  afterRestore?: AfterRestore;
   /** Background work in place of the real one, for tests that must see a naive one caught. */
   background?: (services: Services) => Background;
 }
@@ -28,8 +32,13 @@ interface Parts {
 export interface Timmy {
   deps: AppDeps;
   app: ReturnType<typeof createApp>;
-  /** Gives a new pool its seed, and starts what runs without a request. */
+  /**
+   * Gives a new pool its seed, and starts what runs without a request. After a restore that waits until the database has caught up
+   * with its wallet, and every route but health answers 503.
+   */
   start(): Promise<void>;
+  /** Resolves when what runs without a request has been started. */
+  serving: Promise<void>;
   /** @param graceMs how long running tasks may finish; what does not is taken up at the next start. */
   stop(graceMs: number): Promise<void>;
 }
@@ -41,11 +50,23 @@ export function assemble(parts: Parts): Timmy {
   const names = [settings.workModel, settings.evalModel, ...settings.chatModels];
   const services: Services = { ...parts.services, wallet, model: metrics.measuredModel(parts.services.model, names) };
   const background = parts.background?.(services) ?? createBackground(services, { exclusive: parts.exclusive });
-  const { queue, settlements } = background;
+  const { queue, settlements, freeze } = background;
   const { store, clock, model } = services;
+  const recovery = createRecovery({ ...services, settlements, freeze }, parts.afterRestore ?? NOTHING_RESTORED);
+  const serving = Promise.withResolvers<void>();
+  let stopped = false;
+  async function serve(): Promise<void> {
+    if (stopped) return;
+    await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
+    queue.start();
+    settlements.start();
+    background.sweeper.start();
+    serving.resolve();
+  }
   const deps: AppDeps = {
     ...services,
     ...background,
+    recovering: recovery.recovering,
     oneAtATime: createOneAtATime(),
     version: parts.version,
     readiness: () =>
@@ -57,6 +78,8 @@ export function assemble(parts: Parts): Timmy {
         walletError: lastError,
         modelName: model.name,
         modelError: background.modelError,
+        recovery,
+        frozen: freeze.row,
         freeBytes: parts.freeBytes,
       }),
   };
@@ -70,12 +93,16 @@ export function assemble(parts: Parts): Timmy {
     deps,
     app: createApp(deps, parts.http, parts.dev),
     async start() {
-      await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
-      queue.start();
-      settlements.start();
-      background.sweeper.start();
+      const restored = await recovery.begin();
+      if (!restored) return await serve();
+      const { log } = services;
+      restored.caughtUp.then(() => recovery.recovering() ? undefined : serve())
+        .catch((error) => log.error({ error }, "the restored instance could not be started: start it again"));
     },
+    serving: serving.promise,
     async stop(graceMs) {
+      stopped = true;
+      await recovery.stop();
       background.sweeper.stop();
       await background.chats.stop();
       await settlements.stop();
@@ -83,3 +110,10 @@ export function assemble(parts: Parts): Timmy {
     },
   };
 }
+
+const NOTHING_RESTORED: AfterRestore = {
+  restored: () => Promise.resolve(null),
+  caughtUp: () => Promise.resolve(),
+  decision: () => Promise.resolve(null),
+  decided: () => Promise.resolve(),
+};

@@ -14,6 +14,7 @@ import { createModelRouter } from "@/lib/ai/router.ts";
 import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko, kraken } from "@/lib/btc-price/sources.ts";
+import { type AfterRestore, afterRestore } from "@/lib/backup/restored.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
@@ -43,6 +44,8 @@ export interface Instance {
   /** Development routes; null in production. */
   dev: DevTools | null;
   freeBytes(): Promise<number | null>;
+  /** What a restore of the data folder has left to do. */
+  afterRestore: AfterRestore;
   /** Starts what runs beside requests: the price feed, and the simulated nodes that still have to report. */
   start(): void;
   close(): Promise<void>;
@@ -65,6 +68,8 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   const { settings, btc } = env;
   // A model without a price stops the start, not the first request.
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
+  const after = afterRestore(env.dataDir);
+  await after.restored(); // before a database is opened beside half a restore
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
   const metrics = createMetrics(clock);
@@ -118,6 +123,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     exclusive: engine.exclusive,
     dev: env.devRoutes === "off" ? null : { ...lightning.dev, localOnly: env.devRoutes === "this-machine" },
     freeBytes: () => dir.freeBytes(),
+    afterRestore: after,
     start() {
       btcPrice.start();
       cloud.start();

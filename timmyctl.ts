@@ -6,6 +6,8 @@ import { VERSION } from "./version.ts";
 const COMMANDS: Readonly<Record<CtlCommand, () => Promise<Command>>> = {
   verify: async () => (await import("./cli/verify.ts")).command,
   backup: async () => (await import("./cli/backup.ts")).command,
+  restore: async () => (await import("./cli/restore.ts")).command,
+  recover: async () => (await import("./cli/recover.ts")).command,
   version: async () => (await import("./cli/version.ts")).command,
   completions: async () => (await import("./cli/completions.ts")).command,
   help: () => Promise.resolve({ usage: "[COMMAND]", help: "", run: help }),

@@ -2,6 +2,8 @@
 export const CTL_COMMANDS = {
   verify: "check a release, or one file of it: signature, sums, SBOM, provenance",
   backup: "back up the instance in DATA_DIR, which may be running, into one file",
+  restore: "put a backup back into an empty DATA_DIR",
+  recover: "say what a restored instance waits for, and decide it",
   version: "print the version, the commit, and whose releases this program takes",
   completions: "print completions for bash, zsh or fish",
   help: "explain a command",

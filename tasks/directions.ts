@@ -48,7 +48,8 @@ const ORDER: readonly (readonly string[])[] = [
 const TOP: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["assemble.ts", "audit.ts", "deps.ts", "env.ts", "env-values.ts", "version.ts"],
   "timmyctl.ts": ["version.ts"],
-  "assemble.ts": ["app.ts", "queue.ts"],
+  "assemble.ts": ["app.ts", "queue.ts", "recovery.ts"],
+  "recovery.ts": ["queue.ts"],
   "audit.ts": ["deps.ts", "env.ts"],
   "deps.ts": ["env.ts", "env-values.ts"],
   "env.ts": ["env-contradictions.ts", "env-values.ts"],

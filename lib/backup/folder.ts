@@ -80,7 +80,7 @@ export async function snapshotOf(
  * One moment of a database that others write to. The open transaction holds that moment: without it every commit of theirs would
  * begin the copy anew, and under load it would never end.
  */
-async function copyDatabase(from: string, to: string): Promise<void> {
+export async function copyDatabase(from: string, to: string): Promise<void> {
   const { backup, DatabaseSync } = await import("node:sqlite");
   (await Deno.open(to, { createNew: true, write: true, mode: 0o600 })).close();
   const live = new DatabaseSync(from, { readOnly: true });

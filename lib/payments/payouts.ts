@@ -32,6 +32,7 @@ import {
   usedBefore,
 } from "./refunds.rows.ts";
 import { type AddressOptions, addressTask } from "./address-payouts.ts";
+import type { Freeze } from "./freeze.ts";
 import type { PayoutJournal } from "./journal.ts";
 import { createWalletCalls } from "./wallet-calls.ts";
 
@@ -47,13 +48,14 @@ export interface PayoutInvoice {
 /**
  * - `taken`: it is being paid, or was, to this hash. `used`: the invoice's hash was used before.
  * - `distrusted`: nothing is paid until then (ms since the epoch), since the wallet was caught in a wrong answer.
+ * - `frozen`: nobody knows whether it was paid before a restore, and the operator has to decide.
  * - `crowded`: as many payouts of this payer are under way as may be. `too_many`: so many of its invoices failed.
  */
 export type ClaimOutcome =
   | { outcome: "claimed" }
   | { outcome: "taken"; paymentHash: string | null }
   | { outcome: "distrusted"; until: number }
-  | { outcome: "used" | "expired" | "none" | "crowded" | "too_many" };
+  | { outcome: "used" | "expired" | "none" | "crowded" | "too_many" | "frozen" };
 
 export interface Payouts {
   /**
@@ -72,6 +74,7 @@ interface PayoutsOptions extends AddressOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
   journal: PayoutJournal;
+  freeze: Freeze;
   clock: Clock;
   log: Logger;
   guard: LeapGuard;
@@ -110,7 +113,7 @@ interface Found {
 
 /** Pays refunds out, at most once each: the claim is durable before the wallet is called, and the wallet knows the hash. */
 export function createPayouts(options: PayoutsOptions): Payouts {
-  const { store, wallet, journal, clock, log, guard, timeoutMs } = options;
+  const { store, wallet, journal, freeze, clock, log, guard, timeoutMs } = options;
   /** Claims of this process that no call was made for yet: no earlier call can be under way for them. */
   const fresh = new Set<string>();
   const calls = createWalletCalls<Word>({ clock, patienceMs: PATIENCE_MS });
@@ -118,6 +121,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   async function writeClaim(tx: Tx, refundId: string, invoice: PayoutInvoice, now: number): Promise<ClaimOutcome> {
     const refund = await getRefund(tx, refundId);
     if (!refund) return { outcome: "none" };
+    if (await freeze.covers(refund.source.handle)) return { outcome: "frozen" };
     const next = payoutClaimed(refund, { ...invoice, claimedAt: now });
     if (next.outcome !== "claimed") return next;
     if (await usedBefore(tx, invoice, refundId)) return { outcome: "used" };

@@ -49,7 +49,8 @@ if (import.meta.main) {
   };
   const background = createBackground(services, { exclusive: true });
   const readiness = () => Promise.resolve({ ready: true, checks: {} });
-  const deps = { ...services, ...background, oneAtATime: createOneAtATime(), version: "naive", readiness };
+  const recovering = () => false;
+  const deps = { ...services, ...background, oneAtATime: createOneAtATime(), version: "naive", readiness, recovering };
   const limits = { rateLimitPerMinute: 0, challengesPerMinute: 0, trustedProxies: parseTrustedProxies([]) };
   const app = createApp(deps, { corsOrigins: [], ...limits }, instance.dev);
   await services.store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
