@@ -15,6 +15,7 @@ import { healthRouter } from "@/routes/health/health.index.ts";
 import { identityRouter } from "@/routes/identity/identity.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
 import { metricsRouter } from "@/routes/metrics/metrics.index.ts";
+import { refundsRouter } from "@/routes/refunds/refunds.index.ts";
 import { sessionsRouter } from "@/routes/sessions/sessions.index.ts";
 import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
 
@@ -51,6 +52,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, estimateRouter());
   mount(app, freeTierRouter(challenges));
   mount(app, demoRouter());
+  mount(app, refundsRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));

@@ -90,8 +90,11 @@ for (const journal of [true, false]) {
     const putBack = it.backUp();
     for (const job of jobs) assert.equal((await it.claim(job)).status, 200);
     await clock.advance(1_000);
-    const deposits: { paymentHash: string; amountSats: number }[] = [];
-    for (let i = 0; i < 30; i++) deposits.push((await paidSession(world, call, 200 + i)).invoice);
+    const deposits: { paymentHash: string; amountSats: number; preimage: string }[] = [];
+    for (let i = 0; i < 30; i++) {
+      const { invoice, preimage } = await paidSession(world, call, 200 + i);
+      deposits.push({ ...invoice, preimage });
+    }
     assert.equal(await it.left(), 50);
 
     await putBack({ journal });
@@ -110,6 +113,12 @@ for (const journal of [true, false]) {
       assert.deepEqual([refund?.sats, refund?.state, refund?.source.kind], [amountSats, "pending", "recovered"]);
       assert.equal(await world.deps.freeze.covers(paymentHash), false, "it came after all that left");
     }
+    for (const { amountSats, preimage } of deposits) {
+      const { paymentRequest } = await world.wallet.createExternalInvoice({ amountSats });
+      const claimed = await it.call("POST", "/api/refunds/claim", { preimage, invoice: paymentRequest });
+      assert.deepEqual([claimed.status, claimed.body.refundAmountSats], [200, amountSats], claimed.body.error?.message);
+    }
+    assert.equal(await it.left(), 80);
     const { status, body } = await call("GET", "/api/health/ready");
     assert.deepEqual([status, failing(body)], journal ? [200, []] : [503, ["frozen"]]);
     if (journal) await assertAudit(world);
