@@ -296,8 +296,11 @@ export class SettingError extends Error {
   override name = "SettingError";
 }
 
-/** The wallet for reading its balance only: LNbits itself, or the simulated one over a copy of its database. */
-export async function openWalletCopy(env: Env, copy: Store | null): Promise<Pick<Wallet, "balanceSats">> {
+/** The wallet for reading only: LNbits itself, or the simulated one over a copy of its database. */
+export async function openWalletCopy(
+  env: Env,
+  copy: Store | null,
+): Promise<Pick<Wallet, "balanceSats" | "listPayments">> {
   if (env.lightning.kind === "lnbits") return createLnbitsWallet({ ...env.lightning, clock: systemClock });
   if (!copy) throw new Error("the simulated wallet's balance lies in its database");
   const seed = await Deno.readFile(`${env.dataDir}/${WALLET_SEED}`);

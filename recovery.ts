@@ -152,11 +152,10 @@ export function createRecovery(deps: RecoveryDeps, after: AfterRestore): Recover
   };
 }
 
-const optionsOf = ({ store, wallet, payoutJournal, log, settlements, settings }: RecoveryDeps) => ({
+const optionsOf = ({ store, wallet, payoutJournal, settlements, settings }: RecoveryDeps) => ({
   store,
   wallet,
   journal: payoutJournal,
-  log,
   check: settlements.check,
   createdAt: (handle: string) => recordMadeAt(store, handle),
   claimDays: settings.refundClaimDays,

@@ -3,7 +3,6 @@
  * again, and what came in since is not lost. Every step is a transaction that changes nothing when it is done again.
  */
 import type { HistoryWallet, WalletHistory } from "@/lib/lightning/port.ts";
-import type { Logger } from "@/lib/logger.ts";
 import { post } from "@/lib/ledger/ledger.rows.ts";
 import type { Store } from "@/lib/store/store.ts";
 import { plan } from "@/lib/tasks/due.ts";
@@ -20,7 +19,6 @@ interface RecoveryOptions {
   store: Store;
   wallet: HistoryWallet;
   journal: PayoutJournal;
-  log: Logger;
   /** Asks the wallet about an invoice of ours and records what it says. */
   check(paymentHash: string): Promise<unknown>;
   /** When the record of this handle was made (ms since the epoch); null: there is none. */
