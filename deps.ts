@@ -15,6 +15,7 @@ import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko, kraken } from "@/lib/btc-price/sources.ts";
 import { type AfterRestore, afterRestore } from "@/lib/backup/restored.ts";
+import { createSchedule, type Schedule } from "@/lib/backup/schedule.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
@@ -34,6 +35,7 @@ import { type PayoutJournal, readEntry } from "@/lib/payments/journal.ts";
 import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
 import { listenedOn, originOf } from "./env-values.ts";
+import { VERSION } from "./version.ts";
 import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -83,6 +85,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   });
   const lightning = await openWallet(env, { dir, clock, random, log });
   const cloud = await openCloud(env, { dir, clock, random, log, store: lightning.store });
+  const backups = await openSchedule(env, clock, log);
   const btcPrice = createBtcPriceFeed({
     sources: [
       coingecko({ url: btc.urls.coingecko }),
@@ -127,8 +130,10 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     start() {
       btcPrice.start();
       cloud.start();
+      backups?.start();
     },
     async close() {
+      await backups?.stop();
       await btcPrice.stop();
       cloud.close();
       await store.close();
@@ -142,6 +147,24 @@ const payoutJournal = (file: JournalFile): PayoutJournal => ({
   append: (entry) => file.append(JSON.stringify(entry)),
   entries: async () => (await file.lines()).map(readEntry).filter((entry) => entry !== null),
 });
+
+/** @throws {SettingError} for a folder that this program may not write to */
+async function openSchedule(env: Env, clock: Clock, log: Logger): Promise<Schedule | null> {
+  if (!env.backups) return null;
+  const { folder } = env.backups;
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SettingError(
+      `BACKUP_DIR: ${folder} cannot be written (${
+        (cause as Error).message
+      }): name a folder below ${env.dataDir}, or leave ` +
+        "BACKUP_DIR out and have timmyctl backup write there",
+      { cause },
+    );
+  }
+  return createSchedule(env.backups, { data: env.dataDir, clock, log, program: VERSION });
+}
 
 interface OpenedWallet {
   wallet: Wallet;

@@ -1,4 +1,4 @@
-import { copyDatabase } from "@/lib/backup/folder.ts";
+import { copyDatabase } from "@/lib/backup/copy.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";

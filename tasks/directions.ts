@@ -51,7 +51,7 @@ const TOP: Readonly<Record<string, readonly string[]>> = {
   "assemble.ts": ["app.ts", "queue.ts", "recovery.ts"],
   "recovery.ts": ["queue.ts"],
   "audit.ts": ["deps.ts", "env.ts"],
-  "deps.ts": ["env.ts", "env-values.ts"],
+  "deps.ts": ["env.ts", "env-values.ts", "version.ts"],
   "env.ts": ["env-contradictions.ts", "env-values.ts"],
   "env-contradictions.ts": ["env.ts"],
 };

@@ -3,14 +3,14 @@
  * Of the format only this much is here, since no other recipient is used (docs/decisions/0015-age-by-hand.md).
  */
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { createHmac, hkdfSync, randomBytes, scryptSync, timingSafeEqual } from "node:crypto";
+import { createHmac, hkdfSync, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { ByteReader } from "./byte-reader.ts";
 
 const MAGIC = "age-encryption.org/v1";
 const CHUNK = 64 * 1024;
 const TAG = 16;
-/** Memory of a try with a passphrase is 2^log2N KiB: age's own choice, and what is taken from others at most. */
-const LOG2_N = 18;
+/** Memory of a try with a passphrase is 2^log2N KiB: of what is written here, and what is taken from others at most. */
+const LOG2_N = 17;
 const MAX_LOG2_N = 20;
 
 /** It cannot be opened: the passphrase is wrong, or it is not what was written. The message says what to do. */
@@ -29,7 +29,7 @@ export async function* encrypt(
   log2N = LOG2_N,
 ): AsyncGenerator<Uint8Array> {
   const [fileKey, salt, nonce] = [randomBytes(16), randomBytes(16), randomBytes(16)];
-  const wrapped = chacha20poly1305(wrapKey(passphrase, salt, log2N), new Uint8Array(12)).encrypt(fileKey);
+  const wrapped = chacha20poly1305(await wrapKey(passphrase, salt, log2N), new Uint8Array(12)).encrypt(fileKey);
   const head = `${MAGIC}\n-> scrypt ${base64(salt)} ${log2N}\n${base64(wrapped)}\n---`;
   yield new TextEncoder().encode(`${head} ${base64(headerMac(fileKey, head))}\n`);
   yield nonce;
@@ -84,7 +84,7 @@ async function openHeader(reader: ByteReader, passphrase: string): Promise<Uint8
   let fileKey: Uint8Array;
   try {
     const wrapped = Buffer.from(body!, "base64");
-    fileKey = chacha20poly1305(wrapKey(passphrase, Buffer.from(salt, "base64"), log2N), new Uint8Array(12))
+    fileKey = chacha20poly1305(await wrapKey(passphrase, Buffer.from(salt, "base64"), log2N), new Uint8Array(12))
       .decrypt(wrapped);
   } catch (cause) {
     throw new AgeError("the passphrase is wrong, or the file's beginning is damaged", { cause });
@@ -100,10 +100,13 @@ const torn = (cause?: unknown) =>
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64").replaceAll("=", "");
 
-function wrapKey(passphrase: string, salt: Uint8Array, log2N: number): Uint8Array {
+function wrapKey(passphrase: string, salt: Uint8Array, log2N: number): Promise<Uint8Array> {
   const salted = Buffer.concat([Buffer.from(`${MAGIC}/scrypt`), salt]);
   const N = 2 ** log2N;
-  return scryptSync(passphrase, salted, 32, { N, r: 8, p: 1, maxmem: 128 * 8 * N + 1024 * 1024 });
+  const options = { N, r: 8, p: 1, maxmem: 128 * 8 * N + 1024 * 1024 };
+  return new Promise((resolve, reject) =>
+    scrypt(passphrase, salted, 32, options, (error, key) => error ? reject(error) : resolve(key))
+  );
 }
 
 const headerMac = (fileKey: Uint8Array, head: string): Uint8Array =>

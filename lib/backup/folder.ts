@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { BackupHeader } from "./archive.ts";
 import { BackupError } from "./archive.ts";
+import { copyDatabase } from "./copy.ts";
 
 /** Where a restored instance reads that it was restored, until it has caught up with its wallet. */
 export const RESTORED_FILE = "restored.json";
@@ -73,30 +74,6 @@ export async function snapshotOf(
   } catch (error) {
     await remove().catch(() => {}); // the first error says what is wrong; what is left goes at the next backup
     throw error;
-  }
-}
-
-/**
- * One moment of a database that others write to. The open transaction holds that moment: without it every commit of theirs would
- * begin the copy anew, and under load it would never end.
- */
-export async function copyDatabase(from: string, to: string): Promise<void> {
-  const { backup, DatabaseSync } = await import("node:sqlite");
-  (await Deno.open(to, { createNew: true, write: true, mode: 0o600 })).close();
-  const live = new DatabaseSync(from, { readOnly: true });
-  try {
-    live.exec("BEGIN");
-    live.prepare("SELECT count(*) FROM sqlite_master").get();
-    await backup(live, to);
-  } finally {
-    live.close();
-  }
-  // One file, without a log beside it.
-  const copy = new DatabaseSync(to);
-  try {
-    copy.exec("PRAGMA journal_mode = DELETE");
-  } finally {
-    copy.close();
   }
 }
 

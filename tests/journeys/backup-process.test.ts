@@ -1,6 +1,6 @@
 /** Backup and restore of the real program, by the commands that an operator types; against the simulated wallet, a local LNbits and a real one. */
 import assert from "node:assert/strict";
-import { type Bank, bankEnv, bankPayer, localBank, realBank } from "../harness/lnbits-bank.ts";
+import { type Bank, bankEnv, bankPayer, localBank, realBank, withNewWallet } from "../harness/lnbits-bank.ts";
 import { type RunningProcess, startProcess } from "../harness/process.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -57,7 +57,7 @@ function lnbits(bank: Bank): Payer {
   return {
     env: { ...UNLIMITED, ...bankEnv(bank), NODE_ENV: "production" },
     async pay(_timmy, { paymentHash, paymentRequest, amountSats }) {
-      const state = await payer.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats: 10, timeoutMs: 20_000 });
+      const state = await payer.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats: 100, timeoutMs: 20_000 });
       return state.state === "paid" ? state.preimage : assert.fail(JSON.stringify(state));
     },
     invoice: async (_timmy, amountSats) =>
@@ -206,6 +206,34 @@ for (const journal of [true, false]) {
       journal ? "with" : "without"
     } the journal`,
     { ignore: real === null },
-    () => journey(lnbits(real!), journal),
+    async () => await journey(lnbits(await withNewWallet(real!)), journal),
   );
 }
+
+Deno.test("backup: the server backs itself up below its data folder, and what it made can be restored", async () => {
+  const home = await Deno.makeTempDir();
+  const folder = `${home}/data/backups`;
+  const timmy = await startProcess({
+    DATA_DIR: `${home}/data`,
+    BACKUP_DIR: folder,
+    BACKUP_PASSPHRASE: "correct horse",
+  });
+  try {
+    const made = async () =>
+      (await Array.fromAsync(Deno.readDir(folder))).filter(({ name }) => /^timmy-.*Z\.tmb$/.test(name));
+    await timmy.poll("/api/health", () => timmy.output().includes("backed up"), 20_000);
+    const [file, ...more] = await made();
+    assert.ok(file && more.length === 0);
+    const back = await ctl(`${home}/new`, ["restore", `${folder}/${file.name}`]);
+    assert.equal(back.code, 0, back.err);
+    assert.match(back.out, /capability\.key/);
+  } finally {
+    await timmy.kill();
+    await Deno.remove(home, { recursive: true });
+  }
+});
+
+Deno.test("backup: a folder that the server may not write to ends its start and says where it may", async () => {
+  const refused = startProcess({ BACKUP_DIR: "/var/backups/timmy" });
+  await assert.rejects(refused, /BACKUP_DIR: \/var\/backups\/timmy cannot be written .* below .*data/s);
+});
