@@ -1,5 +1,6 @@
-import { openRemoteEngine, openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
+import { openRemoteEngine, STORE_FILE, WALLET_FILE } from "./deps.ts";
 import type { Env } from "./env.ts";
+import { openWalletCopy } from "./wallet-copy.ts";
 import { audit, type AuditCheck } from "@/lib/ledger/audit/audit.ts";
 import { sourceOf } from "@/lib/ledger/audit/source.ts";
 import { systemClock } from "@/lib/clock.ts";

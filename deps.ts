@@ -36,6 +36,7 @@ import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
 import { listenedOn, originOf } from "./env-values.ts";
 import { VERSION } from "./version.ts";
+import { WALLET_SEED } from "./wallet-copy.ts";
 import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -57,7 +58,6 @@ export interface Instance {
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
 export const JOURNAL_FILE = "payouts.journal";
-const WALLET_SEED = "simulated-wallet.seed";
 const CLOUD_SEED = "simulated-cloud.seed";
 const SEED_BYTES = 32;
 /** How long this process may take to answer one of its own simulated nodes (ms). */
@@ -317,15 +317,4 @@ export async function openRemoteEngine(url: string): Promise<Engine> {
 /** A setting that turns out to be unusable only when it is used. */
 export class SettingError extends Error {
   override name = "SettingError";
-}
-
-/** The wallet for reading only: LNbits itself, or the simulated one over a copy of its database. */
-export async function openWalletCopy(
-  env: Env,
-  copy: Store | null,
-): Promise<Pick<Wallet, "balanceSats" | "listPayments">> {
-  if (env.lightning.kind === "lnbits") return createLnbitsWallet({ ...env.lightning, clock: systemClock });
-  if (!copy) throw new Error("the simulated wallet's balance lies in its database");
-  const seed = await Deno.readFile(`${env.dataDir}/${WALLET_SEED}`);
-  return createSimulatedWallet({ store: copy, seed, clock: systemClock, random: systemRandom });
 }

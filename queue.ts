@@ -2,6 +2,7 @@ import type { Services } from "@/lib/services.ts";
 import type { Sweeper } from "@/lib/bootstrap/destruction.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { recordMadeAt } from "@/lib/ledger/audit/records.ts";
 import { createFreeze, type Freeze } from "@/lib/payments/freeze.ts";
 import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
@@ -104,11 +105,6 @@ export function createBackground(
     sweeper: bootstraps.sweeper,
   };
 }
-
-/** When the session, job or bootstrap of this handle was made (ms since the epoch). */
-export const recordMadeAt = async (store: Store, handle: string): Promise<number | null> =>
-  (await getSession(store, handle) ?? await getJob(store, handle) ?? await getBootstrap(store, handle))?.createdAt ??
-    null;
 
 /** The first invoice of the record that owes a refund. */
 const ownInvoices = (store: Store) => async ({ kind, handle }: Refund["source"]): Promise<string | null> => {

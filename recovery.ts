@@ -1,8 +1,8 @@
 /** What an instance does before it serves when its database was put back from a backup. */
-import { recordMadeAt } from "./queue.ts";
 import type { AfterRestore } from "@/lib/backup/restored.ts";
 import { sleep } from "@/lib/clock.ts";
 import { audit } from "@/lib/ledger/audit/audit.ts";
+import { recordMadeAt } from "@/lib/ledger/audit/records.ts";
 import { sourceOf } from "@/lib/ledger/audit/source.ts";
 import { endFrozen, type Freeze, getFrozen } from "@/lib/payments/freeze.ts";
 import { catchUp, type Recovered } from "@/lib/payments/recovery.ts";

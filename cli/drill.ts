@@ -1,10 +1,10 @@
 /** What a restore would come to, tried in a folder that is thrown away. */
-import { openWalletCopy } from "../deps.ts";
 import { ENV_NAMES, EnvError, parseEnv } from "../env.ts";
-import { recordMadeAt } from "../queue.ts";
 import { VERSION } from "../version.ts";
+import { openWalletCopy } from "../wallet-copy.ts";
 import { BackupError, restore } from "@/lib/backup/backup.ts";
 import { audit } from "@/lib/ledger/audit/audit.ts";
+import { recordMadeAt } from "@/lib/ledger/audit/records.ts";
 import { sourceOf } from "@/lib/ledger/audit/source.ts";
 import { WalletError, type WalletHistory } from "@/lib/lightning/port.ts";
 import { type JournalEntry, readEntry } from "@/lib/payments/journal.ts";

@@ -21,6 +21,9 @@ async function recover(args: readonly string[], io: Io): Promise<number> {
   const folder = dataFolder();
   let code: number = EXIT.ok;
   const refused = await orRefused(io, async () => {
+    if (!await Deno.stat(`${folder}/timmy.kv`).then(() => true, () => false)) {
+      return void (code = refuse(io, `${folder} has no timmy.kv: is DATA_DIR the folder of an instance?`));
+    }
     const recovering = await Deno.stat(`${folder}/${RESTORED_FILE}`).then(() => true, () => false);
     const frozen = await withStoreCopy(`${folder}/timmy.kv`, getFrozen);
     if (given.flags.size === 0) return say(io, { recovering, frozen });
