@@ -2,6 +2,7 @@ import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
 import { configureOpenApi } from "@/lib/http/configure-open-api.ts";
 import { type AppRouter, createApp as createBareApp, mount } from "@/lib/http/create-app.ts";
 import { refuseBadTokens } from "@/middlewares/identity.ts";
+import { notWhileRecovering } from "@/middlewares/recovering.ts";
 import { createRateLimiter } from "@/middlewares/rate-limit.ts";
 import { standardMiddlewares, type StandardOptions } from "@/middlewares/standard.ts";
 import { attestationRouter } from "@/routes/attestation/attestation.index.ts";
@@ -15,6 +16,7 @@ import { healthRouter } from "@/routes/health/health.index.ts";
 import { identityRouter } from "@/routes/identity/identity.index.ts";
 import { jobsRouter } from "@/routes/jobs/jobs.index.ts";
 import { metricsRouter } from "@/routes/metrics/metrics.index.ts";
+import { refundsRouter } from "@/routes/refunds/refunds.index.ts";
 import { sessionsRouter } from "@/routes/sessions/sessions.index.ts";
 import { lightningRouter } from "@/routes/lightning/lightning.index.ts";
 
@@ -39,6 +41,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
       answered: metrics.request,
     }),
   });
+  app.use("*", notWhileRecovering);
   app.use("/api/*", refuseBadTokens);
   mount(app, healthRouter());
   mount(app, metricsRouter());
@@ -51,6 +54,7 @@ export function createApp(deps: AppDeps, http: HttpOptions, dev: DevTools | null
   mount(app, freeTierRouter(challenges));
   mount(app, demoRouter());
   mount(app, attestationRouter());
+  mount(app, refundsRouter());
   mount(app, lightningRouter());
   if (dev) mount(app, devRouter(dev));
   for (const path of ["/", "/api"]) app.get(path, (c) => c.redirect("/api/reference", 302));

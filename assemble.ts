@@ -1,6 +1,8 @@
 import { createApp, type HttpOptions } from "./app.ts";
 import { type Background, createBackground } from "./queue.ts";
 import type { AppDeps, DevTools } from "@/lib/http/app-deps.ts";
+import { createRecovery } from "./recovery.ts";
+import type { AfterRestore } from "@/lib/backup/restored.ts";
 import type { Services } from "@/lib/services.ts";
 import { seedPool } from "@/lib/free-tier/pool.rows.ts";
 import { rememberLastWord } from "@/lib/lightning/last-word.ts";
@@ -31,6 +33,8 @@ interface Parts {
   version: string;
   /** Of the source; `unknown` outside of a release. */
   commit: string;
+  /** What a restore has left to do; default: nothing was restored. */
+  afterRestore?: AfterRestore;
   /** Background work in place of the real one, for tests that must see a naive one caught. */
   background?: (services: Services) => Background;
 }
@@ -39,8 +43,13 @@ interface Parts {
 export interface Timmy {
   deps: AppDeps;
   app: ReturnType<typeof createApp>;
-  /** Gives a new pool its seed, and starts what runs without a request. */
+  /**
+   * Gives a new pool its seed, and starts what runs without a request. After a restore that waits until the database has caught up
+   * with its wallet, and every route but health answers 503.
+   */
   start(): Promise<void>;
+  /** Resolves when what runs without a request has been started. */
+  serving: Promise<void>;
   /** @param graceMs how long running tasks may finish; what does not is taken up at the next start. */
   stop(graceMs: number): Promise<void>;
 }
@@ -52,11 +61,24 @@ export function assemble(parts: Parts): Timmy {
   const names = [settings.workModel, settings.evalModel, ...settings.chatModels];
   const services: Services = { ...parts.services, wallet, model: metrics.measuredModel(parts.services.model, names) };
   const background = parts.background?.(services) ?? createBackground(services, { exclusive: parts.exclusive });
-  const { queue, settlements } = background;
+  const { queue, settlements, freeze } = background;
   const { store, clock, model } = services;
+  const recovery = createRecovery({ ...services, settlements, freeze }, parts.afterRestore ?? NOTHING_RESTORED);
+  const serving = Promise.withResolvers<void>();
+  let stopped = false;
+  async function serve(): Promise<void> {
+    if (stopped) return;
+    await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
+    queue.start();
+    settlements.start();
+    background.sweeper.start();
+    push?.start();
+    serving.resolve();
+  }
   const deps: AppDeps = {
     ...services,
     ...background,
+    recovering: recovery.recovering,
     oneAtATime: createOneAtATime(),
     version: parts.version,
     commit: parts.commit,
@@ -71,6 +93,8 @@ export function assemble(parts: Parts): Timmy {
         modelError: background.modelError,
         cloudName: services.cloud.name,
         cloudError: background.cloudError,
+        recovery,
+        frozen: freeze.row,
         freeBytes: parts.freeBytes,
       }),
   };
@@ -99,14 +123,17 @@ export function assemble(parts: Parts): Timmy {
     deps,
     app: createApp(deps, parts.http, parts.dev),
     async start() {
-      await store.transact((tx) => seedPool(tx, settings.poolSeedSats, clock.now()));
-      queue.start();
-      settlements.start();
-      background.sweeper.start();
-      push?.start();
+      const restored = await recovery.begin();
+      if (!restored) return await serve();
+      const { log } = services;
+      restored.caughtUp.then(() => recovery.recovering() ? undefined : serve())
+        .catch((error) => log.error({ error }, "the restored instance could not be started: start it again"));
     },
+    serving: serving.promise,
     async stop(graceMs) {
       push?.stop();
+      stopped = true;
+      await recovery.stop();
       background.sweeper.stop();
       await background.chats.stop();
       await settlements.stop();
@@ -114,3 +141,10 @@ export function assemble(parts: Parts): Timmy {
     },
   };
 }
+
+const NOTHING_RESTORED: AfterRestore = {
+  restored: () => Promise.resolve(null),
+  caughtUp: () => Promise.resolve(),
+  decision: () => Promise.resolve(null),
+  decided: () => Promise.resolve(),
+};

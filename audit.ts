@@ -1,10 +1,12 @@
-import { openRemoteEngine, openWalletCopy, STORE_FILE, WALLET_FILE } from "./deps.ts";
+import { openRemoteEngine, STORE_FILE, WALLET_FILE } from "./deps.ts";
 import type { Env } from "./env.ts";
-import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
+import { openWalletCopy } from "./wallet-copy.ts";
+import { audit, type AuditCheck } from "@/lib/ledger/audit/audit.ts";
+import { sourceOf } from "@/lib/ledger/audit/source.ts";
 import { systemClock } from "@/lib/clock.ts";
 import { systemRandom } from "@/lib/ids.ts";
 import { WalletError } from "@/lib/lightning/port.ts";
-import { createStore, type Key, type Store, type Versioned } from "@/lib/store/store.ts";
+import { createStore, type Store } from "@/lib/store/store.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
@@ -53,10 +55,10 @@ async function lookOnce(env: Env): Promise<AuditCheck[]> {
  */
 async function checksOf(store: Store, env: Env): Promise<AuditCheck[]> {
   try {
-    return await audit(source(store), await walletSats(env));
+    return await audit(sourceOf(store), await walletSats(env));
   } catch (error) {
     if (!(error instanceof WalletError)) throw error;
-    const checks = await audit(source(store), null);
+    const checks = await audit(sourceOf(store), null);
     return [...checks, { name: "the wallet tells its balance", ok: false, detail: error.message }];
   }
 }
@@ -110,18 +112,4 @@ async function withCopy<T>(file: string, read: (store: Store) => Promise<T>): Pr
   } finally {
     for (const end of ["", "-wal", "-shm"]) await Deno.remove(copy + end).catch(() => {});
   }
-}
-
-function source(store: Store): AuditSource {
-  return {
-    async *rows<T extends Versioned>(prefix: Key) {
-      let after: Key | undefined;
-      do {
-        const page = await store.list<T>(prefix, { limit: 500, ...(after && { after }) });
-        yield* page;
-        after = page.length === 500 ? page[page.length - 1]?.key : undefined;
-      } while (after);
-    },
-    row: (key) => store.get(key),
-  };
 }

@@ -15,11 +15,14 @@ import { createSimulatedModel } from "@/lib/ai/simulated.ts";
 import { createAttestor } from "@/lib/attestation/attestor.ts";
 import { createBtcPriceFeed } from "@/lib/btc-price/feed.ts";
 import { coinbase, coingecko, kraken } from "@/lib/btc-price/sources.ts";
+import { type AfterRestore, afterRestore } from "@/lib/backup/restored.ts";
+import { createSchedule, type Schedule } from "@/lib/backup/schedule.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createInstanceKey } from "@/lib/nostr/instance-key.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
 import { createStore, type Store } from "@/lib/store/store.ts";
+import type { JournalFile } from "@/lib/store/journal-file.ts";
 import { type DataDir, openDataDir } from "@/lib/store/data-dir.ts";
 import type { Engine } from "@/lib/store/engine.ts";
 import { openDenoEngine } from "@/lib/store/engines/deno.ts";
@@ -30,9 +33,12 @@ import type { Wallet } from "@/lib/lightning/port.ts";
 import { createSimulatedWallet } from "@/lib/lightning/simulated.ts";
 import type { Logger } from "@/lib/logger.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
+import { type PayoutJournal, readEntry } from "@/lib/payments/journal.ts";
 import { payoutFeeLimit } from "@/lib/payments/refunds.machine.ts";
 import type { Env } from "./env.ts";
 import { listenedOn, originOf } from "./env-values.ts";
+import { VERSION } from "./version.ts";
+import { WALLET_SEED } from "./wallet-copy.ts";
 import { hexToBytes } from "@noble/hashes/utils.js";
 
 /** Everything that was opened for this process, and how it is closed again. */
@@ -43,6 +49,8 @@ export interface Instance {
   /** Development routes; null in production. */
   dev: DevTools | null;
   freeBytes(): Promise<number | null>;
+  /** What a restore of the data folder has left to do. */
+  afterRestore: AfterRestore;
   /** Starts what runs beside requests: the price feed, and the simulated nodes that still have to report. */
   start(): void;
   close(): Promise<void>;
@@ -51,7 +59,7 @@ export interface Instance {
 /** The name of the database file in the data folder, and of the simulated wallet's own. */
 export const STORE_FILE = "timmy.kv";
 export const WALLET_FILE = "simulated-wallet.kv";
-const WALLET_SEED = "simulated-wallet.seed";
+export const JOURNAL_FILE = "payouts.journal";
 const CLOUD_SEED = "simulated-cloud.seed";
 const SEED_BYTES = 32;
 /** How long this process may take to answer one of its own simulated nodes (ms). */
@@ -64,6 +72,8 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   const { settings, btc } = env;
   // A model without a price stops the start, not the first request.
   for (const model of [settings.workModel, settings.evalModel, ...settings.chatModels]) await ratesFor(model, env);
+  const after = afterRestore(env.dataDir);
+  await after.restored(); // before a database is opened beside half a restore
   const dir = await openDataDir(env.dataDir, random);
   const engine = env.kvUrl ? await openRemoteEngine(env.kvUrl) : await dir.openEngine(STORE_FILE);
   const metrics = createMetrics(clock, { exact: settings.metricsMoney });
@@ -77,6 +87,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
   });
   const lightning = await openWallet(env, { dir, clock, random, log });
   const cloud = await openCloud(env, { dir, clock, random, log, store: lightning.store });
+  const backups = await openSchedule(env, clock, log);
   const btcPrice = createBtcPriceFeed({
     sources: [
       coingecko({ url: btc.urls.coingecko }),
@@ -92,6 +103,7 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     services: {
       store,
       wallet: lightning.wallet,
+      payoutJournal: payoutJournal(await dir.openJournal(JOURNAL_FILE)),
       model: await openModel(env, clock),
       liveText: createLiveText(),
       btcPrice,
@@ -118,11 +130,14 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
     exclusive: engine.exclusive,
     dev: env.devRoutes === "off" ? null : { ...lightning.dev, localOnly: env.devRoutes === "this-machine" },
     freeBytes: () => dir.freeBytes(),
+    afterRestore: after,
     start() {
       btcPrice.start();
       cloud.start();
+      backups?.start();
     },
     async close() {
+      await backups?.stop();
       await btcPrice.stop();
       cloud.close();
       await store.close();
@@ -130,6 +145,29 @@ export async function openInstance(env: Env, log: Logger): Promise<Instance> {
       dir.release();
     },
   };
+}
+
+const payoutJournal = (file: JournalFile): PayoutJournal => ({
+  append: (entry) => file.append(JSON.stringify(entry)),
+  entries: async () => (await file.lines()).map(readEntry).filter((entry) => entry !== null),
+});
+
+/** @throws {SettingError} for a folder that this program may not write to */
+async function openSchedule(env: Env, clock: Clock, log: Logger): Promise<Schedule | null> {
+  if (!env.backups) return null;
+  const { folder } = env.backups;
+  try {
+    await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SettingError(
+      `BACKUP_DIR: ${folder} cannot be written (${
+        (cause as Error).message
+      }): name a folder below ${env.dataDir}, or leave ` +
+        "BACKUP_DIR out and have timmyctl backup write there",
+      { cause },
+    );
+  }
+  return createSchedule(env.backups, { data: env.dataDir, clock, log, program: VERSION });
 }
 
 interface OpenedWallet {
@@ -283,12 +321,4 @@ export async function openRemoteEngine(url: string): Promise<Engine> {
 /** A setting that turns out to be unusable only when it is used. */
 export class SettingError extends Error {
   override name = "SettingError";
-}
-
-/** The wallet for reading its balance only: LNbits itself, or the simulated one over a copy of its database. */
-export async function openWalletCopy(env: Env, copy: Store | null): Promise<Pick<Wallet, "balanceSats">> {
-  if (env.lightning.kind === "lnbits") return createLnbitsWallet({ ...env.lightning, clock: systemClock });
-  if (!copy) throw new Error("the simulated wallet's balance lies in its database");
-  const seed = await Deno.readFile(`${env.dataDir}/${WALLET_SEED}`);
-  return createSimulatedWallet({ store: copy, seed, clock: systemClock, random: systemRandom });
 }

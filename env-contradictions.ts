@@ -20,6 +20,9 @@ export function contradictions(v: Partial<Values>): string[] {
     found.push("LOCAL_MODEL_API_KEY needs LOCAL_MODEL_BASE_URL: without it no local model is asked");
   }
   if (v.KV_URL !== undefined && v.DENO_KV_ACCESS_TOKEN === undefined) found.push("KV_URL needs DENO_KV_ACCESS_TOKEN");
+  if (v.BACKUP_DIR !== undefined && v.KV_URL !== undefined) {
+    found.push("BACKUP_DIR backs up the database in DATA_DIR, and KV_URL names another: leave one out");
+  }
   for (const name of ["EVAL_MODEL", "WORK_MODEL"] as const) {
     if (v[name]?.startsWith("local/") && v.LOCAL_MODEL_BASE_URL === undefined) {
       found.push(`${name} is a local model: set LOCAL_MODEL_BASE_URL to the server that has it`);

@@ -55,6 +55,10 @@ const VARIABLES = {
   MAX_OPEN_CHALLENGES: [whole(0, 10_000_000), "10000"],
   EVENT_LOG_SIZE: [whole(100, 10_000_000), "10000"],
   GATHER_MS: [whole(0, 50), "2"],
+  BACKUP_DIR: [text, null],
+  BACKUP_EVERY_HOURS: [whole(0, 8_760), "24"],
+  BACKUP_KEEP: [whole(1, 10_000), "14"],
+  BACKUP_PASSPHRASE: [text, null],
   METRICS_MONEY: [z.enum(["on", "off"], "must be on or off"), "off"],
   METRICS_PUSH_URL: [publicUrl, null],
   METRICS_PUSH_SECONDS: [whole(10, 86_400), "60"],
@@ -243,6 +247,12 @@ function grouped(v: Values) {
     devRoutes: devRoutesFor(v),
     logLevel: v.LOG_LEVEL,
     eventLogSize: v.EVENT_LOG_SIZE,
+    backups: v.BACKUP_DIR === undefined || v.BACKUP_EVERY_HOURS === 0 ? null : {
+      folder: v.BACKUP_DIR.replace(/(.)\/+$/, "$1"),
+      everyMs: v.BACKUP_EVERY_HOURS * 3_600_000,
+      keep: v.BACKUP_KEEP,
+      passphrase: v.BACKUP_PASSPHRASE ?? null,
+    },
     gatherMs: v.GATHER_MS,
     http: {
       corsOrigins: v.CORS_ORIGINS,

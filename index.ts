@@ -3,6 +3,7 @@ import { auditInstance } from "./audit.ts";
 import { type Instance, openInstance, SettingError } from "./deps.ts";
 import { type Env, ENV_NAMES, EnvError, parseEnv } from "./env.ts";
 import { listenedOn, originOf } from "./env-values.ts";
+import { BackupError } from "@/lib/backup/archive.ts";
 import { sleep, systemClock } from "@/lib/clock.ts";
 import { DataDirError } from "@/lib/store/data-dir.ts";
 import { StoreError } from "@/lib/store/store.ts";
@@ -52,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === "health") return await health(env);
     return await serve(env);
   } catch (error) {
-    if ([DataDirError, StoreError, SettingError].some((kind) => error instanceof kind)) {
+    if ([DataDirError, StoreError, SettingError, BackupError].some((kind) => error instanceof kind)) {
       return fail((error as Error).message);
     }
     throw error;
@@ -65,7 +66,8 @@ async function serve(env: Env): Promise<number> {
   const instance = await openInstance(env, log);
   const timmy = assemble({ ...instance, http: env.http, version: VERSION, commit: COMMIT });
   await timmy.start();
-  instance.start();
+  // Simulated nodes report to this instance, and real ones must not be touched before it knows what it has paid.
+  timmy.serving.then(() => instance.start());
   let server: Deno.HttpServer;
   try {
     server = Deno.serve(

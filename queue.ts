@@ -2,6 +2,8 @@ import type { Services } from "@/lib/services.ts";
 import type { Sweeper } from "@/lib/bootstrap/destruction.ts";
 import { idempotencyExpiryTask } from "@/lib/tasks/idempotency.ts";
 import { subsidyExpiryTask } from "@/lib/free-tier/subsidies.tasks.ts";
+import { recordMadeAt } from "@/lib/ledger/audit/records.ts";
+import { createFreeze, type Freeze } from "@/lib/payments/freeze.ts";
 import { createLeapGuard } from "@/lib/leap-guard.ts";
 import { createPayouts, type Payouts } from "@/lib/payments/payouts.ts";
 import type { Refund } from "@/lib/payments/refunds.machine.ts";
@@ -26,6 +28,7 @@ export interface Background {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;
+  freeze: Freeze;
   sessionRequests: SessionRequests;
   chats: Chats;
   usedSessions: UsedSessions;
@@ -58,9 +61,12 @@ export function createBackground(
     handlers: { ...jobs.handlers, ...sessions.handlers, ...bootstraps.handlers, ...freeTierTasks().handlers },
     ...(options.reconcileMs !== undefined && { reconcileMs: options.reconcileMs }),
   });
+  const freeze = createFreeze({ store, now: () => clock.now(), createdAt: (handle) => recordMadeAt(store, handle) });
   const payouts = createPayouts({
     store,
     wallet,
+    journal: services.payoutJournal,
+    freeze,
     clock,
     log,
     guard,
@@ -76,14 +82,14 @@ export function createBackground(
     log,
     exclusive: options.exclusive,
     tasks: [
-      ...jobs.tasks, // evaluate, work
-      sessionRequests.task, // session-request
-      ...bootstraps.tasks, // bootstrap, bootstrap-key
-      sessions.expiryTask, // session-expiry
+      ...jobs.tasks.map(freeze.held), // evaluate, work
+      freeze.held(sessionRequests.task), // session-request
+      ...bootstraps.tasks.map(freeze.held), // bootstrap, bootstrap-key
+      freeze.held(sessions.expiryTask), // session-expiry
       settlements.expiryTask, // invoice-expiry
-      payouts.payoutTask, // payout
-      payouts.addressTask, // refund-address
-      payouts.expiryTask, // refund-expiry
+      freeze.held(payouts.payoutTask), // payout
+      freeze.held(payouts.addressTask), // refund-address
+      freeze.held(payouts.expiryTask), // refund-expiry
       idempotencyExpiryTask(store), // idempotency-expiry
       rowExpiryTask(store), // row-expiry
       subsidyExpiryTask(services, { job: jobs.subsidyExpired, request: sessionRequests.subsidyExpired }), // subsidy-expiry
@@ -93,6 +99,7 @@ export function createBackground(
     queue,
     settlements,
     payouts,
+    freeze,
     sessionRequests,
     chats: createChats(services),
     usedSessions: createUsedSessions(),
@@ -107,5 +114,6 @@ export function createBackground(
 const ownInvoices = (store: Store) => async ({ kind, handle }: Refund["source"]): Promise<string | null> => {
   if (kind === "job") return (await getJob(store, handle))?.evalInvoice.paymentRequest ?? null;
   if (kind === "session") return (await getSession(store, handle))?.deposit.paymentRequest ?? null;
+  if (kind === "recovered") return null; // nothing is left of it, so no address either
   return (await getBootstrap(store, handle))?.invoice.paymentRequest ?? null;
 };

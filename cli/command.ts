@@ -25,6 +25,25 @@ export const EXIT = {
   usage: 2,
 } as const;
 
+/** The same with flags that have a value behind them. @returns null for one that is not known, or has none */
+export function optionsOf<F extends string, V extends string>(
+  args: readonly string[],
+  flags: readonly F[],
+  valued: readonly V[],
+): { flags: Set<F>; values: Map<V, string>; rest: string[] } | null {
+  const values = new Map<V, string>();
+  const others: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const name = valued.find((it) => it === args[i]);
+    const value = args[i + 1];
+    if (name === undefined) others.push(args[i]!);
+    else if (value === undefined || values.has(name)) return null;
+    else values.set(name, args[++i]!);
+  }
+  const given = flagsOf(others, flags);
+  return given && { ...given, values };
+}
+
 /** Splits flags from names. @returns null for a flag that is not one of `known` */
 export function flagsOf<F extends string>(
   args: readonly string[],

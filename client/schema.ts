@@ -790,6 +790,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/refunds/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take back what a payment is owed, with its preimage
+         * @description For who paid and lost the id, and for payments that this instance took just before it was restored from a backup. The preimage is the proof of payment that the payer's wallet keeps. Others on the way of a payment know it too, so it moves nothing within 72 hours of the end (409 `preimage_too_early` says from when), nor where the record has a key, a Lightning address or a macaroon (409 `preimage_not_enough` says which). Otherwise it pays as `POST /api/jobs/{id}/refund` does.
+         */
+        post: operations["claimRefundByPreimage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/lightning/webhook": {
         parameters: {
             query?: never;
@@ -1827,6 +1847,27 @@ export interface components {
             commit: string;
             /** @description SHA-256 of the program's file as it lies on the disk now, in hex; `unknown` from source, or where the program may not read itself */
             sha256: string;
+        };
+        ClaimedByPreimage: {
+            /** @enum {string} */
+            refundState: "paid" | "paying";
+            /**
+             * @description Payment hash, 64 hex digits
+             * @example 02d449a31fbb267c…
+             */
+            refundPaymentHash: string;
+            refundAmountSats: number;
+            /** @description True when something behind this is simulated: no real money, or no real model, was used */
+            stubMode: boolean;
+        };
+        ClaimByPreimage: {
+            preimage: string;
+            invoice?: string;
+            /**
+             * @description A Lightning address (LUD-16)
+             * @example name@example.com
+             */
+            lightningAddress?: string;
         };
     };
     responses: {
@@ -3195,6 +3236,49 @@ export interface operations {
             };
             400: components["responses"]["Error400"];
             401: components["responses"]["Error401"];
+            429: components["responses"]["Error429"];
+            500: components["responses"]["Error500"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    claimRefundByPreimage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClaimByPreimage"];
+            };
+        };
+        responses: {
+            /** @description Paid */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimedByPreimage"];
+                };
+            };
+            /** @description Being paid; the outcome is not known yet. The same call says more later */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimedByPreimage"];
+                };
+            };
+            400: components["responses"]["Error400"];
+            401: components["responses"]["Error401"];
+            404: components["responses"]["Error404"];
+            408: components["responses"]["Error408"];
+            409: components["responses"]["Error409"];
+            413: components["responses"]["Error413"];
+            415: components["responses"]["Error415"];
             429: components["responses"]["Error429"];
             500: components["responses"]["Error500"];
             503: components["responses"]["Error503"];

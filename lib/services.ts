@@ -11,6 +11,7 @@ import type { InstanceKey } from "./nostr/instance-key.ts";
 import type { Store } from "./store/store.ts";
 import type { LiveText } from "./metering/live-text.ts";
 import type { Wallet } from "./lightning/port.ts";
+import type { PayoutJournal } from "./payments/journal.ts";
 import type { Metrics } from "./metrics/instruments.ts";
 import type { PushSettings } from "./metrics/push.ts";
 import type { Logger } from "./logger.ts";
@@ -86,6 +87,8 @@ export interface BootstrapSettings {
 export interface Services {
   store: Store;
   wallet: Wallet;
+  /** Written before the wallet pays: it outlives the database. */
+  payoutJournal: PayoutJournal;
   model: Model;
   liveText: LiveText;
   btcPrice: BtcPriceFeed;

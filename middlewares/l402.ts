@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { npubEncode } from "nostr-tools/nip19";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppEnv } from "@/lib/http/app-env.ts";
+import { frozen } from "@/lib/http/claims.ts";
 import { tooManyRequests, unauthorized, unavailable } from "@/lib/http/errors.ts";
 import { tokenRefused } from "@/lib/http/spending.ts";
 import type { Capability } from "@/lib/l402/caveats.ts";
@@ -44,7 +45,9 @@ export function l402({ capability, limiter, sessionInPath }: L402Options): Middl
     const path = sessionInPath ? sessionOfId(deps, c.req.param("id") ?? "") : null;
     if (presented.kind === "none") {
       const pubkey = await identityOf(c);
-      c.set("token", path === null || pubkey === null ? null : await ownerToken(deps, path, pubkey));
+      const token = path === null || pubkey === null ? null : await ownerToken(deps, path, pubkey);
+      if (token && c.req.method !== "GET" && await deps.freeze.covers(token.session)) throw frozen();
+      c.set("token", token);
       return await next();
     }
     const verified = await verifyToken(
@@ -59,6 +62,7 @@ export function l402({ capability, limiter, sessionInPath }: L402Options): Middl
       throw unauthorized("wrong_session", "This macaroon belongs to another session than the one in the address.");
     }
     if (verified.token.npub !== null) await requireNpub(c, verified.token.npub);
+    if (c.req.method !== "GET" && await deps.freeze.covers(verified.token.session)) throw frozen();
     deps.usedSessions.add(verified.token.session);
     c.set("token", verified.token);
     await next();

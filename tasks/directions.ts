@@ -32,7 +32,7 @@ const MAX_LOOSE_FILES = 8;
 const ORDER: readonly (readonly string[])[] = [
   ["clock.ts", "ids.ts", "logger.ts", "public-fetch.ts", "sats.rules.ts"],
   ["leap-guard.ts", "ai", "attestation", "btc-price", "cloud", "l402", "lightning", "nostr", "release"],
-  ["store"],
+  ["store", "backup"],
   ["tasks"],
   ["ledger"],
   ["metrics"],
@@ -48,9 +48,10 @@ const ORDER: readonly (readonly string[])[] = [
 const TOP: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["assemble.ts", "audit.ts", "deps.ts", "env.ts", "env-values.ts", "version.ts"],
   "timmyctl.ts": ["version.ts"],
-  "assemble.ts": ["app.ts", "queue.ts"],
-  "audit.ts": ["deps.ts", "env.ts"],
-  "deps.ts": ["env.ts", "env-values.ts"],
+  "assemble.ts": ["app.ts", "queue.ts", "recovery.ts"],
+  "audit.ts": ["deps.ts", "env.ts", "wallet-copy.ts"],
+  "deps.ts": ["env.ts", "env-values.ts", "version.ts", "wallet-copy.ts"],
+  "wallet-copy.ts": ["env.ts"],
   "env.ts": ["env-contradictions.ts", "env-values.ts"],
   "env-contradictions.ts": ["env.ts"],
 };
@@ -147,8 +148,9 @@ const IMPORT_RULES: ImportRule[] = [
     broken: (file) => /^lib\/[^/]+\/port\.ts$/.test(file),
   },
   {
-    name: "only deps.ts, tests and tasks import adapters",
-    broken: (file, { target }) => ADAPTERS.test(target) && file !== "deps.ts" && !file.startsWith("tasks/"),
+    name: "only deps.ts, wallet-copy.ts, tests and tasks import adapters",
+    broken: (file, { target }) =>
+      ADAPTERS.test(target) && !/^(deps|wallet-copy)\.ts$/.test(file) && !file.startsWith("tasks/"),
   },
 ];
 

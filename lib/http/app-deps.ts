@@ -1,4 +1,5 @@
 import type { Invoice } from "@/lib/payments/invoices.rows.ts";
+import type { Freeze } from "@/lib/payments/freeze.ts";
 import type { Payouts } from "@/lib/payments/payouts.ts";
 import type { Settlements } from "@/lib/payments/settlements.ts";
 import type { Services } from "@/lib/services.ts";
@@ -14,6 +15,9 @@ export interface AppDeps extends Services {
   queue: Queue;
   settlements: Settlements;
   payouts: Payouts;
+  freeze: Freeze;
+  /** Whether the database was put back from a backup and has not caught up with its wallet: nothing is served until then. */
+  recovering(): boolean;
   sessionRequests: SessionRequests;
   chats: Chats;
   /** Handles of sessions whose token was used since the start, also by reads, which write nothing. */

@@ -127,6 +127,8 @@ function refusal(claimed: ClaimOutcome, refund: Refund, now: number) {
           "the refund stays owed: send the same claim again then.",
         (claimed.until - now) / 1_000,
       );
+    case "frozen":
+      return frozen();
     case "crowded":
       return tooManyRequests(
         "too_many_payouts",
@@ -142,6 +144,15 @@ function refusal(claimed: ClaimOutcome, refund: Refund, now: number) {
       return alreadyClaimed(refund);
   }
 }
+
+/** 503: after a restore nobody knows whether this was paid out before. */
+export const frozen = () =>
+  unavailable(
+    "frozen",
+    "This instance was restored from a backup and does not know whether this was paid out before, so its operator must decide. " +
+      "Nothing moved and nothing is lost: try again later, or ask the operator.",
+    3_600,
+  );
 
 /** What is owed, and what the operator pays of the routing fee (sats). */
 type Owed = Pick<Refund, "sats" | "feeCreditSats">;

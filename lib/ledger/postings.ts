@@ -59,6 +59,11 @@ export const KINDS = {
   "pool-seed": { from: ["operator"], to: ["pool"], means: "what the pool begins with" },
   "pool-donation": { from: ["lightning"], to: ["pool"], means: "a gift to the pool" },
   "late-unclaimed": { from: ["lightning"], to: ["pool"], means: "paid for a session or job that was forgotten" },
+  recovered: {
+    from: ["lightning"],
+    to: ["refund"],
+    means: "came in, and no record of before a restore knows what for",
+  },
   "refund-owed": { from: ["job", "session"], to: ["refund"], means: "what a payer may take back" },
   "refund-dust": { from: ["job", "session"], to: ["pool"], means: "too little to be a refund" },
   "refund-unclaimed": { from: ["refund"], to: ["pool"], means: "nobody took it back in time" },
@@ -234,6 +239,8 @@ export const overpaidUnclaimed = (handle: string, sats: number): Posting => ({
 
 // ---- what goes back ----------------------------------------------------------------------------------------------------
 
+/** Its refund is named by the payment hash: nothing else is known of it. */
+export const recovered = (paid: Settled): Posting => settled("recovered", refundAccount(paid.paymentHash), paid);
 /** @param id of the refund. @param ref handle of the job or session that owes it. */
 export const refundOwed = (id: string, from: Account, sats: number, ref: string): Posting => ({
   id: `refund:${id}`,

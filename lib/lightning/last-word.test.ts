@@ -29,7 +29,7 @@ async function setUp() {
   return { clock, faults, wallet, lastError, theirs };
 }
 
-type Called = "createInvoice" | "lookupInvoice" | "balanceSats" | "pay" | "lookupPayment";
+type Called = "createInvoice" | "lookupInvoice" | "balanceSats" | "pay" | "lookupPayment" | "listPayments";
 type Parts = Awaited<ReturnType<typeof setUp>>;
 const CALLS: Record<Called, (parts: Parts) => Promise<unknown>> = {
   createInvoice: ({ wallet }) => wallet.createInvoice(ASK),
@@ -37,6 +37,7 @@ const CALLS: Record<Called, (parts: Parts) => Promise<unknown>> = {
   balanceSats: ({ wallet }) => wallet.balanceSats(),
   pay: async ({ wallet, theirs }) => await wallet.pay(await theirs()),
   lookupPayment: ({ wallet }) => wallet.lookupPayment(HASH),
+  listPayments: ({ wallet }) => wallet.listPayments(0),
 };
 
 for (const [name, call] of Object.entries(CALLS) as [Called, (parts: Parts) => Promise<unknown>][]) {

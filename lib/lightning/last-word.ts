@@ -55,6 +55,7 @@ export function rememberLastWord(wallet: Wallet, clock: Clock): HeardWallet {
       createInvoice: (input) => heard(() => wallet.createInvoice(input)),
       lookupInvoice: (paymentHash) => heard(() => wallet.lookupInvoice(paymentHash)),
       balanceSats: () => heard(() => wallet.balanceSats()),
+      listPayments: (sinceMs) => heard(() => wallet.listPayments(sinceMs)),
       pay: (input) => heardPayment(() => wallet.pay(input)),
       lookupPayment: (paymentHash) => heardPayment(() => wallet.lookupPayment(paymentHash)),
       watch: (onHint, signal, onState) =>

@@ -177,6 +177,39 @@ export function walletContract(
     assert.equal((await wallet.pay(payment(theirs, 10))).state, "paid", "the invoice itself was not spoilt");
   });
 
+  test("the history has what came in and what went out, settled and paid only, after a restart too", async (harness) => {
+    const { wallet, theirInvoice, receive, reopen, now } = harness;
+    const since = now() - 60_000;
+    const open = await create(wallet);
+    const settled = await create(wallet, 90);
+    await receive(settled);
+    const theirs = await theirInvoice(15);
+    const paid = await wallet.pay(payment(theirs, 15));
+    assert.ok(paid.state === "paid");
+    const expected = { paymentHash: theirs.paymentHash, amountSats: 15, feeSats: paid.feeSats, state: "paid" };
+    const tooMuch = await theirInvoice(await balanceOf(wallet) + 1_000);
+    assert.equal((await wallet.pay(payment(tooMuch, await balanceOf(wallet) + 1_000))).state, "failed");
+    for (const one of [wallet, reopen()]) {
+      const { incoming, outgoing } = await one.listPayments(since) ?? assert.fail("this wallet can tell");
+      const { at: cameAt, ...came } = incoming.find((row) => row.paymentHash === settled.paymentHash) ?? assert.fail();
+      assert.deepEqual(came, { paymentHash: settled.paymentHash, paidSats: 90 });
+      const { at: wentAt, ...went } = outgoing.find((row) => row.paymentHash === theirs.paymentHash) ?? assert.fail();
+      assert.deepEqual(went, expected);
+      for (const at of [cameAt, wentAt]) assert.ok(Math.abs(at - now()) < 60_000, `${at} is now, in ms`);
+      assert.ok(!incoming.some((row) => row.paymentHash === open.paymentHash), "an open invoice took nothing in");
+      const failed = outgoing.find((row) => row.paymentHash === tooMuch.paymentHash);
+      assert.ok(failed === undefined || failed.state === "failed");
+      assert.ok(!outgoing.some((row) => row.paymentHash === settled.paymentHash));
+    }
+  });
+
+  test("the history leaves out what is older than asked for", async ({ wallet, receive, now }) => {
+    const invoice = await create(wallet, 90);
+    await receive(invoice);
+    const { incoming, outgoing } = await wallet.listPayments(now() + 3_600_000) ?? assert.fail();
+    assert.deepEqual([incoming, outgoing], [[], []]);
+  });
+
   test("a restart forgets nothing", async (harness) => {
     const { wallet, theirInvoice, receive, reopen } = harness;
     const open = await create(wallet);

@@ -95,15 +95,19 @@ export function parse(text: string): unknown {
   }
 }
 
-export async function readBody(response: Response, abort: AbortController): Promise<string> {
+export async function readBody(
+  response: Response,
+  abort: AbortController,
+  maxBytes: number = MAX_BODY_BYTES,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   let length = 0;
   for await (const chunk of response.body ?? []) {
     length += chunk.length;
-    if (length > MAX_BODY_BYTES) {
+    if (length > maxBytes) {
       abort.abort();
-      throw new Unanswered(`LNbits' answer is longer than ${MAX_BODY_BYTES} bytes`);
+      throw new Unanswered(`LNbits' answer is longer than ${maxBytes} bytes`);
     }
     text += decoder.decode(chunk, { stream: true });
   }

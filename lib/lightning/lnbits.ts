@@ -6,7 +6,6 @@ import { decodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
 import {
   type Answer,
   Balance,
-  causeOf,
   Created,
   detailOf,
   FeeReserve,
@@ -15,15 +14,13 @@ import {
   isNoSuchPayment,
   messageOf,
   ownRow,
-  parse,
   paymentState,
   read,
-  readBody,
-  redact,
   Refusal,
   Row,
-  Unanswered,
 } from "./lnbits-answers.ts";
+import { createLnbitsCalls } from "./lnbits-calls.ts";
+import { listedPayments } from "./lnbits-history.ts";
 import { watchSocket } from "./lnbits-socket.ts";
 import {
   type CreatedInvoice,
@@ -111,76 +108,18 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
       throw new Error("an LNbits key must not be empty or have blanks");
     }
   }
-  const safe = (text: string) => redact(text, [invoiceKey, adminKey]);
+  const { call, ask, safe } = createLnbitsCalls({
+    base,
+    invoiceKey,
+    adminKey,
+    clock,
+    fetchFrom,
+    requestMs: timeouts.requestMs,
+  });
 
   let prefix: InvoicePrefix | null = null;
   /** Hash → when its last payment call got no answer. */
   const strays = new Map<string, number>();
-
-  /** One HTTP call. @throws {Unanswered} for anything but a complete answer that is neither too long nor a redirect. */
-  async function call(
-    key: string,
-    method: "GET" | "POST",
-    path: string,
-    limitMs: number,
-    body?: Record<string, unknown>,
-  ): Promise<Answer> {
-    const abort = new AbortController();
-    let late = false;
-    const cancel = clock.after(limitMs, () => {
-      late = true;
-      abort.abort();
-    });
-    try {
-      const response = await fetchFrom(`${base}/api/v1${path}`, {
-        method,
-        headers: {
-          "X-Api-Key": key,
-          accept: "application/json",
-          ...(body ? { "content-type": "application/json" } : {}),
-        },
-        ...(body ? { body: JSON.stringify(body) } : {}),
-        redirect: "manual",
-        signal: abort.signal,
-      });
-      const text = await readBody(response, abort);
-      if (response.status >= 300 && response.status < 400) {
-        throw new Unanswered("LNbits redirects elsewhere: check LNBITS_URL, and that its first set-up is done");
-      }
-      return { status: response.status, body: parse(text) };
-    } catch (error) {
-      if (error instanceof Unanswered) throw error;
-      if (late) throw new Unanswered(`LNbits did not answer within ${limitMs} ms`);
-      throw new Unanswered(
-        `LNbits could not be reached: ${safe(causeOf(error))}`,
-      );
-    } finally {
-      cancel();
-    }
-  }
-
-  /** The same for callers that throw {@link WalletError}; anything but 2xx and `alsoFine` is one. */
-  async function ask(
-    method: "GET" | "POST",
-    path: string,
-    body?: Record<string, unknown>,
-    alsoFine?: number,
-  ): Promise<Answer> {
-    let answer: Answer;
-    try {
-      answer = await call(invoiceKey, method, path, timeouts.requestMs, body);
-    } catch (error) {
-      throw new WalletError(messageOf(error), true);
-    }
-    const { status } = answer;
-    if ((status >= 200 && status < 300) || status === alsoFine) return answer;
-    const refusal = Refusal.safeParse(answer.body);
-    // LNbits' own 520 with "failed" is a verdict about this request; "pending", 429 and 5xx may be better next time.
-    const verdict = status === 520
-      ? refusal.data?.status === "failed"
-      : status < 500 && status !== 429 && status !== 408;
-    throw new WalletError(`LNbits answered ${status}: ${safe(detailOf(answer))}`, !verdict);
-  }
 
   async function createInvoice(
     input: { amountSats: number; memo: string; expirySeconds: number },
@@ -214,7 +153,7 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
 
   async function lookupInvoice(paymentHash: string): Promise<InvoiceState> {
     if (!Hash.safeParse(paymentHash).success) return { state: "unknown" };
-    const answer = await ask("GET", `/payments/${paymentHash}`, undefined, 404);
+    const answer = await ask("GET", `/payments/${paymentHash}`, undefined, { alsoFine: 404 });
     if (answer.status === 404) {
       if (isNoSuchPayment(answer)) return { state: "unknown" };
       throw new WalletError(`LNbits answered 404: ${safe(detailOf(answer))}`, true);
@@ -377,6 +316,8 @@ export function createLnbitsWallet(options: LnbitsOptions): LnbitsWallet {
       if (!balance.success) throw new WalletError("LNbits' answer about the wallet has another shape than known", true);
       return Math.floor(balance.data.balance / 1000);
     },
+
+    listPayments: (sinceMs) => listedPayments(ask, sinceMs),
 
     async learnPrefix() {
       if (prefix !== null) return prefix;

@@ -96,7 +96,32 @@ export interface PaymentWallet {
   lookupPayment(paymentHash: string): Promise<PaymentState>;
 }
 
-export type Wallet = InvoiceWallet & PaymentWallet;
+/** What a wallet took in and paid, in no order. Amounts in sats, times in ms since the epoch. */
+export interface WalletHistory {
+  /** Settled ones only. `at`: when the invoice was made or settled, whichever the wallet remembers. */
+  incoming: { paymentHash: string; paidSats: number; at: number }[];
+  /** `amountSats` is without the fee; `at` is when it was sent. */
+  outgoing: {
+    paymentHash: string;
+    amountSats: number;
+    feeSats: number;
+    state: "paid" | "pending" | "failed";
+    at: number;
+  }[];
+}
+
+/** The remembering half: for an instance whose own database was put back from a backup. */
+export interface HistoryWallet {
+  /**
+   * Everything that was made, settled or sent since then, whoever did it; older ones may be in it.
+   * @param sinceMs ms since the epoch
+   * @returns null when this backend cannot tell
+   * @throws {WalletError} when it did not answer, and part of it would be missing
+   */
+  listPayments(sinceMs: number): Promise<WalletHistory | null>;
+}
+
+export type Wallet = InvoiceWallet & PaymentWallet & HistoryWallet;
 
 /**
  * The wallet could not do what was asked, or nobody knows whether it did.

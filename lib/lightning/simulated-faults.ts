@@ -29,6 +29,7 @@ export interface SimulatedFaults {
   lookupInvoice?: FaultPlan<Fault> | undefined;
   balanceSats?: FaultPlan<Fault> | undefined;
   lookupPayment?: FaultPlan<Fault> | undefined;
+  listPayments?: FaultPlan<Fault> | undefined;
   pay?: FaultPlan<PayFault> | undefined;
   /** `hold`: a payment that arrives makes the invoice `held` until `releaseInvoice`. */
   settle?: FaultPlan<{ kind: "hold" }> | undefined;

@@ -8,7 +8,8 @@ import { createFakeClock } from "@/tests/harness/fake-clock.ts";
 import { decodeInvoice, encodeInvoice } from "./bolt11.ts";
 import { hashOf, payment, strange, walletContract, type WalletHarness } from "./lightning.contract.ts";
 import { WalletError } from "./port.ts";
-import { createSimulatedWallet, type SimStore } from "./simulated.ts";
+import { createSimulatedWallet } from "./simulated.ts";
+import type { SimStore } from "./simulated-rows.ts";
 import type { SimulatedFaults } from "./simulated-faults.ts";
 import { memoryStore } from "./testing/memory-store.ts";
 
@@ -352,6 +353,7 @@ Deno.test("simulated wallet: a store that fails makes answers unknown, never wro
   const broken: SimStore = {
     transact: () => Promise.reject(new Error("disk full")),
     get: () => Promise.reject(new Error("disk full")),
+    list: () => Promise.reject(new Error("disk full")),
   };
   const { wallet } = setUp({ store: broken });
   const invoice = strange({ prefix: "lnbcrt", amountMsat: 1_000, at: START });
@@ -361,6 +363,20 @@ Deno.test("simulated wallet: a store that fails makes answers unknown, never wro
   await assert.rejects(wallet.createInvoice({ amountSats: 1, memo: "", expirySeconds: 60 }), passing);
   await assert.rejects(wallet.lookupInvoice(invoice.paymentHash), passing);
   await assert.rejects(wallet.balanceSats(), passing);
+  await assert.rejects(wallet.listPayments(0), passing);
+});
+
+Deno.test("simulated wallet: the history has more than a page of rows, and one in flight as what the wallet says of it", async () => {
+  const { wallet, faults, fund } = setUp();
+  for (let i = 0; i < 501; i++) await fund(10);
+  const theirs = await wallet.createExternalInvoice({ amountSats: 20 });
+  const outgoing = async () => (await wallet.listPayments(0))?.outgoing.map(({ state }) => state);
+  faults.pay = once({ kind: "lie" });
+  await wallet.pay(payment(theirs, 20));
+  assert.deepEqual(await outgoing(), ["failed"]);
+  await wallet.releasePayment(theirs.paymentHash, "pending");
+  assert.deepEqual(await outgoing(), ["pending"]);
+  assert.equal((await wallet.listPayments(0))?.incoming.length, 501);
 });
 
 /** The fault for one call only. */

@@ -8,19 +8,20 @@ import { MAX_SATS } from "@/lib/sats.rules.ts";
 import { type DecodedInvoice, decodeInvoice, encodeInvoice, InvoiceError, MAX_MEMO_BYTES } from "./bolt11.ts";
 import { cheapestHintFeeMsat, type RouteHint } from "./route-hints.ts";
 import { answering, payPlan, planned, reasonOf, Refused, type SimulatedFaults, under } from "./simulated-faults.ts";
+import { listedPayments } from "./simulated-history.ts";
+import {
+  BALANCE,
+  type BalanceRow,
+  externalKey,
+  type ExternalRow,
+  invoiceKey,
+  type InvoiceRow,
+  paymentKey,
+  type PaymentRow,
+  type SimStore,
+  type SimTx,
+} from "./simulated-rows.ts";
 import { type CreatedInvoice, type InvoiceState, type PaymentState, type Wallet, WalletError } from "./port.ts";
-
-/** What the simulated wallet needs of a store: every change is one transaction. `lib/store/store.ts` fits. */
-export interface SimStore {
-  transact<T>(fn: (tx: SimTx) => Promise<T> | T): Promise<T>;
-  get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
-}
-export interface SimTx {
-  get<T extends { v: number }>(key: readonly (string | number)[]): Promise<T | null>;
-  set(key: readonly (string | number)[], value: { v: number }): void;
-  /** As `set`, of a key that no row has. */
-  insert(key: readonly (string | number)[], value: { v: number }): void;
-}
 
 type PayInvoiceResult =
   | { ok: true; preimage: string }
@@ -65,40 +66,6 @@ interface SimulatedWalletOptions {
   /** Routing fee of every outgoing payment (sats); what the invoice's route hints ask comes on top. */
   feeSats?: number;
 }
-
-interface InvoiceRow {
-  v: 1;
-  nonce: string;
-  amountSats: number;
-  createdAt: number;
-  expiresAt: number;
-  state: "open" | "held" | "settled";
-  settledAt?: number;
-}
-interface ExternalRow {
-  v: 1;
-  nonce: string;
-  createdAt: number;
-}
-interface PaymentRow {
-  v: 1;
-  amountSats: number;
-  feeSats: number;
-  state: "pending" | "paid" | "failed";
-  calledFailed?: true;
-  reason?: string;
-  at: number;
-}
-interface BalanceRow {
-  v: 1;
-  sats: number;
-}
-
-const ROOT = "simulated-wallet";
-const BALANCE = [ROOT, "balance"];
-const invoiceKey = (hash: string) => [ROOT, "invoice", hash];
-const externalKey = (hash: string) => [ROOT, "external", hash];
-const paymentKey = (hash: string) => [ROOT, "payment", hash];
 
 const PREFIX = "lnbcrt";
 const NONCE_BYTES = 16;
@@ -327,6 +294,10 @@ export function createSimulatedWallet(options: SimulatedWalletOptions): Simulate
       } catch (error) {
         return { state: "unknown", reason: reasonOf(error) };
       }
+    },
+
+    listPayments(sinceMs) {
+      return answering(clock, planned(faults.listPayments), () => listedPayments(store, sinceMs));
     },
 
     async payInvoice(paymentHash, { late = false } = {}) {

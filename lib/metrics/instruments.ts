@@ -153,6 +153,7 @@ export function createMetrics(clock: Clock, { exact }: { exact: boolean }): Metr
         },
         lookupInvoice: (paymentHash) => wallet.lookupInvoice(paymentHash),
         lookupPayment: (paymentHash) => wallet.lookupPayment(paymentHash),
+        listPayments: (sinceMs) => wallet.listPayments(sinceMs),
         balanceSats: () => wallet.balanceSats(),
         watch: (onHint, signal, onState) => wallet.watch(onHint, signal, onState),
       };

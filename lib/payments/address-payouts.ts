@@ -4,6 +4,7 @@ import { decodeInvoice } from "@/lib/lightning/bolt11.ts";
 import type { GuardedFetch } from "@/lib/public-fetch.ts";
 import type { Store, Tx } from "@/lib/store/store.ts";
 import { holdsLease, type Lease, plan } from "@/lib/tasks/due.ts";
+import { FROZEN_MS } from "./freeze.ts";
 import type { TaskSpec } from "@/lib/tasks/queue.ts";
 import { type AddressInvoice, invoiceOfAddress, LnurlError } from "./lnurl.ts";
 import { addressAskSats, addressFailed, nextAddressTry, type Refund } from "./refunds.machine.ts";
@@ -22,7 +23,7 @@ type Claim = (
   lease: Lease,
 ) => Promise<
   | { outcome: "distrusted"; until: number }
-  | { outcome: "claimed" | "taken" | "expired" | "none" | keyof typeof UNCLAIMED }
+  | { outcome: "claimed" | "taken" | "expired" | "none" | "frozen" | keyof typeof UNCLAIMED }
 >;
 
 /** How long a try waits that this instance had no room for (ms). */
@@ -77,6 +78,7 @@ export function addressTask(options: AddressOptions & { store: Store; clock: Clo
       const claimed = await claim(refund.id, { ...invoice, way: "lightning_address" }, lease);
       if (claimed.outcome === "claimed") return;
       if (claimed.outcome === "distrusted") return await planAt(lease, claimed.until);
+      if (claimed.outcome === "frozen") return await planAt(lease, clock.now() + FROZEN_MS);
       if (!(claimed.outcome in UNCLAIMED)) return await planAt(lease, null);
       await failed(lease, UNCLAIMED[claimed.outcome as keyof typeof UNCLAIMED]);
     } catch (error) {

@@ -32,6 +32,9 @@ import {
   usedBefore,
 } from "./refunds.rows.ts";
 import { type AddressOptions, addressTask } from "./address-payouts.ts";
+import type { Freeze } from "./freeze.ts";
+import type { PayoutJournal } from "./journal.ts";
+import { createUnderWay } from "./under-way.ts";
 import { createWalletCalls } from "./wallet-calls.ts";
 
 /** A payer's invoice, decoded and checked by the caller: amount, network, expiry and signature. */
@@ -46,13 +49,14 @@ export interface PayoutInvoice {
 /**
  * - `taken`: it is being paid, or was, to this hash. `used`: the invoice's hash was used before.
  * - `distrusted`: nothing is paid until then (ms since the epoch), since the wallet was caught in a wrong answer.
+ * - `frozen`: nobody knows whether it was paid before a restore, and the operator has to decide.
  * - `crowded`: as many payouts of this payer are under way as may be. `too_many`: so many of its invoices failed.
  */
 export type ClaimOutcome =
   | { outcome: "claimed" }
   | { outcome: "taken"; paymentHash: string | null }
   | { outcome: "distrusted"; until: number }
-  | { outcome: "used" | "expired" | "none" | "crowded" | "too_many" };
+  | { outcome: "used" | "expired" | "none" | "crowded" | "too_many" | "frozen" };
 
 export interface Payouts {
   /**
@@ -72,6 +76,8 @@ export interface Payouts {
 interface PayoutsOptions extends AddressOptions {
   store: Store;
   wallet: PaymentWallet & { readonly name: string };
+  journal: PayoutJournal;
+  freeze: Freeze;
   clock: Clock;
   log: Logger;
   guard: LeapGuard;
@@ -87,8 +93,6 @@ const PROMPT_MS = 1_000;
 const PATIENCE_MS = 250;
 /** How often an expiry looks whether the clock is believed again (ms). */
 const LOOK_AGAIN_MS = 3_600_000;
-/** A payout is looked at every minute; one that nobody here has looked at for so long was ended by another process (ms). */
-const FORGOTTEN_MS = 600_000;
 /** Wallet calls under way at once; what comes beyond waits. */
 const MAX_CALLS = 1_000;
 
@@ -114,16 +118,16 @@ interface Found {
 
 /** Pays refunds out, at most once each: the claim is durable before the wallet is called, and the wallet knows the hash. */
 export function createPayouts(options: PayoutsOptions): Payouts {
-  const { store, wallet, clock, log, guard, timeoutMs } = options;
+  const { store, wallet, journal, freeze, clock, log, guard, timeoutMs } = options;
   /** Claims of this process that no call was made for yet: no earlier call can be under way for them. */
   const fresh = new Set<string>();
-  /** By refund: when it was claimed (ms since the epoch), and when it was last looked at (monotonic). */
-  const underWay = new Map<string, { claimedAt: number; seenAt: number }>();
+  const underWay = createUnderWay(clock);
   const calls = createWalletCalls<Word>({ clock, patienceMs: PATIENCE_MS });
 
   async function writeClaim(tx: Tx, refundId: string, invoice: PayoutInvoice, now: number): Promise<ClaimOutcome> {
     const refund = await getRefund(tx, refundId);
     if (!refund) return { outcome: "none" };
+    if (await freeze.covers(refund.source.handle)) return { outcome: "frozen" };
     const next = payoutClaimed(refund, { ...invoice, claimedAt: now });
     if (next.outcome !== "claimed") return next;
     if (await usedBefore(tx, invoice, refundId)) return { outcome: "used" };
@@ -197,6 +201,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
         fresh.delete(paymentHash);
         return earlier;
       }
+      await writeDown(refund.id, payout);
       // The claim's own commit says that a call follows at once. Any other call is written down before it is made: should this
       // process die during it, the next one must not take a failure of its own call for the end of this one.
       const prompt = firstCall && clock.now() <= claimedAt + PROMPT_MS;
@@ -208,6 +213,22 @@ export function createPayouts(options: PayoutsOptions): Payouts {
         return [await wallet.pay({ paymentHash, paymentRequest, amountSats, maxFeeSats, timeoutMs })];
       }),
     );
+  }
+
+  /**
+   * A database that is put back from a backup does not know what was paid since; the journal does.
+   * @throws {OutcomeUnknown} when it could not be written: nothing is paid unwritten.
+   */
+  async function writeDown(refundId: string, { paymentHash, amountSats }: Payout): Promise<void> {
+    try {
+      await journal.append({ v: 1, at: clock.now(), paymentHash, refundId, amountSats });
+    } catch (error) {
+      log.error(
+        { code: "journal_unwritable", error },
+        "the journal of payouts cannot be written, so nothing is paid out: check the disk and the rights of payouts.journal",
+      );
+      throw new OutcomeUnknown("the journal of payouts cannot be written");
+    }
   }
 
   /**
@@ -251,7 +272,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   async function payOut(lease: Lease): Promise<void> {
     try {
       await lookAt(lease);
-      underWay.delete(lease.id);
+      underWay.ended(lease.id);
     } catch (error) {
       if (error instanceof OutcomeUnknown) options.counted?.("unknown");
       throw error;
@@ -261,7 +282,7 @@ export function createPayouts(options: PayoutsOptions): Payouts {
   async function lookAt(lease: Lease): Promise<void> {
     const refund = await getRefund(store, lease.id);
     if (!refund?.payout || refund.state !== "paying") return void await close(lease, () => {});
-    underWay.set(lease.id, { claimedAt: refund.payout.claimedAt, seenAt: clock.monotonic() });
+    underWay.seen(lease.id, refund.payout.claimedAt);
     const found = await findOrPay(lease, refund, refund.payout);
     if (!found) return;
     const done = await close(lease, async (tx) => await recordOutcome(tx, lease, found));
@@ -356,17 +377,9 @@ export function createPayouts(options: PayoutsOptions): Payouts {
     }
   };
 
-  function status() {
-    const since = clock.monotonic() - FORGOTTEN_MS;
-    for (const [id, { seenAt }] of underWay) if (seenAt < since) underWay.delete(id);
-    const claims = [...underWay.values()].map(({ claimedAt }) => claimedAt);
-    const oldestMs = claims.length === 0 ? 0 : Math.max(0, clock.now() - claims.reduce((a, b) => Math.min(a, b)));
-    return { underWay: claims.length, oldestMs };
-  }
-
   return {
     claim,
-    status,
+    status: underWay.status,
     addressTask: addressTask({ ...options, claim }),
     payoutTask: {
       kind: "payout",

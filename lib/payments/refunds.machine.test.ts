@@ -13,7 +13,9 @@ import {
   payoutDoubtful,
   payoutFailed,
   payoutFeeLimit,
+  payoutFound,
   payoutPaid,
+  recoveredRefund,
   type Refund,
 } from "./refunds.machine.ts";
 
@@ -297,4 +299,58 @@ Deno.test("nextAddressTry: at once, then at growing distances for a day, then no
   assert.equal(nextAddressTry(left({ attempts: [tried(NOW)] }), NOW + DAY - MINUTE), NOW + DAY);
   assert.equal(nextAddressTry(left({ attempts: [tried(NOW)] }), NOW + DAY - MINUTE + 1), null);
   assert.equal(nextAddressTry(owed(), NOW), null, "without an address there is nothing to try");
+});
+
+// ---- after a restore ------------------------------------------------------------------------------------------------
+
+const LEFT = { paymentHash: HASH, amountSats: 50, at: NOW - 5, now: NOW };
+
+Deno.test("payoutFound: a pending refund is being paid with the payment that left, and the wallet's word ends it", () => {
+  const step = payoutFound(owed({ lastFailure: "no route" }), LEFT);
+  assert.ok(step.outcome === "found");
+  const { state, payout, lastFailure, earlier } = step.refund;
+  assert.deepEqual([state, lastFailure, earlier], ["paying", null, []]);
+  assert.deepEqual(payout, { ...PAYOUT, paymentRequest: "", claimedAt: NOW - 5, doubtfulAt: NOW });
+  const after = payoutPaid(step.refund, { paymentHash: HASH, preimage: "00", feeSats: 1, now: NOW });
+  assert.deepEqual([after?.refund.state, after?.postings[0]?.sats], ["paid", 50]);
+});
+
+Deno.test("payoutFound: what the record was paying comes to the earlier ones, and none stands there twice", () => {
+  const step = payoutFound({ ...paying(), earlier: [FAILED, { ...FAILED, paymentHash: OTHER }] }, {
+    ...LEFT,
+    paymentHash: OTHER,
+  });
+  assert.ok(step.outcome === "found");
+  assert.equal(step.refund.payout?.paymentHash, OTHER);
+  assert.deepEqual(step.refund.earlier.map(({ paymentHash }) => paymentHash), [HASH]);
+});
+
+Deno.test("payoutFound: the payment that the record has changes nothing, paying or paid", () => {
+  for (const refund of [paying(), paid]) assert.deepEqual(payoutFound(refund, LEFT), { outcome: "known" });
+});
+
+Deno.test("payoutFound: a refund that is over, and an amount that it cannot be claimed with, do not fit", () => {
+  const least = 50 - maxFeeReserve(50);
+  const over = [{ ...paid, payout: { ...PAYOUT, paymentHash: OTHER, doubtfulAt: null } }, owed({ state: "expired" })];
+  for (const refund of over) assert.deepEqual(payoutFound(refund, LEFT), { outcome: "unfit" });
+  for (const [amountSats, outcome] of [[51, "unfit"], [50, "found"], [least, "found"], [least - 1, "unfit"]] as const) {
+    const step = payoutFound(owed(), { ...LEFT, amountSats });
+    assert.equal(step.outcome, outcome, `${amountSats} sats`);
+    if (step.outcome === "found") assert.equal(step.refund.payout?.maxFeeSats, 10 + 50 - amountSats);
+  }
+});
+
+Deno.test("recoveredRefund: all that came in is owed, named by its hash, without any fee of the operator's", () => {
+  const { refund, postings } = recoveredRefund({ paymentHash: HASH, sats: 70, at: NOW - DAY }, {
+    claimDays: 30,
+    now: NOW,
+  });
+  assert.deepEqual([refund.id, refund.source], [HASH, { kind: "recovered", handle: HASH }]);
+  assert.deepEqual([refund.sats, refund.feeCreditSats, refund.state], [70, 0, "pending"]);
+  assert.deepEqual([refund.createdAt, refund.claimUntil], [NOW - DAY, NOW + 30 * DAY]);
+  assert.deepEqual(postings, [
+    { id: `settle:${HASH}`, from: "lightning", to: `refund:${HASH}`, sats: 70, kind: "recovered", ref: HASH },
+  ]);
+  const ahead = recoveredRefund({ paymentHash: HASH, sats: 70, at: NOW + DAY }, { claimDays: 30, now: NOW });
+  assert.equal(ahead.refund.createdAt, NOW, "a wallet's clock that is ahead does not put it into the future");
 });

@@ -6,6 +6,7 @@ import {
   feeReserveUnused,
   payout as paidOut,
   type Posting,
+  recovered,
   refundUnclaimed,
   routingFee,
   routingFeeReserve,
@@ -49,7 +50,8 @@ export interface Refund {
   v: 1;
   /** Also the name of its account, `refund:<id>`. */
   id: string;
-  source: { kind: "job" | "session" | "bootstrap"; handle: string };
+  /** `recovered`: a payment that came in and that no record knows; its handle is the payment hash. */
+  source: { kind: "job" | "session" | "bootstrap" | "recovered"; handle: string };
   /** The Nostr key it is owed to, hex; null: whoever holds the record. */
   owner: string | null;
   sats: number;
@@ -151,6 +153,64 @@ export function payoutClaimed(
   };
 }
 
+/**
+ * `pending` or `paying → paying` with a payment that left after this record was copied: the wallet shows it, and the journal says
+ * that it was for this refund. A payout that the record was paying had failed by then, or the later one would not have been made.
+ * @returns `known`: the record has it; `unfit`: the refund is over, or the amount is not one that it could be claimed with.
+ */
+export function payoutFound(
+  refund: Refund,
+  found: { paymentHash: string; amountSats: number; at: number; now: number },
+): { outcome: "found"; refund: Refund } | { outcome: "known" | "unfit" } {
+  const { paymentHash, amountSats, at, now } = found;
+  if (refund.payout?.paymentHash === paymentHash) return { outcome: "known" };
+  const reserveSats = refund.sats - amountSats;
+  const open = refund.state === "pending" || refund.state === "paying";
+  if (!open || reserveSats < 0 || reserveSats > maxFeeReserve(refund.sats)) return { outcome: "unfit" };
+  const payout: Payout = {
+    paymentHash,
+    paymentRequest: "",
+    amountSats,
+    maxFeeSats: refund.feeCreditSats + reserveSats,
+    claimedAt: at,
+    doubtfulAt: now,
+  };
+  const interrupted = refund.payout ? [failedOf(refund.payout)] : [];
+  const hashes = new Set([paymentHash, ...interrupted.map((other) => other.paymentHash)]);
+  const earlier = [...refund.earlier.filter((other) => !hashes.has(other.paymentHash)), ...interrupted];
+  return { outcome: "found", refund: { ...refund, state: "paying", payout, earlier, lastFailure: null } };
+}
+
+const failedOf = ({ paymentRequest: _, doubtfulAt: __, ...payout }: Payout): FailedPayout => payout;
+
+/**
+ * Money that came in and that no record knows, since the records are older: owed to whoever shows its preimage.
+ * @param received.at when it came (ms since the epoch): its preimage alone takes it only some time after that
+ */
+export function recoveredRefund(
+  { paymentHash, sats, at }: { paymentHash: string; sats: number; at: number },
+  { claimDays, now }: { claimDays: number; now: number },
+): { refund: Refund; postings: Posting[] } {
+  const refund: Refund = {
+    v: 1,
+    id: paymentHash,
+    source: { kind: "recovered", handle: paymentHash },
+    owner: null,
+    sats,
+    feeCreditSats: 0, // it earned the operator nothing
+    state: "pending",
+    createdAt: Math.min(at, now),
+    claimUntil: now + claimDays * 86_400_000,
+    payout: null,
+    earlier: [],
+    paid: null,
+    lastFailure: null,
+    address: null,
+    attempts: [],
+  };
+  return { refund, postings: [recovered({ paymentHash, sats })] };
+}
+
 /** What the wallet says of a payment that left. */
 interface Sent {
   paymentHash: string;
@@ -209,7 +269,7 @@ export function payoutFailed(
   if (doubtSince !== null && now < doubtSince + DOUBT_MS) {
     return { outcome: "doubtful", refund: { ...refund, payout: { ...refund.payout, doubtfulAt: doubtSince } } };
   }
-  const { paymentRequest: _, doubtfulAt: __, ...payout } = refund.payout;
+  const payout = failedOf(refund.payout);
   const failed = { ...payout, ...(payout.way && NO_ROUTE.test(reason) && { noRoute: true as const }) };
   const others = refund.earlier.filter(({ paymentHash }) => paymentHash !== failed.paymentHash);
   const attempts = attemptsWith(refund, payout, { at: now, ok: false, reason });

@@ -18,7 +18,7 @@ export interface PayoutRow {
 
 export const REFUND: Shape<Refund> = {
   id: "text",
-  source: { kind: ["job", "session", "bootstrap"], handle: "text" },
+  source: { kind: ["job", "session", "bootstrap", "recovered"], handle: "text" },
   owner: "text?",
   sats: "count",
   feeCreditSats: "count",

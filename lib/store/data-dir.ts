@@ -1,6 +1,7 @@
 import type { Random } from "@/lib/ids.ts";
 import { openDenoEngine, overridingVariables } from "./engines/deno.ts";
 import type { Engine } from "./engine.ts";
+import { type JournalFile, openJournalFile } from "./journal-file.ts";
 import { PROBE_TABLE } from "./keys.ts";
 
 /** Where the instance's data lies: the database file, its lock and the secrets. */
@@ -10,6 +11,8 @@ export interface DataDir {
   secret(name: string, length: number): Promise<Uint8Array>;
   /** Opens the database file `name`, makes sure that it really lies on the disk, and that a write makes it grow. */
   openEngine(name: string): Promise<Engine>;
+  /** The file `name`, which only grows, for its owner alone. It stands beside the database and is no part of it. */
+  openJournal(name: string): Promise<JournalFile>;
   /** Free bytes on the disk, or null when the system does not tell. */
   freeBytes(): Promise<number | null>;
   /** Gives the folder free for another process. */
@@ -87,6 +90,12 @@ export async function openDataDir(path: string, random: Random): Promise<DataDir
     path,
     secret,
     openEngine: (name) => openFileEngine(`${path}/${name}`),
+    async openJournal(name) {
+      await makePrivate(`${path}/${name}`);
+      await keepPrivate(`${path}/${name}`);
+      await syncFolder(path);
+      return openJournalFile(`${path}/${name}`);
+    },
     freeBytes: () => freeBytes(path),
     release: () => lock.release(),
   };
@@ -145,6 +154,12 @@ async function makePrivate(file: string): Promise<void> {
 async function keepPrivate(file: string): Promise<void> {
   const { mode } = await Deno.stat(file);
   if (mode !== null && (mode & 0o077) !== 0) await Deno.chmod(file, 0o600);
+}
+
+/** Without it the name of a new file may be gone after a power cut, though its contents were flushed. */
+async function syncFolder(path: string): Promise<void> {
+  using folder = await Deno.open(path);
+  await folder.sync();
 }
 
 async function openFileEngine(file: string): Promise<Engine> {

@@ -20,6 +20,10 @@ interface ReadinessSources {
   cloudName: string;
   /** Why the last call to the cloud failed; null when it did not. */
   cloudError(): string | null;
+  /** Whether a restored database has still to catch up with its wallet, and what it waits for. */
+  recovery: { recovering(): boolean; problem(): string | null };
+  /** What stands still after a restore until the operator decides; null: nothing. */
+  frozen(): { count: number; sats: number; everything: boolean } | null;
   /** Free bytes where the data lies; null when nobody can tell. */
   freeBytes(): Promise<number | null>;
 }
@@ -32,7 +36,23 @@ export async function readinessOf(sources: ReadinessSources): Promise<Readiness>
   const walletError = sources.walletError();
   const modelError = sources.modelError();
   const cloudError = sources.cloudError();
+  const frozen = sources.frozen();
   const checks: Readiness["checks"] = {
+    ...(sources.recovery.recovering() && {
+      recovering: {
+        ok: false,
+        detail: sources.recovery.problem() ?? "restored from a backup: asking the wallet what it did since",
+      },
+    }),
+    ...(frozen && {
+      frozen: {
+        ok: false,
+        detail:
+          "payments left the wallet that the restored books do not explain: the operator must decide (timmyctl recover)",
+        payments: frozen.count,
+        everything: frozen.everything,
+      },
+    }),
     store: { ok: store.healthy(), ...(store.healthy() ? {} : { detail: "the database does not answer" }) },
     queue: {
       ok: status.oldestOverdueMs < MAX_OVERDUE_MS,

@@ -49,6 +49,7 @@ if (import.meta.main) {
   };
   const background = createBackground(services, { exclusive: true });
   const readiness = () => Promise.resolve({ ready: true, checks: {} });
+  const recovering = () => false;
   const deps = {
     ...services,
     ...background,
@@ -56,6 +57,7 @@ if (import.meta.main) {
     version: "naive",
     commit: "naive",
     readiness,
+    recovering,
   };
   const limits = { rateLimitPerMinute: 0, challengesPerMinute: 0, trustedProxies: parseTrustedProxies([]) };
   const app = createApp(deps, { corsOrigins: [], ...limits }, instance.dev);

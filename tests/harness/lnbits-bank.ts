@@ -20,6 +20,17 @@ export function realBank(): Bank | null {
   return { url, invoiceKey, adminKey, payerKey, close: () => Promise.resolve() };
 }
 
+/** The same bank with a wallet for the program that nobody has used: what others paid from the old one is no business of a test's. */
+export async function withNewWallet(bank: Bank): Promise<Bank> {
+  const made = await fetch(`${bank.url}/api/v1/account`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ name: "timmy" }),
+  });
+  const { inkey, adminkey }: { inkey: string; adminkey: string } = await made.json();
+  return { ...bank, invoiceKey: inkey, adminKey: adminkey };
+}
+
 /** A fresh one, its payer with 1,000,000 sats. */
 export function localBank(): Bank {
   const { url, merchant, payer, rows, close } = startFakeLnbits();

@@ -12,6 +12,8 @@ export interface MemoryEngine extends Engine {
   onCut: () => void;
   /** Commits that were asked for so far. */
   commits(): number;
+  /** The same rows in a database of their own. */
+  copy(): MemoryEngine;
   /** First parts of the keys under which rows lie. */
   tables(): KeyPart[];
 }
@@ -20,10 +22,12 @@ export interface MemoryEngine extends Engine {
  * A database in plain memory for tests whose every step must replay: no thread answers in an order of its own. Each call
  * takes a few turns of the microtask queue, how many `random` says, so that calls overtake one another.
  */
-export function createMemoryEngine(random: Random): MemoryEngine {
+export function createMemoryEngine(
+  random: Random,
   /** By the first part of the key, which every prefix names. */
-  const tables = new Map<KeyPart, Map<string, EngineRow>>();
-  let version = 0;
+  tables: Map<KeyPart, Map<string, EngineRow>> = new Map(),
+  version = 0,
+): MemoryEngine {
   let commits = 0;
   let calls = 0;
 
@@ -56,6 +60,8 @@ export function createMemoryEngine(random: Random): MemoryEngine {
     onCut: () => {},
     busy: () => calls > 0,
     commits: () => commits,
+    copy: () =>
+      createMemoryEngine(random, new Map([...tables].map(([first, rows]) => [first, new Map(rows)])), version),
     tables: () => [...tables].filter(([, rows]) => rows.size > 0).map(([first]) => first),
     get: (keys) => during(() => keys.map(find)),
     list: (prefix, { limit, after, reverse = false }) =>

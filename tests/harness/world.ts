@@ -15,6 +15,8 @@ import type { Model } from "@/lib/ai/port.ts";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { Services, Settings } from "@/lib/services.ts";
 import { audit, type AuditCheck, type AuditSource } from "@/lib/ledger/audit/audit.ts";
+import type { AfterRestore, Decision } from "@/lib/backup/restored.ts";
+import type { Restored } from "@/lib/backup/folder.ts";
 import { type Clock, systemClock } from "@/lib/clock.ts";
 import { createIdentityTokens } from "@/lib/identity/identity-token.ts";
 import { createRecordIds, type Random, systemRandom } from "@/lib/ids.ts";
@@ -28,6 +30,7 @@ import { createInstanceKey } from "@/lib/nostr/instance-key.ts";
 import { createMetrics } from "@/lib/metrics/instruments.ts";
 import { createLiveText } from "@/lib/metering/live-text.ts";
 import type { Wallet } from "@/lib/lightning/port.ts";
+import type { JournalEntry, PayoutJournal } from "@/lib/payments/journal.ts";
 import type { LogFields, Logger } from "@/lib/logger.ts";
 import { type GuardedFetch, GuardedFetchError } from "@/lib/public-fetch.ts";
 import type { Rates } from "@/lib/metering/pricing.rules.ts";
@@ -52,6 +55,16 @@ export interface LogLine {
 
 /** Without hosts of the test's own, the public internet is empty. */
 const NOBODY = new GuardedFetchError("unreachable", "the host does not answer");
+
+/** A journal on a disk that nothing happens to. */
+export function createMemoryJournal(): PayoutJournal & { written: JournalEntry[] } {
+  const written: JournalEntry[] = [];
+  return {
+    written,
+    append: (entry) => Promise.resolve(void written.push(entry)),
+    entries: () => Promise.resolve([...written]),
+  };
+}
 
 /** A logger that keeps its lines. */
 export function createLogCollector(): Logger & { lines: LogLine[] } {
@@ -88,6 +101,8 @@ export interface WorldOptions {
   publicFetch?: (clock: Clock) => GuardedFetch;
   /** Wraps the wallet the program sees, e.g. with a defect that the harness must catch. */
   wrapWallet?: (wallet: SimulatedWallet) => Wallet;
+  /** Default: one in memory, which outlives every crash. */
+  payoutJournal?: PayoutJournal;
   /** Wraps the database the program sees. */
   wrapEngine?: (engine: Engine) => Engine;
   /** Background work in place of the real one: a naive one, which the harness must catch. */
@@ -123,6 +138,14 @@ export interface World {
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** The state is lost as by SIGKILL: calls of the old process never come back; the databases stay. Then starts anew. */
   crash(): Promise<void>;
+  /**
+   * The database is lost and one that was copied before takes its place, as after a restore; the wallet and the journal stay. The
+   * instance is then recovering until it has caught up.
+   * @param options.journal what is left of the journal; default: all of it
+   */
+  restore(engine: Engine, options: { backupAt: number; journal?: PayoutJournal; decision?: Decision }): Promise<void>;
+  /** The operator's word, which the next start reads. */
+  decide(decision: Decision): void;
   /** The first half of {@link crash}; the second one is `crash` itself. Until then nothing answers. */
   kill(): void;
   /** Every check of the audit, over this moment. Nothing may be writing meanwhile. */
@@ -187,7 +210,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const open = options.openEngine ??
     ((name) => openDenoEngine(options.path ? `${options.path}/${name}` : ":memory:", { exclusive: true }));
   const base = await open("timmy.kv");
-  const engine = options.wrapEngine?.(base) ?? base;
+  let engine = options.wrapEngine?.(base) ?? base;
   const walletStore = await createStore({ engine: await open("wallet.kv"), clock, random, gatherMs: 0 });
   const wallet = createSimulatedWallet({
     store: walletStore,
@@ -212,6 +235,15 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     },
   });
   const log = createLogCollector();
+  let journal = options.payoutJournal ?? createMemoryJournal();
+  let restored: Restored | null = null;
+  let decision: Decision | null = null;
+  const afterRestore: AfterRestore = {
+    restored: () => Promise.resolve(restored),
+    caughtUp: () => Promise.resolve(void (restored = null)),
+    decision: () => Promise.resolve(decision),
+    decided: () => Promise.resolve(void (decision = null)),
+  };
 
   async function start() {
     const life = mortal(engine, clock);
@@ -219,6 +251,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     const services = {
       store,
       wallet: life.tied(options.wrapWallet?.(wallet) ?? wallet),
+      payoutJournal: life.tied(journal),
       model: life.tied(model),
       liveText: createLiveText(),
       btcPrice: { current: () => ({ usd: 100_000, source: "test", at: clock.now() }) },
@@ -259,6 +292,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
         payerInvoice: (amountSats) => wallet.createExternalInvoice({ amountSats }),
       },
       freeBytes: () => Promise.resolve(null),
+      afterRestore,
       ...(options.background && { background: options.background }),
     });
     await timmy.start();
@@ -293,6 +327,13 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers };
     },
     kill: () => now.life.kill(),
+    async restore(copy, { backupAt, journal: left = journal, decision: decided = null }) {
+      now.life.kill();
+      [engine, journal, decision] = [copy, left, decided];
+      restored = { v: 1, backupAt, restoredAt: clock.now(), secrets: true };
+      now = await start();
+    },
+    decide: (decided) => void (decision = decided),
     async crash() {
       now.life.kill();
       now = await start();

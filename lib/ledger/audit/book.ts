@@ -44,6 +44,8 @@ export interface Ledger {
   accounts(): Iterable<string>;
   /** What came in, by payment hash (sats). */
   receipts: ReadonlyMap<string, number>;
+  /** What came in before a restore and has no invoice any more, by payment hash (sats). */
+  recovered: ReadonlyMap<string, number>;
   /** By the id of the request. */
   reservations: ReadonlyMap<string, Reservation>;
   /** What left a session's balance itself, by the id of the chat: nothing is set aside for one. */

@@ -20,6 +20,7 @@ const NO_RESERVATION: Reservation = {
 class Sums implements Ledger {
   readonly counters = new Map<string, { in: number; out: number }>();
   readonly receipts = new Map<string, number>();
+  readonly recovered = new Map<string, number>();
   readonly reservations = new Map<string, Reservation>();
   readonly chatCharges = new Map<string, Entry>();
   readonly subsidies = new Map<string, SubsidyEntries>();
@@ -51,6 +52,9 @@ class Sums implements Ledger {
       case "pool-donation":
       case "late-unclaimed":
         this.receipts.set(ref, (this.receipts.get(ref) ?? 0) + sats);
+        return;
+      case "recovered":
+        this.recovered.set(ref, (this.recovered.get(ref) ?? 0) + sats);
         return;
       case "reservation":
         return this.#reservation(to, "reserved", sats, from);

@@ -18,3 +18,12 @@ caught(
     row(rows, "refund", ({ id }) => id === books.done).state = "pending";
   },
 );
+
+caught(
+  "a recovered refund that came in with less than it owes",
+  HOLDS,
+  /is owed 10 sats that did not come in/,
+  (rows, books) => {
+    row(rows, "refund", ({ id }) => id === books.failed).source = { kind: "recovered", handle: "x" };
+  },
+);

@@ -11,12 +11,18 @@ export interface Refunds {
 }
 
 export async function auditRefunds({ source, ledger, check }: Book): Promise<Refunds> {
-  let refunds = 0;
+  let [refunds, recovered] = [0, 0];
   let wrong: string | null = null;
   const sessionOf = new Map<string, string>();
   const inFlight = { sats: 0, maxFeeSats: 0 };
   for await (const { value: { id, state, sats, source: owedFor, payout } } of source.rows<Refund>(["refund"])) {
     refunds++;
+    if (owedFor.kind === "recovered") {
+      recovered++;
+      if (ledger.recovered.get(id) !== sats) {
+        wrong ??= `account ${refundAccount(id)} is owed ${sats} sats that did not come in`;
+      }
+    }
     if (owedFor.kind === "session") sessionOf.set(id, owedFor.handle);
     if (state === "paying") {
       inFlight.sats += sats;
@@ -28,6 +34,11 @@ export async function auditRefunds({ source, ledger, check }: Book): Promise<Ref
     if (held !== expected) {
       wrong ??= `account ${account} of a refund that is ${state} holds ${held} sats, not ${expected}`;
     }
+  }
+  if (recovered !== ledger.recovered.size) {
+    wrong ??= `account lightning: ${
+      ledger.recovered.size - recovered
+    } payments came in without a record, and no refund owes them`;
   }
   check("every refund holds what it owes", wrong, `${refunds} refunds`);
   return { sessionOf, inFlight };

@@ -18,6 +18,8 @@ interface Row {
   preimage: string | null;
   labels: string[];
   expiresAt: number;
+  /** When the row was made (ms since the epoch); default: at its very beginning. */
+  time?: number;
 }
 interface FakeWallet {
   walletId: string;
@@ -85,8 +87,9 @@ export function startFakeLnbits(): FakeLnbits {
     rows.filter((row) => row.wallet_id === walletId && row.status !== "failed")
       .filter((row) => row.amount < 0 || row.status === "success")
       .reduce((sum, row) => sum + row.amount - (row.amount < 0 ? Math.abs(row.fee) : 0), 0);
-  const shown = ({ expiresAt, ...row }: Row) => ({
+  const shown = ({ expiresAt, time = 0, ...row }: Row) => ({
     ...row,
+    time: new Date(time).toISOString(),
     payment_request: row.bolt11,
     expiry: new Date(expiresAt).toISOString(),
     memo: "",
@@ -123,6 +126,7 @@ export function startFakeLnbits(): FakeLnbits {
       preimage: bytesToHex(preimage),
       labels: [],
       expiresAt: (createdAtSeconds + expirySeconds) * 1000,
+      time: Date.now(),
     };
     rows.push(row);
     return json(201, shown(row));
@@ -151,6 +155,7 @@ export function startFakeLnbits(): FakeLnbits {
       preimage: null,
       labels: [],
       expiresAt: invoice.expiresAt,
+      time: Date.now(),
     };
     const old = rows.filter((row) => row.payment_hash === hash).sort((a, b) => a.amount - b.amount)[0];
     if (hold && !old?.amount) {
@@ -215,8 +220,14 @@ export function startFakeLnbits(): FakeLnbits {
     if (call === "create") return create(owner, body);
     if (call === "wallet") return json(200, { name: owner.walletId, balance: balance(owner.walletId) });
     if (call === "list") {
-      const hash = url.searchParams.get("payment_hash");
-      return json(200, rows.filter((row) => row.wallet_id === owner.walletId && row.payment_hash === hash).map(shown));
+      const own = rows.filter((row) => row.wallet_id === owner.walletId);
+      const asked = (name: string) => url.searchParams.get(name);
+      const hash = asked("payment_hash");
+      if (hash !== null) return json(200, own.filter((row) => row.payment_hash === hash).map(shown));
+      if (asked("sortby") !== "time" || asked("direction") !== "desc") return json(400, { detail: "not faked" });
+      const offset = Number(asked("offset"));
+      const newest = own.toSorted((a, b) => (b.time ?? 0) - (a.time ?? 0));
+      return json(200, newest.slice(offset, offset + Math.min(1_000, Number(asked("limit")))).map(shown));
     }
     if (owner.adminKey !== key) return json(403, { detail: "Invoice (or Admin) key required." });
     return pay(owner, body, hold);

@@ -1,4 +1,4 @@
-import type { SimStore, SimTx } from "../simulated.ts";
+import type { SimStore, SimTx } from "../simulated-rows.ts";
 
 /**
  * The least a store can be: transactions one after the other, values kept as JSON, and every transaction function run
@@ -23,6 +23,13 @@ export function memoryStore(rows: Map<string, string> = new Map()): SimStore & {
   return {
     rows,
     get: (key) => Promise.resolve(parse(rows.get(JSON.stringify(key)))),
+    list(prefix, { limit, after }) {
+      const under = [...rows].map(([name, text]) => ({ key: JSON.parse(name), value: JSON.parse(text) }))
+        .filter(({ key }) => prefix.every((part, i) => key[i] === part) && key.length > prefix.length)
+        .sort((a, b) => String(a.key) < String(b.key) ? -1 : 1)
+        .filter(({ key }) => !after || String(key) > String(after));
+      return Promise.resolve(under.slice(0, limit));
+    },
     transact(fn) {
       const turn = last.then(async () => {
         await run(fn);
