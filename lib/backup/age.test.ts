@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { Decrypter, Encrypter } from "age-encryption";
 import fc from "fast-check";
 import { AgeError, decrypt, encrypt, isAge } from "./age.ts";

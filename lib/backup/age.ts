@@ -2,6 +2,7 @@
  * age, version 1, with a passphrase (age-encryption.org/v1, recipient type scrypt): what `age -d` opens, and what `age -p` makes.
  * Of the format only this much is here, since no other recipient is used (docs/decisions/0015-age-by-hand.md).
  */
+import { Buffer } from "node:buffer";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { createHmac, hkdfSync, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { ByteReader } from "./byte-reader.ts";

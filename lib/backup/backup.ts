@@ -57,8 +57,13 @@ export async function readBackup(
   if (encrypted && passphrase === null) {
     throw new BackupError(`${file} is encrypted: give its passphrase in BACKUP_PASSPHRASE`);
   }
-  const bytes = encrypted ? decrypt(pieces(file), passphrase!) : pieces(file);
-  return await readArchive(bytes, take, (header) => notNewer(header, program));
+  const source = pieces(file);
+  try {
+    const bytes = encrypted ? decrypt(source, passphrase!) : source;
+    return await readArchive(bytes, take, (header) => notNewer(header, program));
+  } finally {
+    await source.return(undefined); // closes the file when not all of it was read
+  }
 }
 
 export async function isEncrypted(file: string): Promise<boolean> {

@@ -126,8 +126,9 @@ for (const journal of [true, false]) {
 }
 
 test("until it has caught up nothing is served but health, which says why", async (it) => {
-  const { call, clock, walletFaults } = it;
+  const { world, call, clock, walletFaults } = it;
   const job = await it.owedJob();
+  await paidSession(world, call, 300);
   const putBack = it.backUp();
   await it.claim(job);
   walletFaults.listPayments = { kind: "lose" };
@@ -140,14 +141,40 @@ test("until it has caught up nothing is served but health, which says why", asyn
   assert.equal((await call("GET", "/api/health")).status, 200);
   const { status, body } = await call("GET", "/api/health/ready");
   assert.deepEqual([status, failing(body)[0]], [503, "recovering"]);
+  clock.leap(2 * DAY);
   await clock.advance(600_000);
   assert.equal(await it.left(), 1);
-  assert.deepEqual((await it.refunds()).map(({ state }) => state), ["pending"], "no task ran");
+  assert.deepEqual((await it.refunds()).map(({ state }) => state), ["pending"]);
+  const sessions = await world.rows<{ v: 1; state: string }>(["session"]);
+  assert.deepEqual(sessions.map(({ value }) => value.state), ["active"], "no task ran: it would have expired");
   assert.ok(it.codes().includes("recovering"));
   walletFaults.listPayments = undefined;
   await clock.advance(120_000);
   assert.equal((await call("GET", "/api/health/ready")).status, 200);
-  assert.deepEqual((await it.refunds()).map(({ state }) => state), ["paid"]);
+  assert.ok((await it.refunds()).some(({ source, state }) => source.kind === "job" && state === "paid"));
+});
+
+for (const journal of [true, false]) {
+  test(`what left before the backup freezes nothing, ${journal ? "with" : "without"} the journal`, async (it) => {
+    const job = await it.owedJob();
+    await it.claim(job);
+    await it.backUp()({ journal });
+    assert.equal(it.world.deps.freeze.row(), null);
+    assert.equal((await it.call("GET", "/api/health/ready")).status, 200);
+    await assertAudit(it.world);
+  });
+}
+
+test("what was recovered once is not owed anew when a backup of after that is put back", async (it) => {
+  const { world, call, clock } = it;
+  const putBack = it.backUp();
+  await paidSession(world, call, 250);
+  await putBack({ journal: true });
+  const [before] = await it.refunds();
+  clock.leap(DAY / 4);
+  await it.backUp()({ journal: true });
+  assert.deepEqual(await it.refunds(), [before]);
+  await assertAudit(world);
 });
 
 test("a crash anywhere in it begins it again, and changes nothing twice", async (it) => {
