@@ -16,7 +16,12 @@ const tool = (name: string, needed: string, fn: () => void | Promise<void>) =>
 
 /** Runs a bash script. @param args are $1, $2, … */
 function bash(script: string, ...args: string[]): { code: number; out: string; errors: string } {
-  const { code, stdout, stderr } = new Deno.Command("bash", { args: ["-c", script, "bash", ...args] }).outputSync();
+  const { code, stdout, stderr } = new Deno.Command("bash", {
+    args: ["-c", script, "bash", ...args],
+    // Whoever runs the tests may have variables of his own that begin as the node's do.
+    clearEnv: true,
+    env: { PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin" },
+  }).outputSync();
   const [out, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   return { code, out: out!, errors: errors! };
 }
