@@ -431,7 +431,7 @@ export interface paths {
         };
         /**
          * Follow a node as events
-         * @description Server-sent events: `state` with the step that is under way, the present one first. No secret is in them. The stream ends with the last state.
+         * @description Server-sent events: `state` with the step that is under way and when it began, the present one first. No secret is in them. The stream ends with the last state.
          */
         get: operations["followBootstrap"];
         put?: never;

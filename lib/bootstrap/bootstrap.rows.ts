@@ -95,7 +95,14 @@ export async function writeStep(
   await countChallenge(tx, isChallenge(before), isChallenge(bootstrap));
   if (step.refund) await putRefund(tx, step.refund, true);
   for (const task of step.tasks) await plan(tx, task);
-  tx.event({ type: "bootstrap_state", handle, state, step: currentStep(bootstrap)?.name ?? null });
+  const current = currentStep(bootstrap);
+  tx.event({
+    type: "bootstrap_state",
+    handle,
+    state,
+    step: current?.name ?? null,
+    startedAt: current?.startedAt ?? null,
+  });
   return true;
 }
 

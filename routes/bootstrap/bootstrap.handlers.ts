@@ -270,6 +270,7 @@ const TOO_LATE: Partial<Record<Bootstrap["state"], string>> = {
   provisioning:
     "The machine is being made, so this cannot be cancelled any more. Should it fail, all of the fee is owed back.",
   ready: "The node is yours already: there is nothing to cancel.",
+  failed: "The node has failed by itself: there is nothing to cancel, and all of the fee is owed back.",
 };
 
 export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = async (c) => {
@@ -278,7 +279,7 @@ export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = a
   const refund = bootstrap.refundId === null ? null : await getRefund(deps.store, bootstrap.refundId);
   if (!refund) {
     throw bootstrap.destroyingSince === null
-      ? conflict("no_refund", "This owes nothing. Only a node that could not be made does.")
+      ? conflict("no_refund", "Nothing is owed: only a paid node that failed or was cancelled gives its fee back.")
       : conflict(
         "refund_not_ready",
         "What was made is still being destroyed. The refund can be claimed as soon as nothing is left.",
