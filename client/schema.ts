@@ -1462,6 +1462,11 @@ export interface components {
             invoice: components["schemas"]["Invoice"];
             machine: components["schemas"]["BootstrapMachine"];
             message: string;
+            /**
+             * @description Where what is owed goes by itself
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             /** @description True when something behind this is simulated: no real money, or no real model, was used */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */

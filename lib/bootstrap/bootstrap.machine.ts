@@ -109,7 +109,7 @@ export interface BootstrapStep {
 export interface NoStep {
   outcome: "replayed";
 }
-const REPLAYED: NoStep = { outcome: "replayed" };
+export const REPLAYED: NoStep = { outcome: "replayed" };
 
 export interface RefundTerms {
   dustSats: number;

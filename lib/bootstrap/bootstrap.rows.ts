@@ -45,6 +45,9 @@ export const BOOTSTRAP: Shape<Bootstrap> = {
     tailnetKeyId: "text?",
     tailnetKey: "text",
   },
+  report: {
+    "?": { at: "whole", sshHostKeys: "list", nodeKey: "text", tailscaleHostname: "text?", lnbitsUrl: "text?" },
+  },
   paidUntil: "whole?",
   cancelled: "flag",
   errorMessage: "text?",

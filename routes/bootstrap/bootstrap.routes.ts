@@ -42,6 +42,7 @@ const createdSchema = z.object({
   invoice: invoiceSchema,
   machine: machineSchema,
   message: z.string(),
+  lightningAddress: lightningAddress.optional().openapi({ description: "Where what is owed goes by itself" }),
   ...simulation,
 }).openapi("BootstrapCreated");
 

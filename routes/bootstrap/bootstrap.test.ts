@@ -113,7 +113,7 @@ inWorld("a provider that is full, locked or silent is 503 before there is an inv
   assert.equal(await invoicesOf(fake), 0);
 });
 inWorld("an account without room is 503, and says that nothing was charged", async (fake) => {
-  assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "cloud_quota", /Nothing was charged/);
+  assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "cloud_quota", /moment\. Nothing was charged; try/);
   assert.equal(await invoicesOf(fake), 0);
 }, { cloudAccount: { maxMachines: 0 } });
 inWorld("a locked account is 503", async (fake) => {
@@ -247,6 +247,20 @@ inWorld("events: the present state first, each step as it begins, and no secret"
     assert.equal(startedAt, made.find(({ name }: { name: string }) => name === step).startedAt, step);
   }
   assert.equal((await fake.call("HEAD", `${ordered.path}/events`)).status, 200);
+});
+
+inWorld("a record whose report is not what it should be is 503 for its owner, and comes back with it", async (fake) => {
+  const ordered = await readyNode(fake);
+  const { store } = fake.world;
+  const whole = await recordOf(fake.world, ordered);
+  const write = (report: unknown) =>
+    store.transact((tx) => Promise.resolve(tx.set(bootstrapKey(ordered.handle), { ...whole, report } as typeof whole)));
+  for (const wrong of ["text", { ...whole.report, sshHostKeys: "ssh-ed25519 AAAA" }, { ...whole.report, at: "noon" }]) {
+    await write(wrong);
+    assertError(await fake.call("GET", ordered.path), 503, "record_unreadable");
+  }
+  await write(whole.report);
+  assert.match((await fake.call("GET", ordered.path)).body.credentials.sshPrivateKey, PEM);
 });
 
 // ---- the key -----------------------------------------------------------------------------------------------------------
