@@ -431,7 +431,7 @@ export interface paths {
         };
         /**
          * Follow a node as events
-         * @description Server-sent events: `state` with the step that is under way, the present one first. No secret is in them. The stream ends with the last state.
+         * @description Server-sent events: `state` with the step that is under way and when it began, the present one first. No secret is in them. The stream ends with the last state.
          */
         get: operations["followBootstrap"];
         put?: never;
@@ -1482,6 +1482,11 @@ export interface components {
             invoice: components["schemas"]["Invoice"];
             machine: components["schemas"]["BootstrapMachine"];
             message: string;
+            /**
+             * @description Where what is owed goes by itself
+             * @example name@example.com
+             */
+            lightningAddress?: string;
             /** @description True when something behind this is simulated: no real money, or no real model, was used */
             stubMode: boolean;
             /** @description What is simulated: lightning, model */

@@ -109,7 +109,7 @@ export interface BootstrapStep {
 export interface NoStep {
   outcome: "replayed";
 }
-const REPLAYED: NoStep = { outcome: "replayed" };
+export const REPLAYED: NoStep = { outcome: "replayed" };
 
 export interface RefundTerms {
   dustSats: number;
@@ -312,12 +312,13 @@ const withoutKey = (bootstrap: Bootstrap, now: number): Bootstrap => ({
 export function failed(bootstrap: Bootstrap, errorMessage: string, now: number): BootstrapStep | NoStep {
   if (bootstrap.state !== "provisioning" && bootstrap.state !== "ready_unconfirmed") return REPLAYED;
   const { steps, made } = bootstrap;
+  const note = bootstrap.cancelled ? "cancelled" : "failed";
   const over: Bootstrap = {
     ...withoutKey(bootstrap, now),
     state: "failed",
     errorMessage,
     destroyingSince: now,
-    steps: steps.map((step) => step.finishedAt === null ? { ...step, finishedAt: now, note: "failed" } : step),
+    steps: steps.map((step) => step.finishedAt === null ? { ...step, finishedAt: now, note } : step),
     made: { ...made, tailnetKey: "" },
   };
   return applied(over, { tasks: [next(over, now)] });

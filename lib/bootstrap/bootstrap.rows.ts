@@ -45,6 +45,9 @@ export const BOOTSTRAP: Shape<Bootstrap> = {
     tailnetKeyId: "text?",
     tailnetKey: "text",
   },
+  report: {
+    "?": { at: "whole", sshHostKeys: "list", nodeKey: "text", tailscaleHostname: "text?", lnbitsUrl: "text?" },
+  },
   paidUntil: "whole?",
   cancelled: "flag",
   errorMessage: "text?",
@@ -95,7 +98,14 @@ export async function writeStep(
   await countChallenge(tx, isChallenge(before), isChallenge(bootstrap));
   if (step.refund) await putRefund(tx, step.refund, true);
   for (const task of step.tasks) await plan(tx, task);
-  tx.event({ type: "bootstrap_state", handle, state, step: currentStep(bootstrap)?.name ?? null });
+  const current = currentStep(bootstrap);
+  tx.event({
+    type: "bootstrap_state",
+    handle,
+    state,
+    step: current?.name ?? null,
+    startedAt: current?.startedAt ?? null,
+  });
   return true;
 }
 

@@ -22,6 +22,7 @@ import {
   type NoStep,
   type ProvisioningStep,
   type RefundTerms,
+  REPLAYED,
   stepDone,
   type StepName,
   TASK,
@@ -78,8 +79,6 @@ class Failure {
     this.why = cause instanceof CloudError ? cause.message : "an error of ours";
   }
 }
-
-const REPLAYED: NoStep = { outcome: "replayed" };
 
 export const refundTermsOf = ({ settings }: Pick<Services, "settings">): RefundTerms => ({
   dustSats: settings.refundDustSats,

@@ -133,7 +133,7 @@ async function sweep(
     else if (bootstrap.state === "failed") {
       if (isHandedOver(resource) || isStuck(bootstrap, now)) swept.stuck.push(name);
       else if (bootstrap.destroyingSince === null) {
-        // Others are left of other bootstraps: one that is not to be had now, such as a volume in use, keeps none of them.
+        // What cannot be destroyed now, such as a volume in use, must not hold up what other bootstraps have left.
         await cloud.destroy(resource.kind, resource.id).then(() => swept.destroyed++, onlyIfCloud);
       }
     } else if (resource.kind !== "machine") continue;

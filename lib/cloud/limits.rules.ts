@@ -22,7 +22,7 @@ export interface Want {
 
 const noRoom = (what: string): Refusal => ({
   code: "quota",
-  message: `The cloud account has no room for another ${what} at the moment; try again later.`,
+  message: `The cloud account has no room for another ${what} at the moment.`,
 });
 
 /** Why the account would not give this, in words for the payer; null when nothing is known against it. */

@@ -1,4 +1,4 @@
-/** Claiming a refund over HTTP: what jobs and sessions share. */
+/** Claiming a refund over HTTP: what jobs, sessions and nodes share. */
 import type { AppDeps } from "./app-deps.ts";
 import { badRequest, conflict, tooManyRequests, unavailable } from "./errors.ts";
 import { type EventWait, waitForEvent } from "@/lib/store/events.ts";

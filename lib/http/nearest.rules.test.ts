@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { nearestName } from "./nearest.rules.ts";
 
-const KNOWN = ["max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "n", "seed", "user"];
+const KNOWN = [
+  "max_tokens",
+  "max_completion_tokens",
+  "temperature",
+  "top_p",
+  "stop",
+  "n",
+  "seed",
+  "user",
+  "sshPublicKey",
+];
 
 for (
   const [written, meant] of [
@@ -13,6 +23,10 @@ for (
     ["stops", "stop"],
     ["seeds", "seed"],
     ["maxCompletionTokens", "max_completion_tokens"],
+    ["sshPubKey", "sshPublicKey"],
+    ["sshpubkey", "sshPublicKey"],
+    ["ssh_public_key", "sshPublicKey"],
+    ["SSHPUBLICKEY", "sshPublicKey"],
     ["colour", null],
     ["x", null],
     ["", null],

@@ -8,7 +8,7 @@ export function nearestName(written: string, known: readonly string[]): string |
   for (const name of known) {
     const most = Math.floor(Math.max(name.length, written.length) / LETTERS_PER_FAULT);
     if (Math.abs(name.length - written.length) > most) continue;
-    const faults = distance(written.toLowerCase(), name);
+    const faults = distance(written.toLowerCase(), name.toLowerCase());
     if (faults <= most && faults < fewest) [best, fewest] = [name, faults];
   }
   return best;

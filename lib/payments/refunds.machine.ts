@@ -286,8 +286,8 @@ export function payoutFailed(
 const NO_ROUTE = /route|\bpath\b|fee (?:is|of|limit)\b|fee_?insufficient/i;
 
 /**
- * How much of a refund to ask its payer's address for (sats): all, until that found no route; then less by the most that may be
- * left for the fee, so that who bought nothing, and for whom the operator pays no fee, has his money all the same.
+ * How much of a refund to ask its payer's address for (sats): all of it, until a payout of all found no route; then less by the most
+ * that may be left for the fee. Otherwise a payer who bought nothing, for whom the operator pays no fee, would get nothing back.
  */
 export function addressAskSats({ sats, earlier }: Pick<Refund, "sats" | "earlier">): number {
   const noRoute = earlier.some((failed) => failed.noRoute && failed.amountSats === sats);

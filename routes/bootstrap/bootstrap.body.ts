@@ -1,4 +1,9 @@
-import { type Bootstrap, currentStep, type ProvisioningStep } from "@/lib/bootstrap/bootstrap.machine.ts";
+import {
+  type Bootstrap,
+  currentStep,
+  type ProvisioningStep,
+  type StepName,
+} from "@/lib/bootstrap/bootstrap.machine.ts";
 import { knownHosts } from "@/lib/bootstrap/keys/first-boot-report.ts";
 import type { NoKey } from "@/lib/bootstrap/delivery.ts";
 import { attemptsBody } from "@/lib/http/claims.ts";
@@ -26,7 +31,7 @@ export function bootstrapBody(
     invoice: invoiceBody(invoice),
     machine: machineBody(bootstrap),
     steps: bootstrap.steps.map(stepBody),
-    message: messageOf(bootstrap),
+    message: messageOf(bootstrap, refund),
     ...(ready && { credentials: ready, nextSteps: nextSteps(bootstrap) }),
     ...(errorMessage !== null && { errorMessage }),
     ...refundBody(bootstrap, refund),
@@ -49,30 +54,65 @@ const stepBody = ({ name, startedAt, finishedAt, note }: ProvisioningStep) => ({
   ...(note !== null && { note }),
 });
 
-/** What is going on, in a sentence. */
-export function messageOf(bootstrap: Bootstrap): string {
+/** What goes on in a step, for whoever does not know the provider's words. */
+const UNDER_WAY: Record<StepName, string> = {
+  ssh_key: "the provider is given its SSH key",
+  tailscale_key: "a key for the private network is made",
+  volume: "its volume is made",
+  droplet: "the machine is ordered",
+  ip: "the machine's public address is awaited",
+  first_boot: "it boots for the first time and then reports; that takes some minutes",
+  ready: "it is handed over",
+};
+
+/**
+ * What is going on, in a sentence.
+ * @param refund what became of the money that is owed back; null while nothing is owed
+ */
+export function messageOf(bootstrap: Bootstrap, refund: Refund | null = null): string {
+  const step = currentStep(bootstrap)?.name ?? "ssh_key";
   switch (bootstrap.state) {
     case "awaiting_payment":
       return `Pay the invoice of ${bootstrap.feeSats} sats: the node is made as soon as it is paid.`;
     case "provisioning":
-      return `The node is being made: ${currentStep(bootstrap)?.name ?? "the first step"} is under way.`;
+      return `The node is being made, step ${step}: ${UNDER_WAY[step]}.`;
     case "ready_unconfirmed":
-      return "The machine is there, but it has not reported its first boot in time. It may still do so; or cancel: then it is " +
-        "destroyed and all of the fee is owed back.";
+      return `The machine is there (${bootstrap.made.ipv4}), but it has not reported its first boot in time. It may still do so; or ` +
+        "cancel: then it is destroyed and all of the fee is owed back.";
     case "ready":
       return "The node is made and has booted. The Bitcoin chain takes one to two weeks to sync.";
     case "failed":
-      return bootstrap.destroyingSince === null
-        ? "It failed. Everything that was made is destroyed, and everything that was paid is owed back."
-        : "It failed. What was made is being destroyed; then everything that was paid is owed back.";
+      return `${bootstrap.cancelled ? "You cancelled it." : "The node could not be made."} ${
+        bootstrap.destroyingSince === null
+          ? `Everything that was made is destroyed. ${refundWords(refund)}`
+          : "What was made is being destroyed; then everything that was paid is owed back."
+      }`;
     case "expired":
       return bootstrap.cancelled ? "You cancelled it before it was paid." : "Nobody paid the invoice in time.";
   }
 }
 
+function refundWords(refund: Refund | null): string {
+  switch (refund?.state) {
+    case "pending":
+      return refund.address === null
+        ? "Everything that was paid is owed back: claim it with an invoice or a Lightning address at POST …/refund."
+        : "Everything that was paid is owed back: it goes to your Lightning address by itself, or is claimed at POST …/refund.";
+    case "paying":
+      return "The refund is being paid.";
+    case "paid":
+      return "Everything that was paid has gone back.";
+    case "expired":
+      return "Nobody claimed the refund in time.";
+    case undefined:
+      return "What was paid is too little to be paid back.";
+  }
+}
+
 const KEY_NOTES: Record<NoKey, string> = {
   none: "The node takes the key that you sent; no other exists.",
-  delivered: "The key was handed over before. If the answer was lost, POST the invoice's preimage to /key.",
+  delivered:
+    "The key was handed over before. If that answer was lost, POST the invoice's preimage to …/key soon: then the key is erased.",
   not_delivered: "The key is not handed over yet.",
   not_due: "The key was handed over before.",
   gone: "The key was handed over and is erased here.",
@@ -103,7 +143,8 @@ function nextSteps({ made, report, paidUntil }: Bootstrap): string[] {
     `Log in: ssh root@${made.ipv4}. The node's own passwords are in /root/node-credentials.txt.`,
     "Watch the sync: bash /opt/timmy-node/ops.sh sync. It takes one to two weeks to 100 %.",
     lnbits,
-    "Back up the seed and the channels: bash /opt/timmy-node/ops.sh backup.",
+    "Write the seed's 24 words from /root/node-credentials.txt on paper: without them no backup helps.",
+    "After every channel you open: bash /opt/timmy-node/ops.sh backup, and copy the file that it names off the machine.",
     "When it is synced, open a channel: bash /opt/timmy-node/ops.sh channels shows what you have.",
     `The fee pays the machine until ${paidUntil === null ? "its days are over" : iso(paidUntil)}.`,
   ];

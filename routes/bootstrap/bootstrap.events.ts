@@ -1,5 +1,4 @@
-import { TERMINAL } from "@/lib/bootstrap/bootstrap.machine.ts";
-import { currentStep } from "@/lib/bootstrap/bootstrap.machine.ts";
+import { currentStep, TERMINAL } from "@/lib/bootstrap/bootstrap.machine.ts";
 import { getBootstrap } from "@/lib/bootstrap/bootstrap.rows.ts";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
@@ -19,8 +18,16 @@ export function bootstrapEvents(): AppRouteHandler<BootstrapEventsRoute, AppDeps
 
 interface Told {
   state: unknown;
+  /** What is under way, and since when (ISO 8601); null when nothing is. */
   step: unknown;
+  startedAt: string | null;
 }
+
+const told = (state: unknown, step: { name: unknown; startedAt: unknown } | null): Told => ({
+  state,
+  step: step?.name ?? null,
+  startedAt: typeof step?.startedAt === "number" ? new Date(step.startedAt).toISOString() : null,
+});
 
 /** The present state first, then each change. What happens faster than it is read is told as its newest state. */
 function follow({ store }: AppDeps, handle: string): EventSource {
@@ -29,7 +36,7 @@ function follow({ store }: AppDeps, handle: string): EventSource {
   let wake = () => {};
   const stop = store.onEvent((event) => {
     if (event.type !== "bootstrap_state" || event.handle !== handle) return;
-    newest = { state: event.state, step: event.step ?? null };
+    newest = told(event.state, { name: event.step, startedAt: event.startedAt });
     wake();
   });
   const end = () => {
@@ -40,16 +47,16 @@ function follow({ store }: AppDeps, handle: string): EventSource {
   async function* events(): AsyncGenerator<StreamedEvent> {
     // Listening began before this read: a change in between is told once.
     const now = await getBootstrap(store, handle);
-    newest ??= { state: now?.state, step: now && currentStep(now)?.name || null };
+    newest ??= told(now?.state, now && currentStep(now));
     while (!over) {
-      const told: Told | null = newest;
-      if (!told) {
+      const next: Told | null = newest;
+      if (!next) {
         await new Promise<void>((resolve) => wake = resolve);
         continue;
       }
       newest = null;
-      yield { event: "state", data: told };
-      if (TERMINAL.has(told.state as never)) return;
+      yield { event: "state", data: next };
+      if (TERMINAL.has(next.state as never)) return;
     }
   }
   return { events: events(), end };

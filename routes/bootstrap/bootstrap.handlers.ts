@@ -1,32 +1,20 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { addressOf, addressRefused, claimTo } from "@/lib/http/claims.ts";
+import { addressOf, claimTo } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { badRequest, conflict, gone, keyTaken, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
-import { type Bootstrap, cancel, newBootstrap, reported } from "@/lib/bootstrap/bootstrap.machine.ts";
-import {
-  bootstrapKey,
-  getBootstrap as readBootstrap,
-  putNewBootstrap,
-  writeStep,
-} from "@/lib/bootstrap/bootstrap.rows.ts";
+import { badRequest, conflict, gone, notFound, unauthorized, unavailable } from "@/lib/http/errors.ts";
+import { type Bootstrap, cancel, reported } from "@/lib/bootstrap/bootstrap.machine.ts";
+import { getBootstrap as readBootstrap, writeStep } from "@/lib/bootstrap/bootstrap.rows.ts";
 import { acknowledgeKey, handOverKey } from "@/lib/bootstrap/delivery.ts";
-import { deliver, newDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
+import { deliver } from "@/lib/bootstrap/keys/delivery.rules.ts";
 import { verifyReport } from "@/lib/bootstrap/keys/first-boot-report.ts";
-import { newSshKeyPair } from "@/lib/bootstrap/keys/ssh-key-pair.ts";
 import { parseSshPublicKey } from "@/lib/bootstrap/keys/ssh-public-key.ts";
-import { objectionToNodes, sealedAs } from "@/lib/bootstrap/provisioning.ts";
-import { CloudError, type Refusal } from "@/lib/cloud/port.ts";
-import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
-import { newHandle } from "@/lib/ids.ts";
-import { tooManyOpenChallenges } from "@/lib/http/spending.ts";
+import { idempotencyScope } from "@/lib/tasks/idempotency.ts";
 import { preimageMatches } from "@/lib/l402/credential.ts";
-import { WalletError } from "@/lib/lightning/port.ts";
-import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
-import { askAddress } from "@/lib/payments/lnurl.ts";
+import { invoiceBody } from "@/lib/payments/invoices.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { identityOf } from "@/middlewares/identity.ts";
 import { bootstrapBody, type KeyOutcome, machineBody, messageOf } from "./bootstrap.body.ts";
+import { type Asked, order } from "./bootstrap.ordering.ts";
 import type {
   AcknowledgeBootstrapRoute,
   BootstrapPrivateKeyRoute,
@@ -36,17 +24,6 @@ import type {
   RefundBootstrapRoute,
   ReportFirstBootRoute,
 } from "./bootstrap.routes.ts";
-
-/** Nobody uses it: what it opens is known to everybody. */
-const SOME_KEY = newSshKeyPair(new Uint8Array(32), "nobody").publicKey;
-
-interface Asked {
-  region: string;
-  size: string;
-  sshPublicKey: string | null;
-  lightningAddress: string | null;
-  pubkey: string | null;
-}
 
 export const createBootstrap: AppRouteHandler<CreateBootstrapRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
@@ -73,6 +50,7 @@ export const createBootstrap: AppRouteHandler<CreateBootstrapRoute, AppDeps> = a
     invoice: invoiceBody(bootstrap.invoice),
     machine: machineBody(bootstrap),
     message: messageOf(bootstrap),
+    ...(bootstrap.lightningAddress !== null && { lightningAddress: bootstrap.lightningAddress }),
     stubMode: bootstrap.simulated.length > 0,
     simulated: bootstrap.simulated,
   }, 201);
@@ -83,114 +61,6 @@ function normalised(sshPublicKey: string): string {
   const parsed = parseSshPublicKey(sshPublicKey);
   if (!parsed.ok) throw badRequest("ssh_public_key", parsed.message);
   return parsed.key;
-}
-
-/** What can be refused is refused before there is an invoice; then the invoice, since the wallet is outside the transaction. */
-async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope | null): Promise<Bootstrap> {
-  const { store, clock, settings } = deps;
-  const before = scope && await recall(store, scope, clock.now());
-  if (before?.outcome === "known") return await known(deps, before.ref);
-  if (before?.outcome === "conflict") throw keyTaken("node");
-  if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
-  await refuseWhatCannotBeMade(deps, asked);
-  if (asked.lightningAddress !== null) {
-    await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
-      throw addressRefused(error, "leave it out");
-    });
-  }
-  const bootstrap = newOrder(deps, asked, await invoiceFor(deps));
-  const outcome = await store.transact(async (tx) => {
-    const taken = scope && await recall(tx, scope, bootstrap.createdAt);
-    if (taken && taken.outcome !== "new") return taken;
-    if (await tx.get(bootstrapKey(bootstrap.handle))) throw new Error("two bootstraps drew the same handle");
-    if (await challengesFull(tx, settings.maxOpenChallenges)) return { outcome: "full" as const };
-    await putNewBootstrap(tx, bootstrap);
-    await addInvoice(tx, newInvoice("bootstrap", bootstrap.handle, bootstrap.invoice, bootstrap.createdAt));
-    if (scope) await remember(tx, scope, bootstrap.handle, bootstrap.createdAt);
-    return { outcome: "created" as const };
-  });
-  if (outcome.outcome === "created") return bootstrap;
-  if (outcome.outcome === "known") return await known(deps, outcome.ref);
-  if (outcome.outcome === "full") throw tooManyOpenChallenges();
-  throw keyTaken("node");
-}
-
-/**
- * The fee is one, so the size is one: whoever could choose would choose the dearest for the same sats.
- * @throws {ApiError} 400 for what nobody sells there, 503 for what the account cannot make just now.
- */
-async function refuseWhatCannotBeMade({ cloud, wallet, settings, log }: AppDeps, asked: Asked): Promise<void> {
-  const { region, size } = asked;
-  if (cloud.simulated && !wallet.simulated) {
-    throw unavailable("bootstrap_unavailable", "This instance sells no nodes: no cloud provider is set.", 3_600);
-  }
-  // Any key is as good as another: the payer's was checked.
-  const objection = objectionToNodes(settings, asked.sshPublicKey ?? SOME_KEY);
-  if (objection !== null) {
-    log.error({ code: "bootstrap_unavailable", reason: objection }, "this program cannot make a node: none is sold");
-    throw unavailable(
-      "bootstrap_unavailable",
-      "This instance can make no nodes at the moment. Nothing was charged.",
-      3_600,
-    );
-  }
-  const { size: sold } = settings.bootstrap;
-  if (size !== sold) {
-    throw badRequest("cloud_size", `The fee buys a machine of the size ${sold}, not ${size}. Leave size out.`, {
-      size: sold,
-    });
-  }
-  let refusal: Refusal | null;
-  try {
-    refusal = await cloud.refusal({ region, size, volumeGb: settings.bootstrap.volumeGb });
-  } catch (cause) {
-    if (!(cause instanceof CloudError)) throw cause;
-    throw unavailable("cloud_unavailable", "The cloud provider does not answer. Try again shortly.", 30, { cause });
-  }
-  if (!refusal) return;
-  const { code, message } = refusal;
-  if (code === "size" || code === "region") throw badRequest(`cloud_${code}`, message);
-  throw unavailable(`cloud_${code}`, `${message} Nothing was charged; try again later.`, 3_600);
-}
-
-function newOrder({ settings, clock, random, sealer, wallet, cloud }: AppDeps, asked: Asked, invoice: InvoiceSummary) {
-  const handle = newHandle(random);
-  const { volumeGb, days, feeSats } = settings.bootstrap;
-  const pair = asked.sshPublicKey === null ? newSshKeyPair(random.bytes(32), `timmy-${handle}`) : null;
-  return newBootstrap({
-    handle,
-    pubkey: asked.pubkey,
-    simulated: [wallet.simulated && "lightning", cloud.simulated && "cloud"].filter((name) => name !== false),
-    lightningAddress: asked.lightningAddress,
-    order: { region: asked.region, size: asked.size, volumeGb, days },
-    feeSats,
-    invoice,
-    publicKey: pair?.publicKey ?? asked.sshPublicKey ?? "",
-    privateKey: newDelivery(pair && sealer.seal(pair.privateKey, sealedAs("private key", { handle }))),
-    createdAt: clock.now(),
-  });
-}
-
-/** The invoice of the fee. @throws {ApiError} 503 */
-async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
-  const amountSats = settings.bootstrap.feeSats;
-  const memo = "Timmy: a Bitcoin and Lightning node";
-  try {
-    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
-    return { ...created, amountSats };
-  } catch (cause) {
-    if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
-      cause,
-    });
-  }
-}
-
-/** What an idempotency key made, as it was when it was made: the same answer again. */
-async function known(deps: AppDeps, handle: string): Promise<Bootstrap> {
-  const bootstrap = await readBootstrap(deps.store, handle);
-  if (!bootstrap) throw new Error("an idempotency key names a bootstrap that does not exist");
-  return { ...bootstrap, state: "awaiting_payment", paidUntil: null };
 }
 
 export const getBootstrap: AppRouteHandler<GetBootstrapRoute, AppDeps> = async (c) => {
@@ -270,6 +140,7 @@ const TOO_LATE: Partial<Record<Bootstrap["state"], string>> = {
   provisioning:
     "The machine is being made, so this cannot be cancelled any more. Should it fail, all of the fee is owed back.",
   ready: "The node is yours already: there is nothing to cancel.",
+  failed: "The node has failed by itself: there is nothing to cancel, and all of the fee is owed back.",
 };
 
 export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = async (c) => {
@@ -278,7 +149,7 @@ export const refundBootstrap: AppRouteHandler<RefundBootstrapRoute, AppDeps> = a
   const refund = bootstrap.refundId === null ? null : await getRefund(deps.store, bootstrap.refundId);
   if (!refund) {
     throw bootstrap.destroyingSince === null
-      ? conflict("no_refund", "This owes nothing. Only a node that could not be made does.")
+      ? conflict("no_refund", "Nothing is owed: only a paid node that failed or was cancelled gives its fee back.")
       : conflict(
         "refund_not_ready",
         "What was made is still being destroyed. The refund can be claimed as soon as nothing is left.",

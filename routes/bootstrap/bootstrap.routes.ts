@@ -42,6 +42,7 @@ const createdSchema = z.object({
   invoice: invoiceSchema,
   machine: machineSchema,
   message: z.string(),
+  lightningAddress: lightningAddress.optional().openapi({ description: "Where what is owed goes by itself" }),
   ...simulation,
 }).openapi("BootstrapCreated");
 
@@ -139,7 +140,7 @@ export const bootstrapEvents = createRoute({
   tags,
   summary: "Follow a node as events",
   description:
-    "Server-sent events: `state` with the step that is under way, the present one first. No secret is in them. The " +
+    "Server-sent events: `state` with the step that is under way and when it began, the present one first. No secret is in them. The " +
     "stream ends with the last state.",
   request: { params: idParam },
   responses: {

@@ -77,6 +77,7 @@ inWorld("what cannot be ordered is 400, names what is wrong, and makes no invoic
     [{ sshPublicKey: 7 }, /sshPublicKey/],
     [{ sshPublicKey: "x".repeat(16_385) }, /sshPublicKey/],
     [{ sshpublickey: OWN_KEY }, /sshPublicKey/],
+    [{ sshPubKey: OWN_KEY }, /did you mean sshPublicKey/],
     [{ regoin: "nyc3" }, /region/],
     [{ region: "NYC3" }, /region/],
     [{ region: "moon1" }, /moon1/],
@@ -112,7 +113,7 @@ inWorld("a provider that is full, locked or silent is 503 before there is an inv
   assert.equal(await invoicesOf(fake), 0);
 });
 inWorld("an account without room is 503, and says that nothing was charged", async (fake) => {
-  assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "cloud_quota", /Nothing was charged/);
+  assertError(await fake.call("POST", "/api/bootstrap", {}), 503, "cloud_quota", /moment\. Nothing was charged; try/);
   assert.equal(await invoicesOf(fake), 0);
 }, { cloudAccount: { maxMachines: 0 } });
 inWorld("a locked account is 503", async (fake) => {
@@ -222,6 +223,7 @@ inWorld("its way: every step with its times, then the credentials and only what 
   assert.equal(sshPublicKey, OWN_KEY.split(" ").slice(0, 2).join(" "));
   assert.match(sshKeyNote, /no other exists/);
   assert.ok(knownHosts.length > 0 && knownHosts.every((line: string) => line.startsWith(`${nodeIp} ssh-`)));
+  assert.match(ready.nextSteps.join("\n"), /24 words from \/root\/node-credentials\.txt on paper/);
   assert.match(ready.nextSteps.join("\n"), new RegExp(`ssh -L 5000:127\\.0\\.0\\.1:5000 root@${nodeIp}`));
   assert.equal(Date.parse(ready.machine.paidUntil) - Date.parse(ready.machine.paidFrom), 30 * DAY_MS);
 });
@@ -235,12 +237,30 @@ inWorld("events: the present state first, each step as it begins, and no secret"
   await untilNode(fake, ordered, isReady);
   const told = (await fake.clock.drive(text)).split("\n\n").filter((frame) => frame.startsWith("event: state"))
     .map((frame) => JSON.parse(frame.split("data: ")[1] ?? ""));
-  assert.deepEqual(told.at(0), { state: "awaiting_payment", step: null });
-  assert.deepEqual(told.at(-1), { state: "ready", step: null });
+  assert.deepEqual(told.at(0), { state: "awaiting_payment", step: null, startedAt: null });
+  assert.deepEqual(told.at(-1), { state: "ready", step: null, startedAt: null });
   const steps = told.map(({ step }) => step);
   for (const step of ["droplet", "ip", "first_boot"]) assert.ok(steps.includes(step), `${step} of ${steps}`);
-  assert.deepEqual(Object.keys(Object.assign({}, ...told)).sort(), ["state", "step"]);
+  assert.deepEqual(Object.keys(Object.assign({}, ...told)).sort(), ["startedAt", "state", "step"]);
+  const { steps: made } = (await fake.call("GET", ordered.path)).body;
+  for (const { step, startedAt } of told.filter(({ step }) => step !== null)) {
+    assert.equal(startedAt, made.find(({ name }: { name: string }) => name === step).startedAt, step);
+  }
   assert.equal((await fake.call("HEAD", `${ordered.path}/events`)).status, 200);
+});
+
+inWorld("a record whose report is not what it should be is 503 for its owner, and comes back with it", async (fake) => {
+  const ordered = await readyNode(fake);
+  const { store } = fake.world;
+  const whole = await recordOf(fake.world, ordered);
+  const write = (report: unknown) =>
+    store.transact((tx) => Promise.resolve(tx.set(bootstrapKey(ordered.handle), { ...whole, report } as typeof whole)));
+  for (const wrong of ["text", { ...whole.report, sshHostKeys: "ssh-ed25519 AAAA" }, { ...whole.report, at: "noon" }]) {
+    await write(wrong);
+    assertError(await fake.call("GET", ordered.path), 503, "record_unreadable");
+  }
+  await write(whole.report);
+  assert.match((await fake.call("GET", ordered.path)).body.credentials.sshPrivateKey, PEM);
 });
 
 // ---- the key -----------------------------------------------------------------------------------------------------------
@@ -419,10 +439,12 @@ inWorld("the refund: not before nothing is left, then by the rules of a job's, o
     null,
   ]);
   assert.match(failing.errorMessage, /^The machine did not come up: /);
+  assert.match(failing.message, /^The node could not be made\. .* is being destroyed/);
   assertError(await refund(), 409, "refund_not_ready");
   delete faults.look;
   delete faults.destroy;
   await untilNode(fake, ordered, isOver);
+  assert.match((await fake.call("GET", ordered.path)).body.message, /is destroyed\. .* is owed back: claim it/);
   assertError(await refund(9_999_999), 400, "invoice_wrong_amount");
   assert.equal((await fake.call("POST", `${ordered.path}/refund`, { lightningAddress: "me@example.com" })).status, 400);
   const paid = await refund();
@@ -430,6 +452,7 @@ inWorld("the refund: not before nothing is left, then by the rules of a job's, o
   assertError(await refund(), 409, "refund_claimed");
   const over = (await fake.call("GET", ordered.path)).body;
   assert.deepEqual([over.refundState, over.refundPaymentHash], ["paid", paid.body.refundPaymentHash]);
+  assert.match(over.message, /has gone back/);
 });
 
 // ---- the node's report -------------------------------------------------------------------------------------------------

@@ -85,6 +85,8 @@ for (const step of ["ssh_key", "tailscale_key", "volume"] as const) {
     await fake.clock.advance(3_000);
     const cancelled = await fake.call("POST", `${ordered.path}/cancel`, {});
     assert.deepEqual([cancelled.status, cancelled.body.state], [202, "failed"]);
+    assert.match(cancelled.body.message, /^You cancelled it\./);
+    assert.equal(cancelled.body.steps.at(-1).note, "cancelled");
     const over = await untilNode(fake, ordered, isOver);
     assert.equal(over.errorMessage, "You cancelled it.");
     assert.deepEqual(await resourcesOf(fake), []);
@@ -121,8 +123,10 @@ Deno.test("bootstrap journey: no report: wait and be ready, or cancel and be pai
   for (const ordered of [waits, leaves]) await untilNode(fake, ordered, inStep("first_boot"));
   fake.clock.leap(1_200_000);
   for (const ordered of [waits, leaves]) {
-    await untilNode(fake, ordered, ({ state }) => state === "ready_unconfirmed");
-    assert.match((await fake.call("GET", ordered.path)).body.message, /or cancel/);
+    const { made } = await untilNode(fake, ordered, ({ state }) => state === "ready_unconfirmed");
+    const { message } = (await fake.call("GET", ordered.path)).body;
+    assert.match(message, /or cancel/);
+    assert.ok(message.includes(`(${made.ipv4})`), "what is known is told");
   }
   assert.equal((await sendReport(fake, waits)).status, 200);
   await untilNode(fake, waits, isReady);

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { allowedFields } from "@/lib/logger.ts";
 import { otlpOf } from "@/lib/metrics/otlp.rules.ts";
 import { ADDRESS, createAddressHost } from "../harness/address-host.ts";
+import { isReady, untilNode } from "../harness/bootstrap-payer.ts";
 import { createFakeWorld, type FakeWorld } from "../harness/fake-world.ts";
 import { pubkeyOf, signIn } from "../harness/identity.ts";
 import { createJob, pay, payerInvoice, untilState } from "../harness/payer.ts";
@@ -28,7 +29,7 @@ const TRACES = new RegExp([WORD, hex(WORD), ...[0, 1, 2].map(base64After)].join(
 
 /** What callers of an instance were given, and what opens or identifies something: ids, tokens, invoices, hashes. */
 const HELD =
-  /^(jobId|sessionId|bootstrapId|macaroon|nostr_token|preimage|paymentHash|paymentRequest|nonce|privateKey)$/;
+  /^(jobId|sessionId|bootstrapJobId|macaroon|nostr_token|preimage|paymentHash|paymentRequest|nonce|sshPrivateKey|sshPublicKey)$/;
 function heldIn(value: unknown, found: Map<string, string>): Map<string, string> {
   if (typeof value !== "object" || value === null) return found;
   for (const [key, inner] of Object.entries(value)) {
@@ -229,7 +230,16 @@ Deno.test("canaries: whole journeys show nothing of what was asked, answered, pa
   const chat = { model: "claude-sonnet-4-6", messages: [{ role: "user", content: canary() }], user: canary() };
   await call("POST", "/api/v1/chat/completions", chat, bearing);
   await call("POST", "/api/v1/chat/completions", { ...chat, stream: true }, bearing);
-  await call("POST", "/api/bootstrap", {}, { ...auth, "idempotency-key": canary() });
+  const order = { lightningAddress: ADDRESS };
+  const node = (await call("POST", "/api/bootstrap", order, { ...auth, "idempotency-key": canary() })).body;
+  const preimage = await settle(world, node.invoice);
+  const handle = node.bootstrapJobId.slice(0, 13);
+  await untilNode(fake, { handle }, isReady);
+  const { credentials } = (await call("GET", `/api/bootstrap/${node.bootstrapJobId}`)).body;
+  await call("POST", `/api/bootstrap/${node.bootstrapJobId}/key`, { preimage });
+  held.set(preimage, "preimage").set(world.deps.recordIds.idOf("first-boot", handle), "report token");
+  for (const line of credentials.sshPrivateKey.split("\n").slice(1, -2)) held.set(line, "line of a private key");
+  held.set(credentials.nodeIp, "node's address").set(credentials.knownHosts[0].split(" ")[2], "host key");
   await call("GET", `/api/demo?request=${canary()}`);
   await call("GET", `/api/estimate?request=${canary()}`);
   await call("GET", "/api/identity/me", undefined, auth);

@@ -619,7 +619,11 @@ Deno.test("lightning address: a try is one commit beside the payout's own", asyn
 
 // ---- at creation ---------------------------------------------------------------------------------------------------
 
-for (const [route, body] of [["/api/jobs", { request: "hello" }], ["/api/sessions", { amount_sats: 500 }]] as const) {
+const CREATE = [["/api/jobs", { request: "hello" }], ["/api/sessions", { amount_sats: 500 }], [
+  "/api/bootstrap",
+  {},
+]] as const;
+for (const [route, body] of CREATE) {
   journey(`${route}: an address is asked at once, and one that cannot be paid makes nothing`, async (payee) => {
     const { call, host, world } = payee;
     const version = await world.store.version();

@@ -6,7 +6,7 @@ import { startProcess } from "../harness/process.ts";
 
 const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
 /** The documents for those who pay and who operate, beside the README. */
-const GUIDES = ["sessions", "identity", "free-tier", "spec/economy"] as const;
+const GUIDES = ["sessions", "identity", "free-tier", "bootstrap", "spec/economy"] as const;
 const guides = await Promise.all(
   GUIDES.map((name) => Deno.readTextFile(new URL(`../../docs/${name}.md`, import.meta.url))),
 );
@@ -69,7 +69,13 @@ Deno.test("README: its sign-in, typed into a shell, earns a point and shows the 
   assert.deepEqual([state, remainingThisHour], ["complete", 4]);
 });
 
-Deno.test("README: every marked block is run by a test", () => assert.equal(blocks.length, 3));
+Deno.test("README: its node, typed into a shell, is paid and being made", async () => {
+  const said = await typed("/api/bootstrap");
+  assert.match(said, /^data: \{"state":"provisioning","step":"ip",/m);
+  assert.match(said.trim().split("\n").at(-1) ?? "", /^The node is being made, step ip: /);
+});
+
+Deno.test("README: every marked block is run by a test", () => assert.equal(blocks.length, 4));
 
 Deno.test("README and guides: each default in their tables is the program's", () => {
   const rows = [

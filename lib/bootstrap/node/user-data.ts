@@ -1,6 +1,6 @@
 /**
  * The `#cloud-config` that makes the node. The scripts are files of their own, written as they are; the order's values
- * reach them through one environment file. Import this lazily: it brings the YAML writer and all the scripts with it.
+ * reach them through one environment file.
  */
 import { stringify } from "yaml";
 import { authorizedKey, nodeEnv, type NodeOrder } from "./node-order.rules.ts";
