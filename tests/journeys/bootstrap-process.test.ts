@@ -1,8 +1,10 @@
 /** A node's way while the real program is killed inside the steps of its provisioning, at a server that speaks DigitalOcean's API. */
 import assert from "node:assert/strict";
+import { backUp } from "@/lib/backup/backup.ts";
 import { createSimulatedNodes } from "@/lib/cloud/simulated-node.ts";
 import { type DigitalOceanServer, startDigitalOcean } from "@/lib/cloud/testing/digitalocean-server.ts";
 import { freePort, startProcess, thenStops } from "../harness/process.ts";
+import { VERSION } from "@/version.ts";
 import { createSeededRandom } from "../harness/seeded-random.ts";
 
 /** The node's report, made from nothing but what the droplet was given. */
@@ -19,6 +21,30 @@ async function reportFrom(digitalOcean: DigitalOceanServer, url: string): Promis
     "x-timmy-signature": signature,
   };
   return await fetch(`${url}/api/bootstrap/first-boot`, { method: "POST", headers, body });
+}
+
+/** The token by which a node reports, out of the user data. */
+function reportToken(digitalOcean: DigitalOceanServer): string {
+  const [droplet] = digitalOcean.existing("machine");
+  const token = /TIMMY_REPORT_TOKEN='([^']+)'/.exec(String(droplet?.order.user_data))?.[1];
+  assert.ok(token, "the droplet has a token to report with");
+  return token;
+}
+
+/** A backup of the running instance, without its key files, tells none of these. */
+async function assertNotIn(dataDir: string, secrets: readonly string[]): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const file = `${folder}/backup`;
+  try {
+    await backUp(dataDir, file, { secrets: false, passphrase: null, now: Date.now(), program: VERSION });
+    const text = new TextDecoder("latin1").decode(await Deno.readFile(file));
+    assert.ok(text.includes("bootstrap"), "the node's record is in it");
+    for (const [i, secret] of secrets.entries()) {
+      assert.ok(secret.length >= 22 && !text.includes(secret), `secret ${i} is in a backup`);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 Deno.test("bootstrap process: killed inside each call that makes something, and while the node boots, it ends with one of each", async () => {
@@ -57,6 +83,11 @@ Deno.test("bootstrap process: killed inside each call that makes something, and 
       assert.equal(reported.status, 200, await reported.text());
       const { credentials } = await timmy.poll(path, ({ state }) => state === "ready");
       assert.ok(credentials.nodeIp && credentials.knownHosts.length > 0);
+      await assertNotIn(timmy.dataDir, [
+        credentials.sshPrivateKey.split("\n")[3],
+        digitalOcean.token,
+        reportToken(digitalOcean),
+      ]);
       await timmy.poll(path, () => digitalOcean.existing("machine")[0]?.tags.includes("handed-over") ?? false);
       for (const kind of ["machine", "ssh-key"] as const) {
         assert.equal(digitalOcean.made(kind).length, 1, `${kind}: ${digitalOcean.calls}`);
