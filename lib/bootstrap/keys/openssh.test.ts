@@ -24,7 +24,7 @@ Deno.test({
   ),
   fn: () =>
     inFolder(async (folder) => {
-      for (let length = 1; length <= 17; length++) { // the format pads to a multiple of eight
+      for (let length = 1; length <= 9; length++) { // the format pads to a multiple of eight
         const pair = newSshKeyPair(random.bytes(32), "c".repeat(length));
         const path = `${folder}/${length}`;
         await Deno.writeTextFile(path, pair.privateKey, { mode: 0o600 });
