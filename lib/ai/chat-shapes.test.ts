@@ -233,6 +233,6 @@ Deno.test("chat stream: garbage between the frames is never a whole answer witho
         assert.equal(await at(cuts), seen);
       },
     ),
-    { numRuns: 800 },
+    { numRuns: 300 },
   );
 });

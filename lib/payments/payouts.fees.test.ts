@@ -10,7 +10,7 @@ import { getRefund, putRefund } from "./refunds.rows.ts";
 
 const DEPOSIT = 100;
 /** Rounds of the attack; none differs from the one before. */
-const ROUNDS = 250;
+const ROUNDS = 60;
 
 const hop = (feeBaseMsat: number): RouteHop => ({
   nodeId: `02${"9e".repeat(32)}`,

@@ -17,8 +17,8 @@ for (
 ) {
   storeContract(name, database);
 }
-storeProperty(":memory:", inMemory(true), 100);
-storeProperty("a shared :memory:", inMemory(false), 60);
+storeProperty(":memory:", inMemory(true), 60);
+storeProperty("a shared :memory:", inMemory(false), 40);
 storeProperty("a file", onFile, 10);
 
 Deno.test("store: rings the engine's bell for the time that has come, once until it arrives, and tells who listens", async () => {

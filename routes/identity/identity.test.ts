@@ -434,7 +434,7 @@ test("NIP-98: of twenty requests at once with one event, one makes a job", async
 // ---- altered events ------------------------------------------------------------------------------------------------
 
 test(
-  "1,000 altered events: both doors refuse each for its reason, none is an error, nothing is written",
+  "200 altered events: both doors refuse each for its reason, none is an error, nothing is written",
   async (fake) => {
     const { world, call, clock } = fake;
     const { good, names, alter } = createAlterations(createSeededRandom(20_250_101));
@@ -446,7 +446,7 @@ test(
     await clock.settle();
     const version = await world.store.version();
     const counts = { signIn: 0, nip98: 0 };
-    for (let round = 0; round < 1_000; round++) {
+    for (let round = 0; round < 200; round++) {
       const name = names[round % names.length] as string;
       const { event, header, request, signIn, nip98, signInFault } = alter(name, fresh());
       const what = `${name}, round ${round}`;
@@ -467,10 +467,10 @@ test(
         counts.nip98++;
       }
     }
-    assert.ok(counts.signIn > 700 && counts.nip98 > 700, JSON.stringify(counts));
+    assert.ok(counts.signIn > 140 && counts.nip98 > 140, JSON.stringify(counts));
     assert.equal(await world.store.version(), version);
 
-    // What was altered is good at both, and the nonce is not spent by a thousand bad answers.
+    // What was altered is good at both, and the nonce is not spent by hundreds of bad answers.
     const { event } = fresh();
     assert.equal((await call("POST", "/api/jobs", body, { authorization: nostrHeader(event) })).status, 201);
     assert.equal((await call("POST", VERIFY, { event })).status, 200);

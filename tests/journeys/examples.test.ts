@@ -1,6 +1,6 @@
-/** The examples, as a reader runs them: each against the real program, with its books proved after each. */
+/** The examples, as a reader runs them: one after the other against one real program, with its books proved in the end. */
 import assert from "node:assert/strict";
-import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { type RunningProcess, startProcess, thenStops } from "../harness/process.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -39,24 +39,8 @@ function numbers(said: string, pattern: RegExp): number[] {
   return match.slice(1).map(Number);
 }
 
-/** Runs `fn` against a program of its own, and lets `audit` prove what is left. */
-function example(name: string, fn: (timmy: RunningProcess) => Promise<void>): void {
-  Deno.test(`examples/${name}`, async () => {
-    const timmy = await startProcess();
-    try {
-      await fn(timmy);
-      const binary = Deno.env.get("TIMMY_BINARY");
-      const audit = binary === undefined
-        ? await run(["sh", "scripts/start.sh", "audit"], { DENO: Deno.execPath(), DATA_DIR: timmy.dataDir })
-        : await run(["sh", "-c", 'cd "$0/.." && exec "$1" audit', timmy.dataDir, binary], { DATA_DIR: "./data" });
-      assert.deepEqual(audit.trim().split("\n").filter((line) => !line.startsWith("ok ")), []);
-      assert.equal(await timmy.stop(), 0, timmy.output());
-    } finally {
-      await timmy.kill().catch(() => {}); // it has ended already where nothing went wrong
-      await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
-    }
-  });
-}
+const EXAMPLES: [name: string, fn: (timmy: RunningProcess) => Promise<void>][] = [];
+const example = (...one: (typeof EXAMPLES)[number]) => void EXAMPLES.push(one);
 
 const COST = /It cost (\d+) sats; (\d+) are left\./;
 
@@ -114,3 +98,15 @@ example(
     assert.deepEqual(numbers(said, /^Closed: (\d+) sats paid\.$/m), [1_000 - owner - sum]);
   },
 );
+
+Deno.test("examples: each does what it says on a program that has served the others, and the audit proves what is left", async (t) => {
+  const timmy = await startProcess();
+  await thenStops(timmy, async () => {
+    for (const [name, fn] of EXAMPLES) assert.ok(await t.step(`examples/${name}`, () => fn(timmy)), name);
+    const binary = Deno.env.get("TIMMY_BINARY");
+    const audit = binary === undefined
+      ? await run(["sh", "scripts/start.sh", "audit"], { DENO: Deno.execPath(), DATA_DIR: timmy.dataDir })
+      : await run(["sh", "-c", 'cd "$0/.." && exec "$1" audit', timmy.dataDir, binary], { DATA_DIR: "./data" });
+    assert.deepEqual(audit.trim().split("\n").filter((line) => !line.startsWith("ok ")), []);
+  });
+});

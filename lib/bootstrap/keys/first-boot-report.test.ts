@@ -284,7 +284,6 @@ Deno.test({
       const own = await keygen(`${folder}/own`, ["ed25519"]);
       await keygen(`${folder}/other`, ["ed25519"]);
       await keygen(`${folder}/ecdsa`, ["ecdsa"]);
-      await keygen(`${folder}/rsa`, ["rsa", "-b", "3072"]);
       const body = bytesOf({ ...good, nodeKey: own.trim() });
       const sign = async (key: string, namespace: string, ...options: string[]) => {
         const args = ["-q", "-Y", "sign", "-f", `${folder}/${key}`, "-n", namespace, ...options];
@@ -306,7 +305,6 @@ Deno.test({
           [body, await sign("own", "file"), /^report_signature: .*namespace/],
           [body, await sign("other", "timmy-first-boot"), /^report_key/],
           [body, await sign("ecdsa", "timmy-first-boot"), /^report_signature: .*not ssh-ed25519/],
-          [body, await sign("rsa", "timmy-first-boot"), /^report_signature: .*not ssh-ed25519/],
           [body, toBase64(changed), /^report_signature: .*does not belong/],
           [spaced, header, /^report_signature: .*does not belong/],
         ] as const

@@ -13,11 +13,9 @@ const accepted = (text: string) => {
   const parsed = parseSshPublicKey(text);
   return parsed.ok ? parsed : assert.fail(parsed.message);
 };
-const USER_KEYS = [["ed25519"], ["ecdsa", "-b", "256"], ["ecdsa", "-b", "384"], ["ecdsa", "-b", "521"], [
-  "rsa",
-  "-b",
-  "3072",
-]];
+/** RSA keys take a second of arithmetic each: one is made, for the login. */
+const QUICK_KEYS = [["ed25519"], ["ecdsa", "-b", "256"], ["ecdsa", "-b", "384"], ["ecdsa", "-b", "521"]];
+const USER_KEYS = [...QUICK_KEYS, ["rsa", "-b", "3072"]];
 
 Deno.test({
   ...await needs(
@@ -26,7 +24,7 @@ Deno.test({
   ),
   fn: () =>
     inFolder(async (folder) => {
-      for (let length = 1; length <= 17; length++) { // the format pads to a multiple of eight
+      for (let length = 1; length <= 9; length++) { // the format pads to a multiple of eight
         const pair = newSshKeyPair(random.bytes(32), "c".repeat(length));
         const path = `${folder}/${length}`;
         await Deno.writeTextFile(path, pair.privateKey, { mode: 0o600 });
@@ -46,7 +44,7 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       const lines = Object.values(sampleKeys());
-      for (const [at, type] of USER_KEYS.entries()) lines.push(await keygen(`${folder}/${at}`, type));
+      for (const [at, type] of QUICK_KEYS.entries()) lines.push(await keygen(`${folder}/${at}`, type));
       for (const line of lines) {
         const parsed = accepted(line);
         await Deno.writeTextFile(`${folder}/line.pub`, parsed.key + "\n");
@@ -66,7 +64,6 @@ Deno.test({
       const certificate = await Deno.readTextFile(`${folder}/own-cert.pub`);
       const privateKey = await Deno.readTextFile(`${folder}/own`);
       const asPem = (await run("ssh-keygen", ["-e", "-m", "RFC4716", "-f", `${folder}/own.pub`])).stdout;
-      const small = await keygen(`${folder}/small`, ["rsa", "-b", "2048"]);
       for (
         const [text, words] of [
           [certificate, /SSH certificate/],
@@ -74,7 +71,6 @@ Deno.test({
           [privateKey + pub, /PRIVATE key/],
           [privateKey.split("\n").slice(1, -2).join("\n"), /PRIVATE key/],
           [asPem, /Convert it: ssh-keygen -i/],
-          [small, /it has 2048 bits, and 3072 are the least/],
           [pub + pub, /one line/],
         ] as const
       ) {
@@ -106,7 +102,12 @@ Deno.test({
         identities.push(`${folder}/user-${at}`);
       }
       const hostKeys = [];
-      for (const type of ["ed25519", "ecdsa", "rsa"]) hostKeys.push(await keygen(`${folder}/host-${type}`, [type]));
+      for (const type of ["ed25519", "ecdsa"]) hostKeys.push(await keygen(`${folder}/host-${type}`, [type]));
+      // A server may have any RSA key: this one has the user's.
+      for (const end of ["", ".pub"]) {
+        await Deno.copyFile(`${folder}/user-${QUICK_KEYS.length}${end}`, `${folder}/host-rsa${end}`);
+      }
+      hostKeys.push(await Deno.readTextFile(`${folder}/host-rsa.pub`));
       const stranger = await keygen(`${folder}/stranger`, ["ed25519"]);
       await Deno.writeTextFile(`${folder}/known`, knownHosts("127.0.0.1", hostKeys).join("\n") + "\n");
       await Deno.writeTextFile(`${folder}/unknown`, knownHosts("127.0.0.1", [stranger]).join("\n") + "\n");

@@ -1,5 +1,6 @@
 /** What the owner of a node types, and the report the node sends, against stand-ins and a server on loopback. */
 import assert from "node:assert/strict";
+import { sampleKeys } from "../keys/testing/sample-keys.ts";
 import { ORDER } from "./testing/order.ts";
 import { scriptTest, TemporaryRoot } from "./testing/temporary-root.ts";
 
@@ -48,24 +49,23 @@ scriptTest("ops.sh help: names every command there is", async () => {
   }
 });
 
-for (
-  const [command, words] of Object.entries({
-    sync: [/block 50 of 100, 43\.21 % verified, pruned/, /LND: block 50, synced to the chain/, /Disk: \S+ used/],
-    lnd: [/State: SERVER_ACTIVE/, /Key: 02ab/, /Peers: 3/],
-    lnbits: [/answers/, /ssh -L 5000:127\.0\.0\.1:5000/],
-    channels: [/bob\t100\t60\t40\tyes/],
-    balance: [/7 sats confirmed, 1 unconfirmed/, /60 sats can be sent, 40 received/],
-    logs: [/a line of the journal/],
-  })
-) {
-  scriptTest(`ops.sh ${command}: says how it stands`, async () => {
-    await using root = await running();
+scriptTest("ops.sh: each command that only looks says how it stands", async () => {
+  await using root = await running();
+  for (
+    const [command, words] of Object.entries({
+      sync: [/block 50 of 100, 43\.21 % verified, pruned/, /LND: block 50, synced to the chain/, /Disk: \S+ used/],
+      lnd: [/State: SERVER_ACTIVE/, /Key: 02ab/, /Peers: 3/],
+      lnbits: [/answers/, /ssh -L 5000:127\.0\.0\.1:5000/],
+      channels: [/bob\t100\t60\t40\tyes/],
+      balance: [/7 sats confirmed, 1 unconfirmed/, /60 sats can be sent, 40 received/],
+      logs: [/a line of the journal/],
+    })
+  ) {
     const ran = await root.ops(command);
-    assert.equal(ran.code, 0, ran.errors);
+    assert.equal(ran.code, 0, `${command}: ${ran.errors}`);
     for (const word of words) assert.match(ran.out, word);
-  });
-}
-
+  }
+});
 scriptTest("ops.sh: on a node where nothing answers each command says so and none hangs", async () => {
   await using root = await TemporaryRoot.create();
   const { code, out } = await root.ops("sync");
@@ -170,6 +170,9 @@ scriptTest("ops.sh: a command that there is not is refused with the list of thos
   }
 });
 
+/** A report reads the public halves only. */
+const HOST_KEY_TYPES = ["ed25519", "rsa"] as const;
+
 /** A node with the real curl, its report going to a server that answers with these in turn. */
 async function reporting(
   statuses: number[],
@@ -185,10 +188,9 @@ async function reporting(
   const report = { url: `http://127.0.0.1:${server.addr.port}/api/bootstrap/first-boot`, token: ORDER.report.token };
   const root = await TemporaryRoot.create({ ...ORDER, tailscaleAuthKey: null, volumeName: null, report });
   await Deno.remove(`${root.path}/stand-ins/bin/curl`);
-  await root.bash(
-    "-c",
-    `for type in ed25519 rsa; do ssh-keygen -q -t $type -N '' -C root@host -f "$NODE_ROOT/etc/ssh/ssh_host_\${type}_key"; done`,
-  );
+  for (const type of HOST_KEY_TYPES) {
+    await root.write(`etc/ssh/ssh_host_${type}_key.pub`, `${sampleKeys()[`ssh-${type}`]} root@host\n`);
+  }
   return {
     root,
     seen,
@@ -211,7 +213,7 @@ scriptTest("report.sh: what it sends is signed by the key it names, for this pur
   assert.deepEqual(Object.keys(report), ["at", "sshHostKeys", "nodeKey", "tailscaleHostname", "lnbitsUrl", "services"]);
   assert.ok(Math.abs(Date.parse(report.at) - Date.now()) < 60_000);
   const hostKeys = await Promise.all(
-    ["ed25519", "rsa"].map(async (type) =>
+    HOST_KEY_TYPES.map(async (type) =>
       (await root.read(`etc/ssh/ssh_host_${type}_key.pub`)).split(" ").slice(0, 2).join(" ")
     ),
   );
