@@ -141,3 +141,12 @@ export async function thenStops(timmy: RunningProcess, journey: () => Promise<vo
     await Deno.remove(timmy.dataDir.replace(/\/data$/, ""), { recursive: true });
   }
 }
+
+/**
+ * A test that plays a whole life of the real program, and shows what shorter ones show of its parts: with TIMMY_LONG=1, as in
+ * `.ci/run`, since all tests together are to take a few minutes.
+ */
+export function long(name: string, fn: () => Promise<void>): void {
+  const ignore = Deno.env.get("TIMMY_LONG") === undefined;
+  Deno.test({ name: ignore ? `${name} (set TIMMY_LONG=1 to run)` : name, fn, ignore });
+}

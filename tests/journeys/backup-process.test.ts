@@ -1,7 +1,7 @@
 /** Backup and restore of the real program, by the commands that an operator types; against the simulated wallet, a local LNbits and a real one. */
 import assert from "node:assert/strict";
 import { type Bank, bankEnv, bankPayer, localBank, realBank, withNewWallet } from "../harness/lnbits-bank.ts";
-import { type RunningProcess, startProcess } from "../harness/process.ts";
+import { long, type RunningProcess, startProcess } from "../harness/process.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 const REFUNDS = Number(Deno.env.get("TIMMY_BACKUP_REFUNDS") ?? 6);
@@ -188,11 +188,10 @@ async function readiness(timmy: RunningProcess): Promise<string[]> {
   return body.checks.filter(({ ok }: { ok: boolean }) => !ok).map(({ name }: { name: string }) => name);
 }
 
-for (const journal of [true, false]) {
-  const how = journal ? "with" : "without";
-  Deno.test(`backup: the real program, the simulated wallet, ${how} the journal`, () => journey(simulated, journal));
-}
-Deno.test("backup: the real program, a local LNbits, with the journal", async () => {
+Deno.test("backup: the real program, the simulated wallet, without the journal", () => journey(simulated, false));
+// tests/journeys/backup.test.ts has the same without processes.
+long("backup: the real program, the simulated wallet, with the journal", () => journey(simulated, true));
+long("backup: the real program, a local LNbits, with the journal", async () => {
   const bank = localBank();
   try {
     await journey(lnbits(bank), true);
