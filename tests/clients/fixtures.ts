@@ -1,4 +1,4 @@
-/** What the clients find on the instance: a finished job, a signed-in key, and a paid session each. */
+/** What the clients find on the instance: a finished job, a cancelled node, a signed-in key, and a paid session each. */
 import assert from "node:assert/strict";
 import { finalizeEvent, generateSecretKey } from "nostr-tools/pure";
 
@@ -6,6 +6,8 @@ export interface Fixtures {
   url: string;
   model: string;
   jobId: string;
+  /** A node that was ordered and cancelled: its stream of events ends. */
+  bootstrapId: string;
   nostrToken: string;
 }
 
@@ -62,7 +64,9 @@ export async function openFixtures(url: string, walletUrl: string): Promise<Fixt
   const { workInvoice } = await poll(url, `/api/jobs/${jobId}`, (job) => job.workInvoice !== undefined);
   await pay(walletUrl, workInvoice);
   await poll(url, `/api/jobs/${jobId}`, ({ state }) => state === "complete");
-  return { url, model, jobId, nostrToken };
+  const { bootstrapJobId: bootstrapId } = await call(url, "POST", "/api/bootstrap", {});
+  await call(url, "POST", `/api/bootstrap/${bootstrapId}/cancel`, {});
+  return { url, model, jobId, bootstrapId, nostrToken };
 }
 
 export async function openSession({ url }: Fixtures, walletUrl: string): Promise<ClientSession> {

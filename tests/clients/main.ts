@@ -49,6 +49,7 @@ async function tryOut(program: Program, timmy: Fixtures, walletUrl: string): Pro
       TIMMY_WALLET: walletUrl,
       TIMMY_MODEL: timmy.model,
       TIMMY_JOB: timmy.jobId,
+      TIMMY_BOOTSTRAP: timmy.bootstrapId,
       TIMMY_SESSION: session.sessionId,
       TIMMY_REQUEST: session.requestId,
       TIMMY_NOSTR_TOKEN: timmy.nostrToken,

@@ -11,15 +11,17 @@ const made = spawnSync("openapi-typescript", [`${url}/api/doc`, "-o", "schema.ts
 const said = made.stdout + made.stderr;
 assert.ok(made.status === 0 && !/warn|error/i.test(said), said);
 
-const { TIMMY_JOB, TIMMY_SESSION, TIMMY_REQUEST, TIMMY_MODEL, TIMMY_NOSTR_TOKEN, OPENAI_API_KEY } = process.env;
-const about = (
-  path,
-) => (path.startsWith("/api/jobs") ? TIMMY_JOB : path.startsWith("/api/sessions") ? TIMMY_SESSION : TIMMY_MODEL);
+const { TIMMY_JOB, TIMMY_SESSION, TIMMY_BOOTSTRAP, TIMMY_REQUEST, TIMMY_MODEL, TIMMY_NOSTR_TOKEN, OPENAI_API_KEY } =
+  process.env;
+const IDS = { "/api/jobs": TIMMY_JOB, "/api/sessions": TIMMY_SESSION, "/api/bootstrap": TIMMY_BOOTSTRAP };
+const about = (path) => Object.entries(IDS).find(([start]) => path.startsWith(start))?.[1] ?? TIMMY_MODEL;
 const calls = Object.entries(paths).filter(([, { get }]) => get).map(([path, { get }]) => {
   const params = {};
   for (const { in: place, name, required } of get.parameters ?? []) {
     if (place === "path") (params.path ??= {})[name] = name === "requestId" ? TIMMY_REQUEST : about(path);
-    if (place === "query" && required) (params.query ??= {})[name] = "What is a hold invoice?";
+    if (place === "query" && required) {
+      (params.query ??= {})[name] = name === "nonce" ? "ab".repeat(32) : "What is a hold invoice?";
+    }
   }
   const asText = get.responses[200].content?.["application/json"] ? "" : `, parseAs: "text"`;
   return `checked("${path}", await api.GET("${path}", { params: ${JSON.stringify(params)} as const${asText} }));`;
