@@ -1,5 +1,6 @@
 /**
- * `attest`: is this instance what it says it is? Everything is checked here, and nobody else is asked.
+ * `attest`: whether an instance runs the program and in the enclave that it claims. The evidence is checked on this machine; no third
+ * party is asked.
  * Exit codes: 0 accepted, 1 refused, 2 the command itself is wrong.
  */
 import { parseArgs } from "node:util";

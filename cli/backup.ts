@@ -52,7 +52,7 @@ async function intoPipe(file: string): Promise<void> {
   }
 }
 
-/** Runs it and says why it was refused. Faults of this program go up. */
+/** Runs a command and prints why it was refused. A fault of this program is no refusal, and is thrown on. */
 export async function orRefused(io: Io, run: () => Promise<void>): Promise<number> {
   try {
     await run();

@@ -1,4 +1,4 @@
-/** timmyctl doctor: each finding, provoked; what it leaves alone; what it never prints. */
+/** timmyctl doctor: each finding is provoked, and the command is shown to change nothing and to print no secret. */
 import assert from "node:assert/strict";
 import { systemClock } from "@/lib/clock.ts";
 import { type Finding, type Severity, worst } from "@/lib/doctor/finding.ts";

@@ -16,7 +16,7 @@ import { withStoreCopy } from "./store-copy.ts";
 
 /**
  * Restores into a temporary folder, audits, and says what catching up with the wallet would do. Neither DATA_DIR nor the wallet is
- * changed: the wallet is asked for its list of payments, and what follows from it is written into the copy alone.
+ * changed: the wallet is asked for its list of payments, and the payments that the copy lacks are booked in the copy alone.
  * @param journal a newer journal; default: that of DATA_DIR, if there is one
  * @returns whether the books are right
  * @throws {BackupError | AgeError}

@@ -29,7 +29,7 @@ async function inFolder(test: (folder: string, path: string) => Promise<void>): 
   }
 }
 
-/** What it says to these options; nothing that it prints may hold the canary. */
+/** What `init` prints with these options. The canary stands for every secret, and no printed line may hold it. */
 async function ran(args: readonly string[], terminal: Terminal | null = null): Promise<{ code: number; said: string }> {
   let said = "";
   const io = { out: (text: string) => void (said += `${text}\n`), err: (text: string) => void (said += `${text}\n`) };

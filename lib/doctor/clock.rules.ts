@@ -6,7 +6,7 @@ const SLOW_MS = 5_000;
 /** No clock that is set shows less than when this was written: 2026-01-01T00:00:00Z (ms since the epoch). */
 const EARLIEST_MS = 1_767_225_600_000;
 
-const TODO =
+const SET_THE_CLOCK =
   "set the clock: `timedatectl set-ntp true`; a machine without a battery clock, as a Pi, needs it before each start";
 
 /**
@@ -18,7 +18,7 @@ export function clockFinding(nowMs: number, skews: readonly number[]): Finding {
     check: "clock",
     severity,
     message,
-    todo: severity === "ok" ? "" : TODO,
+    todo: severity === "ok" ? "" : SET_THE_CLOCK,
   });
   if (nowMs < EARLIEST_MS) return finding("error", "the clock of this machine shows a time before 2026");
   // The server that agrees best: one of them may itself be wrong.

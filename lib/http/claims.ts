@@ -8,7 +8,7 @@ import { whatWasPasted } from "@/lib/lightning/pasted.ts";
 import { cheapestHintFeeMsat } from "@/lib/lightning/route-hints.ts";
 import { maxFeeReserve, reserveFor } from "@/lib/payments/fees.rules.ts";
 import { readLightningAddress } from "@/lib/payments/lightning-address.rules.ts";
-import { invoiceOfAddress, LnurlError } from "@/lib/payments/lnurl.ts";
+import { askAddress, invoiceOfAddress, LnurlError } from "@/lib/payments/lnurl.ts";
 import type { ClaimOutcome, PayoutInvoice } from "@/lib/payments/payouts.ts";
 import { addressAskSats, type Refund } from "@/lib/payments/refunds.machine.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
@@ -268,6 +268,18 @@ export function addressRefused(error: unknown, instead: "leave it out" | "send a
     `${error.message} Nothing moved. Check the address, use another one, or ${instead}.`,
     error.said === null ? undefined : { said: error.said },
   );
+}
+
+/**
+ * Asks the address that a refund is to go to whether it can be paid at all, before anything is charged.
+ * @throws {ApiError} 400 when it cannot, 503 when too many are asked at once
+ */
+export async function refuseUnpayable({ publicFetch }: Pick<AppDeps, "publicFetch">, address: string): Promise<void> {
+  try {
+    await askAddress(publicFetch, address);
+  } catch (error) {
+    throw addressRefused(error, "leave it out");
+  }
 }
 
 /** The tries with a Lightning address, as they are shown. */

@@ -102,6 +102,14 @@ export const claimBody = notBoth(
   error: "needs an invoice or a lightningAddress",
 }).openapi("ClaimRefund");
 
+/** What is said of a refund that was claimed. */
+export const refundSchema = z.object({
+  refundState: z.enum(["paid", "paying"]),
+  refundPaymentHash: paymentHash,
+  refundAmountSats: z.int(),
+  stubMode: simulation.stubMode,
+}).openapi("Refund");
+
 export const refundAttempts = z.array(
   z.object({
     at: z.iso.datetime(),

@@ -1,7 +1,8 @@
 /** What happens between the order of a node and its invoice. */
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { addressRefused } from "@/lib/http/claims.ts";
+import { refuseUnpayable } from "@/lib/http/claims.ts";
 import { badRequest, keyTaken, unavailable } from "@/lib/http/errors.ts";
+import { invoiceOver } from "@/lib/http/invoices.ts";
 import { type Bootstrap, newBootstrap } from "@/lib/bootstrap/bootstrap.machine.ts";
 import { bootstrapKey, getBootstrap, putNewBootstrap } from "@/lib/bootstrap/bootstrap.rows.ts";
 import { newDelivery } from "@/lib/bootstrap/keys/delivery.rules.ts";
@@ -11,13 +12,11 @@ import { CloudError, type Refusal } from "@/lib/cloud/port.ts";
 import { type IdempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { newHandle } from "@/lib/ids.ts";
 import { tooManyOpenChallenges } from "@/lib/http/spending.ts";
-import { WalletError } from "@/lib/lightning/port.ts";
 import { addInvoice, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
-import { askAddress } from "@/lib/payments/lnurl.ts";
 
 /** A public key of the right form, to judge whether a node could be made at all. Everybody knows its private half; no node gets it. */
-const SOME_KEY = newSshKeyPair(new Uint8Array(32), "nobody").publicKey;
+const someKey = () => newSshKeyPair(new Uint8Array(32), "nobody").publicKey;
 
 /** What a payer asks for, checked and completed with the defaults. */
 export interface Asked {
@@ -40,12 +39,9 @@ export async function order(deps: AppDeps, asked: Asked, scope: IdempotencyScope
   if (before?.outcome === "conflict") throw keyTaken("node");
   if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
   await refuseWhatCannotBeMade(deps, asked);
-  if (asked.lightningAddress !== null) {
-    await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
-      throw addressRefused(error, "leave it out");
-    });
-  }
-  const bootstrap = newOrder(deps, asked, await invoiceFor(deps));
+  if (asked.lightningAddress !== null) await refuseUnpayable(deps, asked.lightningAddress);
+  const invoice = await invoiceOver(deps, settings.bootstrap.feeSats, "Timmy: a Bitcoin and Lightning node");
+  const bootstrap = newOrder(deps, asked, invoice);
   const outcome = await store.transact(async (tx) => {
     const taken = scope && await recall(tx, scope, bootstrap.createdAt);
     if (taken && taken.outcome !== "new") return taken;
@@ -72,7 +68,7 @@ async function refuseWhatCannotBeMade({ cloud, wallet, settings, log }: AppDeps,
     throw unavailable("bootstrap_unavailable", "This instance sells no nodes: no cloud provider is set.", 3_600);
   }
   // Where the payer sent none any key will do: its form alone matters here, and it takes room in the user data.
-  const objection = objectionToNodes(settings, asked.sshPublicKey ?? SOME_KEY);
+  const objection = objectionToNodes(settings, asked.sshPublicKey ?? someKey());
   if (objection !== null) {
     log.error({ code: "bootstrap_unavailable", reason: objection }, "this program cannot make a node: none is sold");
     throw unavailable(
@@ -116,21 +112,6 @@ function newOrder({ settings, clock, random, sealer, wallet, cloud }: AppDeps, a
     privateKey: newDelivery(pair && sealer.seal(pair.privateKey, sealedAs("private key", { handle }))),
     createdAt: clock.now(),
   });
-}
-
-/** The invoice of the fee. @throws {ApiError} 503 */
-async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
-  const amountSats = settings.bootstrap.feeSats;
-  const memo = "Timmy: a Bitcoin and Lightning node";
-  try {
-    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
-    return { ...created, amountSats };
-  } catch (cause) {
-    if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
-      cause,
-    });
-  }
 }
 
 /** What an idempotency key made, as it was when it was made: the same answer again. */

@@ -14,6 +14,7 @@ import {
   paymentHash as hash,
   refundAddress,
   refundAttempts,
+  refundSchema,
   simulation,
 } from "@/lib/http/schemas.ts";
 import { BOOTSTRAP_STATES, STEP_NAMES } from "@/lib/bootstrap/bootstrap.machine.ts";
@@ -201,13 +202,6 @@ export const cancelBootstrap = createRoute({
     ...errorResponses(400, 401, 404, 409, 503),
   },
 });
-
-const refundSchema = z.object({
-  refundState: z.enum(["paid", "paying"]),
-  refundPaymentHash: hash,
-  refundAmountSats: z.int(),
-  stubMode: simulation.stubMode,
-}).openapi("Refund");
 
 export const refundBootstrap = createRoute({
   method: "post",

@@ -1,16 +1,15 @@
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { addressOf, addressRefused, claimTo } from "@/lib/http/claims.ts";
+import { addressOf, claimTo, refuseUnpayable } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
-import { badRequest, conflict, keyTaken, notFound, unavailable } from "@/lib/http/errors.ts";
+import { invoiceOver } from "@/lib/http/invoices.ts";
+import { badRequest, conflict, keyTaken, notFound } from "@/lib/http/errors.ts";
 import { type IdempotencyScope, idempotencyScope, recall, remember } from "@/lib/tasks/idempotency.ts";
 import { callerName, newHandle } from "@/lib/ids.ts";
 import { failuresBorneAgainAt } from "@/lib/metering/free-failures.ts";
 import { failuresExhausted, tooManyOpenChallenges } from "@/lib/http/spending.ts";
-import { WalletError } from "@/lib/lightning/port.ts";
 import { checkRequest } from "@/lib/metering/request-text.rules.ts";
 import { simulatedParts } from "@/lib/services.ts";
-import { addInvoice, invoiceBody, type InvoiceSummary, newInvoice } from "@/lib/payments/invoices.rows.ts";
-import { askAddress } from "@/lib/payments/lnurl.ts";
+import { addInvoice, invoiceBody, newInvoice } from "@/lib/payments/invoices.rows.ts";
 import { challengesFull } from "@/lib/payments/open-challenges.rows.ts";
 import { getRefund } from "@/lib/payments/refunds.rows.ts";
 import { tierNow } from "@/lib/identity/trust.rows.ts";
@@ -65,12 +64,8 @@ async function makeJob(
   const until = await failuresBorneAgainAt(store, settings.freeFailures.satsPerHour, clock.now());
   if (until !== null) throw failuresExhausted(until - clock.now());
   if (await challengesFull(store, settings.maxOpenChallenges)) throw tooManyOpenChallenges();
-  if (asked.lightningAddress !== null) {
-    await askAddress(deps.publicFetch, asked.lightningAddress).catch((error) => {
-      throw addressRefused(error, "leave it out");
-    });
-  }
-  const evalInvoice = await invoiceFor(deps);
+  if (asked.lightningAddress !== null) await refuseUnpayable(deps, asked.lightningAddress);
+  const evalInvoice = await invoiceOver(deps, settings.evalFeeSats, "Timmy: evaluation");
   const now = clock.now();
   const { evalModel, workModel } = settings;
   const simulated = simulatedParts(deps);
@@ -91,21 +86,6 @@ async function makeJob(
   if (outcome.outcome === "known") return await known(deps, outcome.ref);
   if (outcome.outcome === "full") throw tooManyOpenChallenges();
   throw keyTaken("job");
-}
-
-/** The invoice of an evaluation. @throws {ApiError} 503 */
-async function invoiceFor({ wallet, settings }: AppDeps): Promise<InvoiceSummary> {
-  const amountSats = settings.evalFeeSats;
-  const memo = "Timmy: evaluation";
-  try {
-    const created = await wallet.createInvoice({ amountSats, memo, expirySeconds: settings.invoiceExpirySeconds });
-    return { ...created, amountSats };
-  } catch (cause) {
-    if (!(cause instanceof WalletError)) throw cause;
-    throw unavailable("wallet_unavailable", "The Lightning wallet did not make an invoice. Try again shortly.", 5, {
-      cause,
-    });
-  }
 }
 
 /** The job that an idempotency key made, as it was when it was made: the same answer again. */

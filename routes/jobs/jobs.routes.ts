@@ -14,6 +14,7 @@ import {
   paymentHash as hash,
   refundAddress,
   refundAttempts,
+  refundSchema,
   simulation,
   trustTier,
 } from "@/lib/http/schemas.ts";
@@ -141,13 +142,6 @@ export const jobEvents = createRoute({
     ...errorResponses(400, 401, 404, 503),
   },
 });
-
-const refundSchema = z.object({
-  refundState: z.enum(["paid", "paying"]),
-  refundPaymentHash: hash,
-  refundAmountSats: z.int(),
-  stubMode: simulation.stubMode,
-}).openapi("Refund");
 
 export const refundJob = createRoute({
   method: "post",

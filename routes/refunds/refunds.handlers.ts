@@ -2,7 +2,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { getBootstrap } from "@/lib/bootstrap/bootstrap.rows.ts";
 import type { AppDeps } from "@/lib/http/app-deps.ts";
-import { addressInvoice, addressOf, claimRefund as claim } from "@/lib/http/claims.ts";
+import { claimTo } from "@/lib/http/claims.ts";
 import type { AppRouteHandler } from "@/lib/http/create-app.ts";
 import { conflict, notFound, unavailable } from "@/lib/http/errors.ts";
 import { getJob } from "@/lib/jobs/jobs.rows.ts";
@@ -16,17 +16,13 @@ import type { ClaimRefundRoute } from "./refunds.routes.ts";
 
 export const claimRefund: AppRouteHandler<ClaimRefundRoute, AppDeps> = async (c) => {
   const deps = c.get("deps");
-  const { preimage, invoice: sent, lightningAddress = "" } = c.req.valid("json");
+  const { preimage, ...payee } = c.req.valid("json");
   const paymentHash = bytesToHex(sha256(hexToBytes(preimage)));
   const paid = await getInvoice(deps.store, paymentHash);
   const { refund, simulated } = paid?.settled ? await owedFor(deps, paid) : await recovered(deps, paymentHash);
   refuseUnless(refund, deps.clock.now());
   const ownInvoice = paid?.paymentRequest ?? await networkInvoice(deps);
-  const payee = sent !== undefined ? { invoice: sent } : {
-    invoice: await addressInvoice(deps, refund, addressOf(lightningAddress), ownInvoice),
-    way: "lightning_address" as const,
-  };
-  const { status, body } = await claim(deps, refund, payee, { ownInvoice, simulated });
+  const { status, body } = await claimTo(deps, refund, payee, { ownInvoice, simulated });
   return c.json(body, status);
 };
 
